@@ -1,0 +1,14 @@
+//! lagwise.
+pub mod admin;
+pub mod auth;
+pub mod backend;
+pub mod cluster;
+pub mod config;
+pub mod metrics;
+pub mod net;
+pub mod pool;
+pub mod protocol;
+pub mod route;
+pub mod server;
+pub mod session;
+pub mod sql;

@@ -1,0 +1,2 @@
+//! The `lagwise` command.
+fn main() {}
