@@ -1,0 +1,176 @@
+//! A configuration as a flat list of dotted keys and shown values, in file order: what a diff
+//! compares, and what a person is shown.
+//!
+//! Each type is taken apart field by field without `..`, so that a new key that is not listed
+//! here does not compile.
+
+use super::units::{format_duration, format_size};
+use super::{
+    AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config, ConsistencyConfig,
+    Credential, HttpConfig, LogConfig, MonitorConfig, PemFile, Pin, PoolConfig, RoutingConfig,
+    Secret, ServerConfig, ServerTls,
+};
+
+/// A value to compare and to show.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Entry {
+    /// May be shown.
+    Plain(String),
+    /// Only compared.
+    Secret(Secret),
+    /// A file's name may be shown; its contents are compared, too.
+    File(PemFile),
+    /// Not given.
+    Absent,
+}
+
+/// Entries under their dotted keys.
+#[derive(Default)]
+pub(super) struct Entries(pub Vec<(String, Entry)>);
+
+impl Entries {
+    fn add(&mut self, key: &str, value: impl ToString) {
+        self.0.push((key.to_owned(), Entry::Plain(value.to_string())));
+    }
+
+    fn secret(&mut self, key: &str, bytes: &[u8]) {
+        self.0.push((key.to_owned(), Entry::Secret(Secret::new(bytes))));
+    }
+
+    fn file(&mut self, key: &str, file: Option<&PemFile>) {
+        let entry = file.map_or(Entry::Absent, |file| Entry::File(file.clone()));
+        self.0.push((key.to_owned(), entry));
+    }
+
+    /// Everything but the servers.
+    pub fn of_config(config: &Config) -> Self {
+        let mut entries = Self::default();
+        let Config {
+            listen,
+            worker_threads,
+            max_clients,
+            login_timeout,
+            drain_timeout,
+            max_packet,
+            servers: _, // compared by name, see `of_server`
+            monitor,
+            routing,
+            consistency,
+            pool,
+            auth,
+            accounts,
+            client_tls,
+            server_tls: _, // its effect is in each server
+            client_protocol,
+            http,
+            log,
+            secret_files: _, // follows from other keys
+        } = config;
+        entries.add("listen", join(listen));
+        entries.add("worker_threads", worker_threads);
+        entries.add("max_clients", max_clients);
+        entries.add("login_timeout", format_duration(*login_timeout));
+        entries.add("drain_timeout", format_duration(*drain_timeout));
+        entries.add("max_packet", format_size(*max_packet as u64));
+        entries.monitor(monitor);
+        entries.routing(routing);
+        let ConsistencyConfig { pin } = consistency;
+        entries.add("consistency.pin", format_pin(*pin));
+        let PoolConfig { connect_timeout, checkout_timeout } = pool;
+        entries.add("pool.connect_timeout", format_duration(*connect_timeout));
+        entries.add("pool.checkout_timeout", format_duration(*checkout_timeout));
+        entries.auth(auth, accounts);
+        let ClientTls { mode, cert, key } = client_tls;
+        entries.add("client_tls.mode", mode);
+        entries.file("client_tls.cert_file", cert.as_ref());
+        entries.file("client_tls.key_file", key.as_ref());
+        let ClientProtocolConfig { compression } = client_protocol;
+        entries.add("client_protocol.compression", compression);
+        if let Some(HttpConfig { listen }) = http {
+            entries.add("http.listen", listen);
+        }
+        let LogConfig { level, format, sql } = log;
+        entries.add("log.level", level);
+        entries.add("log.format", format);
+        entries.add("log.sql", sql);
+        entries
+    }
+
+    /// One server; keys are relative to it.
+    pub fn of_server(server: &ServerConfig) -> Self {
+        let mut entries = Self::default();
+        let ServerConfig {
+            name: _, // what servers are matched by
+            address,
+            role,
+            weight,
+            zone,
+            tags,
+            max_connections,
+            tls: ServerTls { mode, verify, ca },
+        } = server;
+        entries.add("address", address);
+        entries.add("role", role);
+        entries.add("weight", weight);
+        match zone {
+            Some(zone) => entries.add("zone", zone),
+            None => entries.0.push(("zone".to_owned(), Entry::Absent)),
+        }
+        entries.add("tags", join(tags));
+        entries.add("max_connections", max_connections);
+        entries.add("tls.mode", mode);
+        entries.add("tls.verify", verify);
+        entries.file("tls.ca_file", ca.as_ref());
+        entries
+    }
+
+    fn monitor(&mut self, monitor: &MonitorConfig) {
+        let MonitorConfig { user, password, check_interval, check_timeout, up_after, down_after } =
+            monitor;
+        self.add("monitor.user", user);
+        self.secret("monitor.password", password.expose());
+        self.add("monitor.check_interval", format_duration(*check_interval));
+        self.add("monitor.check_timeout", format_duration(*check_timeout));
+        self.add("monitor.up_after", up_after);
+        self.add("monitor.down_after", down_after);
+    }
+
+    fn routing(&mut self, routing: &RoutingConfig) {
+        let RoutingConfig { max_lag, lag_tolerance, hints, read_only_functions } = routing;
+        self.add("routing.max_lag", format_duration(*max_lag));
+        self.add("routing.lag_tolerance", format_duration(*lag_tolerance));
+        self.add("routing.hints", hints);
+        self.add("routing.read_only_functions", join(read_only_functions));
+    }
+
+    fn auth(&mut self, auth: &AuthConfig, accounts: &[AccountConfig]) {
+        let AuthConfig { default_plugin, rsa_private_key, read_native_hashes } = auth;
+        self.add("auth.default_plugin", default_plugin);
+        self.file("auth.rsa_private_key_file", rsa_private_key.as_ref());
+        self.add("auth.read_native_hashes", read_native_hashes);
+        for AccountConfig { user, credential } in accounts {
+            let key = format!("account.{user}");
+            match credential {
+                Credential::Password(password) => {
+                    self.secret(&format!("{key}.password"), password.expose());
+                }
+                Credential::NativeHash(hash) => {
+                    self.secret(&format!("{key}.native_hash"), hash.expose());
+                }
+            }
+        }
+    }
+}
+
+fn format_pin(pin: Pin) -> String {
+    match pin {
+        Pin::UntilReplicated => "until_replicated".to_owned(),
+        Pin::Session => "session".to_owned(),
+        Pin::For(time) => format_duration(time),
+    }
+}
+
+fn join<T: ToString>(items: &[T]) -> String {
+    let items: Vec<String> = items.iter().map(ToString::to_string).collect();
+    format!("[{}]", items.join(", "))
+}

@@ -1,0 +1,360 @@
+//! The tables of `proxy.toml`, one type each. `Default` gives the documented defaults; tables
+//! with a required key have none.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use super::{NativeHash, PemFile, Secret, ServerAddress};
+
+word_enum! {
+    /// What a server is there for.
+    pub enum Role {
+        /// Takes every write; there is exactly one.
+        Primary = "primary",
+        /// Takes reads.
+        Replica = "replica",
+    }
+}
+
+/// One server: from `primary`, from `replicas`, or from a `[[server]]` table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerConfig {
+    /// Unique; what metrics, logs and commands call this server. The address unless given.
+    /// 1 to 64 characters out of `A-Z a-z 0-9 . _ : - / [ ]`.
+    pub name: String,
+    /// Unique.
+    pub address: ServerAddress,
+    /// Whether this is the primary.
+    pub role: Role,
+    /// Share of reads relative to other replicas that are equally good, 1 to 1000.
+    pub weight: u32,
+    /// Availability zone or data centre; `None`: unknown.
+    pub zone: Option<String>,
+    /// A replica with tags takes only reads that ask for one of them. At most 32.
+    pub tags: Vec<String>,
+    /// Connections that lagwise opens to this server for clients, 1 to 100 000; the monitor's
+    /// own connection is not among them.
+    pub max_connections: usize,
+    /// TLS to this server: `[server_tls]` overlaid with `[server.tls]`.
+    pub tls: ServerTls,
+}
+
+impl ServerConfig {
+    /// A server about which nothing is known but address and role: what a bare entry in
+    /// `primary` or `replicas` means.
+    pub fn new(address: ServerAddress, role: Role) -> Self {
+        Self {
+            name: address.to_string(),
+            address,
+            role,
+            weight: 1,
+            zone: None,
+            tags: Vec::new(),
+            max_connections: 1000,
+            tls: ServerTls::default(),
+        }
+    }
+}
+
+word_enum! {
+    /// Whether to use TLS towards a server. The words of the MySQL client's `--ssl-mode`.
+    pub enum ServerTlsMode {
+        /// Never.
+        Off = "off",
+        /// When the server offers it.
+        Preferred = "preferred",
+        /// Always; a server without TLS is an error.
+        Required = "required",
+    }
+}
+
+word_enum! {
+    /// What is checked of a server's certificate.
+    pub enum TlsVerify {
+        /// Nothing: the traffic is encrypted, but not safe from an active attacker.
+        None = "none",
+        /// That an authority in `ca_file` signed it.
+        Ca = "ca",
+        /// That, and that it is valid for the host part of the server's address.
+        Full = "full",
+    }
+}
+
+/// `[server_tls]` and `[server.tls]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServerTls {
+    /// `mode`.
+    pub mode: ServerTlsMode,
+    /// `verify`; other than [`TlsVerify::None`] only together with [`ServerTlsMode::Required`]
+    /// and a `ca`, as anything less could be talked out of the check.
+    pub verify: TlsVerify,
+    /// `ca_file`: the authorities to trust, PEM.
+    pub ca: Option<PemFile>,
+}
+
+impl Default for ServerTls {
+    fn default() -> Self {
+        Self { mode: ServerTlsMode::Preferred, verify: TlsVerify::None, ca: None }
+    }
+}
+
+/// `[monitor]`: the account that watches the servers, and how closely it does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MonitorConfig {
+    /// `user`: required, 1 to 128 bytes.
+    pub user: String,
+    /// `password`, `password_file` or `password_env`: required; may be empty only as
+    /// `password = ""`.
+    pub password: Secret,
+    /// `check_interval`: between two probes of one server, 10 ms to 1 min.
+    pub check_interval: Duration,
+    /// `check_timeout`: deadline of one probe, connecting included, 10 ms to 1 min.
+    pub check_timeout: Duration,
+    /// `up_after`: good probes in a row until a server is up, 1 to 100.
+    pub up_after: u32,
+    /// `down_after`: failed probes in a row until a server is down, 1 to 100.
+    pub down_after: u32,
+}
+
+impl MonitorConfig {
+    /// The documented defaults for an account.
+    pub fn new(user: impl Into<String>, password: Secret) -> Self {
+        Self {
+            user: user.into(),
+            password,
+            check_interval: Duration::from_millis(250),
+            check_timeout: Duration::from_secs(1),
+            up_after: 2,
+            down_after: 3,
+        }
+    }
+}
+
+/// `[routing]`: which reads may run on which replica.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoutingConfig {
+    /// `max_lag`: a replica that lags more gets no reads, 1 ms to 1 d.
+    pub max_lag: Duration,
+    /// `lag_tolerance`: replicas within this of the least lagged count as equally good, 0 s to
+    /// `max_lag`.
+    pub lag_tolerance: Duration,
+    /// `hints`: whether a leading comment such as `/* lagwise: primary */` is obeyed.
+    pub hints: bool,
+    /// `read_only_functions`: stored or loadable functions that only read; lower case, `name` or
+    /// `schema.name`, at most 10 000.
+    pub read_only_functions: Vec<String>,
+}
+
+impl Default for RoutingConfig {
+    fn default() -> Self {
+        Self {
+            max_lag: Duration::from_secs(10),
+            lag_tolerance: Duration::from_millis(100),
+            hints: true,
+            read_only_functions: Vec::new(),
+        }
+    }
+}
+
+/// When a session that wrote may read from a replica again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// When the replica is proven to have applied the session's last write.
+    UntilReplicated,
+    /// Never: the session stays with the primary.
+    Session,
+    /// When this much time has passed, 1 ms to 1 d. A replica that lags more than this serves a
+    /// stale read.
+    For(Duration),
+}
+
+/// `[consistency]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConsistencyConfig {
+    /// `pin`.
+    pub pin: Pin,
+}
+
+impl Default for ConsistencyConfig {
+    fn default() -> Self {
+        Self { pin: Pin::UntilReplicated }
+    }
+}
+
+/// `[pool]`: connections to the servers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolConfig {
+    /// `connect_timeout`: deadline of opening one connection, login included, 10 ms to 1 min.
+    pub connect_timeout: Duration,
+    /// `checkout_timeout`: how long a statement may wait for a connection, 10 ms to 10 min.
+    pub checkout_timeout: Duration,
+}
+
+impl Default for PoolConfig {
+    fn default() -> Self {
+        Self { connect_timeout: Duration::from_secs(1), checkout_timeout: Duration::from_secs(5) }
+    }
+}
+
+word_enum! {
+    /// An authentication plugin that lagwise may name in its greeting.
+    pub enum AuthPlugin {
+        /// MySQL's default since 8.0.
+        CachingSha2Password = "caching_sha2_password",
+        /// For clients that cannot switch plugins.
+        MysqlNativePassword = "mysql_native_password",
+    }
+}
+
+/// `[auth]`: how clients log in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuthConfig {
+    /// `default_plugin`: named in the greeting.
+    pub default_plugin: AuthPlugin,
+    /// `rsa_private_key_file`: PEM, for caching_sha2_password without TLS; `None`: a key is
+    /// made at start.
+    pub rsa_private_key: Option<PemFile>,
+    /// `read_native_hashes`: whether the monitor may read mysql_native_password hashes from the
+    /// servers, where its grants allow.
+    pub read_native_hashes: bool,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            default_plugin: AuthPlugin::CachingSha2Password,
+            rsa_private_key: None,
+            read_native_hashes: true,
+        }
+    }
+}
+
+/// What an `[[account]]` knows of its password.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Credential {
+    /// `password`, `password_file` or `password_env`.
+    Password(Secret),
+    /// `native_hash`.
+    NativeHash(NativeHash),
+}
+
+/// `[[account]]`: only for clients that know nothing but mysql_native_password; all others log in
+/// without being listed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AccountConfig {
+    /// `user`: unique, 1 to 128 bytes.
+    pub user: String,
+    /// What proves it.
+    pub credential: Credential,
+}
+
+word_enum! {
+    /// Whether clients use TLS.
+    pub enum ClientTlsMode {
+        /// Not offered.
+        Off = "off",
+        /// Offered; clients choose.
+        Allow = "allow",
+        /// A login without it is refused.
+        Require = "require",
+    }
+}
+
+/// `[client_tls]`: TLS from clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientTls {
+    /// `mode`: by default [`ClientTlsMode::Allow`] when a certificate is given, else
+    /// [`ClientTlsMode::Off`].
+    pub mode: ClientTlsMode,
+    /// `cert_file`: the certificate chain, PEM; there unless `mode` is off.
+    pub cert: Option<PemFile>,
+    /// `key_file`: the private key, PEM; there exactly when `cert` is.
+    pub key: Option<PemFile>,
+}
+
+impl Default for ClientTls {
+    fn default() -> Self {
+        Self { mode: ClientTlsMode::Off, cert: None, key: None }
+    }
+}
+
+/// `[client_protocol]`: what lagwise offers to clients.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientProtocolConfig {
+    /// `compression`: offer zlib and zstd.
+    pub compression: bool,
+}
+
+impl Default for ClientProtocolConfig {
+    fn default() -> Self {
+        Self { compression: true }
+    }
+}
+
+/// `[http]`: metrics and health over HTTP.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HttpConfig {
+    /// `listen`. Restart.
+    pub listen: SocketAddr,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9104)) }
+    }
+}
+
+word_enum! {
+    /// The least important message that is logged.
+    pub enum LogLevel {
+        /// Something needs a person.
+        Error = "error",
+        /// Something may need a person.
+        Warn = "warn",
+        /// Topology changes, reloads, start and stop.
+        Info = "info",
+        /// Each session.
+        Debug = "debug",
+        /// Each packet.
+        Trace = "trace",
+    }
+}
+
+word_enum! {
+    /// The shape of a log line.
+    pub enum LogFormat {
+        /// For people.
+        Human = "human",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+word_enum! {
+    /// How much of a statement may appear in the log.
+    pub enum LogSql {
+        /// Nothing.
+        None = "none",
+        /// The statement with its literals replaced.
+        Digest = "digest",
+        /// The statement as it was sent, literals included.
+        Full = "full",
+    }
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogConfig {
+    /// `level`.
+    pub level: LogLevel,
+    /// `format`. Restart.
+    pub format: LogFormat,
+    /// `sql`.
+    pub sql: LogSql,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Human, sql: LogSql::None }
+    }
+}

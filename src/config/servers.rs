@@ -1,0 +1,166 @@
+//! `primary`, `replicas` and `[[server]]`: one list of servers out of three places.
+//!
+//! `primary` and `replicas` are all that most people need. A `[[server]]` table either adds
+//! detail to a server that is named there (same address), or adds a server by itself, and then
+//! says its role.
+
+use super::file::{Located, Table};
+use super::sources::{PemKind, Sources};
+use super::{Role, ServerAddress, ServerConfig, ServerTls, ServerTlsMode, TlsVerify, address};
+
+const MAX_SERVERS: usize = 1000;
+const MAX_TAGS: usize = 32;
+const NAME_FORM: &str = "1 to 64 characters out of A-Z a-z 0-9 . _ : - / [ ]";
+const WORD_FORM: &str = "1 to 64 characters out of A-Z a-z 0-9 . _ -";
+
+/// Reads all servers, the primary first; `default_tls` is what `[server_tls]` says.
+pub(super) fn read(
+    root: &Table<'_>,
+    sources: &Sources<'_>,
+    default_tls: &ServerTls,
+) -> Vec<ServerConfig> {
+    let mut found: Vec<Located<ServerConfig>> = Vec::new();
+    let server = |address: Located<ServerAddress>, role| Located {
+        value: ServerConfig { tls: default_tls.clone(), ..ServerConfig::new(address.value, role) },
+        offset: address.offset,
+    };
+    found.extend(
+        root.parsed("primary", address::SERVER_FORM, parse_address)
+            .map(|a| server(a, Role::Primary)),
+    );
+    let replicas = root.list("replicas", MAX_SERVERS, address::SERVER_FORM, parse_address);
+    for replica in replicas.into_iter().flatten() {
+        if let Some(first) = found.iter().find(|known| known.value.address == replica.value) {
+            let problem = format!("{} is there already, as {}", replica.value, first.value.role);
+            root.error_at(replica.offset, "replicas", problem, "each address once");
+            continue;
+        }
+        found.push(server(replica, Role::Replica));
+    }
+    let mut described: Vec<ServerAddress> = Vec::new();
+    for table in root.tables("server", MAX_SERVERS) {
+        read_one(&table, sources, default_tls, &mut found, &mut described);
+    }
+    check_roles(root, &found);
+    check_names(root, &found);
+    let mut servers: Vec<ServerConfig> = found.into_iter().map(|located| located.value).collect();
+    servers.sort_by_key(|server| server.role == Role::Replica);
+    servers
+}
+
+fn read_one(
+    table: &Table<'_>,
+    sources: &Sources<'_>,
+    default_tls: &ServerTls,
+    found: &mut Vec<Located<ServerConfig>>,
+    described: &mut Vec<ServerAddress>,
+) {
+    let address = table.parsed("address", address::SERVER_FORM, parse_address);
+    let role: Option<Role> = table.word("role");
+    let name = table.parsed("name", NAME_FORM, |text| word(text, b"._:-/[]"));
+    let weight = table.integer("weight", 1..=1000);
+    let zone = table.parsed("zone", WORD_FORM, |text| word(text, b"._-"));
+    let tags = table.list("tags", MAX_TAGS, WORD_FORM, |text| word(text, b"._-"));
+    let max_connections = table.integer("max_connections", 1..=100_000);
+    let tls = tls(&table.table("tls"), sources, default_tls);
+
+    let Some(address) = address else {
+        if !table.has("address") {
+            table.error("address", "missing", address::SERVER_FORM);
+        }
+        return;
+    };
+    if described.contains(&address.value) {
+        let problem = format!("{} has a [[server]] table already", address.value);
+        table.error("address", problem, "one [[server]] table for each address");
+        return;
+    }
+    described.push(address.value.clone());
+
+    let known = found.iter().position(|known| known.value.address == address.value);
+    if let (Some(known), Some(role)) = (known.and_then(|at| found.get(at)), role)
+        && known.value.role != role
+    {
+        let problem = format!("{} is already named as {}", address.value, known.value.role);
+        table.error("role", problem, &format!("\"{}\", or leave it out", known.value.role));
+    }
+    if known.is_none() && role.is_none() && !table.has("role") {
+        let allowed = "\"primary\", \"replica\", or name the server in primary or replicas";
+        table.error("role", "missing", allowed);
+    }
+    let place = known.unwrap_or_else(|| {
+        let role = role.unwrap_or(Role::Replica);
+        let value = ServerConfig::new(address.value, role);
+        found.push(Located { value, offset: address.offset });
+        found.len() - 1
+    });
+    let Some(server) = found.get_mut(place) else { return };
+    // From here on an error about this server points to its own table.
+    server.offset = address.offset;
+    let server = &mut server.value;
+    if let Some(name) = name {
+        server.name = name.value;
+    }
+    server.weight = weight.unwrap_or(server.weight);
+    server.zone = zone.map(|zone| zone.value);
+    server.tags = tags.into_iter().flatten().map(|tag| tag.value).collect();
+    server.max_connections = max_connections.map_or(server.max_connections, |n| n as usize);
+    server.tls = tls;
+}
+
+/// Reads `[server_tls]` or `[server.tls]`; what is missing is as in `default`.
+pub(super) fn tls(table: &Table<'_>, sources: &Sources<'_>, default: &ServerTls) -> ServerTls {
+    let tls = ServerTls {
+        mode: table.word("mode").unwrap_or(default.mode),
+        verify: table.word("verify").unwrap_or(default.verify),
+        ca: sources.pem(table, "ca_file", PemKind::Certificate).or_else(|| default.ca.clone()),
+    };
+    let checks = tls.verify != TlsVerify::None;
+    if checks && tls.mode == ServerTlsMode::Preferred {
+        let allowed = "mode = \"required\" with it, or verify = \"none\"";
+        table.error("verify", "is of no use with mode = \"preferred\"", allowed);
+    }
+    if checks && tls.ca.is_none() && !table.has("ca_file") {
+        table.error(
+            "ca_file",
+            "missing, as verify needs it",
+            "the path of a PEM file with certificates",
+        );
+    }
+    tls
+}
+
+fn check_roles(root: &Table<'_>, found: &[Located<ServerConfig>]) {
+    let mut primaries = found.iter().filter(|server| server.value.role == Role::Primary);
+    let first = primaries.next();
+    for other in primaries {
+        let problem = format!("{} is a second primary", other.value.address);
+        root.error_at(other.offset, "server.role", problem, "exactly one primary");
+    }
+    if first.is_none() && !root.has("primary") {
+        root.error("primary", "missing", address::SERVER_FORM);
+    }
+}
+
+fn check_names(root: &Table<'_>, found: &[Located<ServerConfig>]) {
+    for (index, server) in found.iter().enumerate() {
+        if found.iter().take(index).any(|other| other.value.name == server.value.name) {
+            let problem = format!("\"{}\" is the name of two servers", server.value.name);
+            root.error_at(server.offset, "server.name", problem, "a name of its own for each");
+        }
+    }
+}
+
+fn parse_address(text: &str) -> Result<ServerAddress, String> {
+    text.parse().map_err(|error| format!("{text:?} {error}"))
+}
+
+/// A short name that is safe in a metric label, a log line and a comment.
+fn word(text: &str, punctuation: &[u8]) -> Result<String, String> {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || punctuation.contains(&byte);
+    if (1..=64).contains(&text.len()) && text.bytes().all(good) {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("{text:?} is no name"))
+    }
+}

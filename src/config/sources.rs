@@ -1,0 +1,132 @@
+//! Values that stand outside of `proxy.toml`: passwords in files or in the environment, and PEM
+//! files.
+//!
+//! Relative paths start at the folder of the configuration file, so that they mean the same
+//! wherever lagwise is started.
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::file::Table;
+use super::load::{ReadFile, Variable};
+use super::{NativeHash, PemFile, Secret};
+
+/// Longest password: what caching_sha2_password takes on a MySQL server.
+const MAX_PASSWORD: usize = 256;
+
+/// Looks values up, and remembers which files hold secrets.
+pub(super) struct Sources<'a> {
+    pub config_path: &'a Path,
+    pub variable: &'a Variable<'a>,
+    pub read_file: &'a ReadFile<'a>,
+    pub secret_files: RefCell<Vec<PathBuf>>,
+}
+
+/// What a PEM file must hold.
+#[derive(Clone, Copy)]
+pub(super) enum PemKind {
+    Certificate,
+    PrivateKey,
+}
+
+impl Sources<'_> {
+    /// The password of `table`: from exactly one of `password`, `password_file` and
+    /// `password_env`. `None`: there is none, or it was in error.
+    pub fn password(&self, table: &Table<'_>) -> Option<Secret> {
+        let inline = table.parsed("password", PASSWORD_FORM, |text| secret(text.as_bytes()));
+        if inline.is_some() {
+            self.holds_secret(self.config_path.to_path_buf());
+        }
+        let file = table.parsed("password_file", "the path of a file", |name| {
+            let path = self.resolve(name)?;
+            let contents = self.read(&path)?;
+            let line = contents.strip_suffix(b"\n").unwrap_or(&contents);
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() {
+                return Err(format!("{} is empty", path.display()));
+            }
+            if line.contains(&b'\n') {
+                return Err(format!("{} holds more than one line", path.display()));
+            }
+            let secret = secret(line)?;
+            self.holds_secret(path);
+            Ok(secret)
+        });
+        let env = table.parsed("password_env", "the name of an environment variable", |name| {
+            let value = (self.variable)(name).map(Zeroizing::new);
+            let value = value.ok_or(format!("the environment has no variable {name:?}"))?;
+            secret(value.as_bytes())
+        });
+        inline.or(file).or(env).map(|found| found.value)
+    }
+
+    /// The `native_hash` of `table`.
+    pub fn native_hash(&self, table: &Table<'_>) -> Option<NativeHash> {
+        let found = table.parsed("native_hash", "\"*\" and 40 hexadecimal digits", |text| {
+            NativeHash::parse(text).ok_or_else(|| "is not of that form".to_owned())
+        })?;
+        self.holds_secret(self.config_path.to_path_buf());
+        Some(found.value)
+    }
+
+    /// The PEM file that `key` names.
+    pub fn pem(&self, table: &Table<'_>, key: &str, kind: PemKind) -> Option<PemFile> {
+        let (label, allowed) = match kind {
+            PemKind::Certificate => ("CERTIFICATE", "the path of a PEM file with certificates"),
+            PemKind::PrivateKey => {
+                ("PRIVATE KEY", "the path of a PEM file with an unencrypted private key")
+            }
+        };
+        let found = table.parsed(key, allowed, |name| {
+            let path = self.resolve(name)?;
+            let contents = self.read(&path)?;
+            let text = String::from_utf8_lossy(&contents);
+            let begins = text.lines().filter(|line| line.starts_with("-----BEGIN "));
+            let mut labels = begins.filter(|line| line.contains(label)).peekable();
+            if labels.peek().is_none() {
+                return Err(format!("{} holds no {label} in PEM form", path.display()));
+            }
+            if labels.any(|line| line.contains("ENCRYPTED")) || text.contains("Proc-Type: 4,ENC") {
+                return Err(format!("{} holds an encrypted key", path.display()));
+            }
+            Ok(PemFile { path, contents: Secret::new(contents.to_vec()) })
+        })?;
+        if matches!(kind, PemKind::PrivateKey) {
+            self.holds_secret(found.value.path.clone());
+        }
+        Some(found.value)
+    }
+
+    fn resolve(&self, name: &str) -> Result<PathBuf, String> {
+        if name.is_empty() || name.contains('\0') {
+            return Err(format!("{name:?} is no path"));
+        }
+        Ok(self.config_path.parent().unwrap_or(Path::new("")).join(name))
+    }
+
+    fn read(&self, path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+        let contents = (self.read_file)(path).map(Zeroizing::new);
+        contents.map_err(|error| format!("cannot read {}: {error}", path.display()))
+    }
+
+    fn holds_secret(&self, path: PathBuf) {
+        let mut files = self.secret_files.borrow_mut();
+        if !files.contains(&path) {
+            files.push(path);
+        }
+    }
+}
+
+const PASSWORD_FORM: &str = "a string of at most 256 bytes without NUL";
+
+fn secret(bytes: &[u8]) -> Result<Secret, String> {
+    if bytes.len() > MAX_PASSWORD {
+        return Err(format!("the password has {} bytes, more than {MAX_PASSWORD}", bytes.len()));
+    }
+    if bytes.contains(&0) {
+        return Err("the password holds a NUL byte".to_owned());
+    }
+    Ok(Secret::new(bytes))
+}

@@ -1,0 +1,326 @@
+//! From the TOML tree to a [`Config`]: every key, its bounds, and what must hold between keys.
+//!
+//! One line a key. Defaults are those of `Default` of the section's type, and nowhere else.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use super::file::{Document, Table};
+use super::load::{ReadFile, Variable};
+use super::sources::{PemKind, Sources};
+use super::{
+    AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, ClientTlsMode, Config,
+    ConfigErrors, ConsistencyConfig, Credential, HttpConfig, ListenAddress, LogConfig,
+    MonitorConfig, Pin, PoolConfig, RoutingConfig, Secret, ServerTls, address, servers, units,
+};
+
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+const MAX_LISTENERS: usize = 64;
+const MAX_ACCOUNTS: usize = 10_000;
+const MAX_FUNCTIONS: usize = 10_000;
+
+/// User names: 32 characters on MySQL, 128 on MariaDB.
+const USER_FORM: &str = "1 to 128 bytes without NUL";
+
+pub(super) fn config(
+    text: &str,
+    path: &Path,
+    variable: &Variable<'_>,
+    read_file: &ReadFile<'_>,
+) -> Result<Config, ConfigErrors> {
+    let document = Document::parse(text, path)?;
+    let secret_files = RefCell::default();
+    let sources = Sources { config_path: path, variable, read_file, secret_files };
+    let mut config = read(&document.root(), &sources);
+    document.finish()?;
+    config.secret_files = sources.secret_files.into_inner();
+    Ok(config)
+}
+
+/// Dotted names of every key there is, whether a file has it or not.
+#[cfg(test)]
+pub(super) fn known_keys() -> BTreeSet<String> {
+    // Keys of repeated tables are asked for only where there is such a table.
+    let text = "[[server]]\naddress = \"a:1\"\n[[account]]\n";
+    let Ok(document) = Document::parse(text, Path::new("keys")) else { return BTreeSet::new() };
+    let sources = Sources {
+        config_path: Path::new("keys"),
+        variable: &|_| None,
+        read_file: &|_| Err(std::io::ErrorKind::NotFound.into()),
+        secret_files: RefCell::default(),
+    };
+    read(&document.root(), &sources);
+    document.known_keys()
+}
+
+fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
+    let server_tls = servers::tls(&root.table("server_tls"), sources, &ServerTls::default());
+    let config = Config {
+        listen: listen(root),
+        worker_threads: root.integer("worker_threads", 0..=1024).unwrap_or(0) as usize,
+        max_clients: root.integer("max_clients", 1..=1_000_000).unwrap_or(10_000) as usize,
+        login_timeout: root.duration("login_timeout", 100 * MS..=HOUR).unwrap_or(10 * SECOND),
+        drain_timeout: root.duration("drain_timeout", Duration::ZERO..=DAY).unwrap_or(30 * SECOND),
+        max_packet: root.size("max_packet", 16 * MIB..=GIB).unwrap_or(GIB) as usize,
+        servers: servers::read(root, sources, &server_tls),
+        monitor: monitor(&root.table("monitor"), sources),
+        routing: routing(&root.table("routing")),
+        consistency: consistency(&root.table("consistency")),
+        pool: pool(&root.table("pool")),
+        auth: auth(&root.table("auth"), sources),
+        accounts: accounts(root, sources),
+        client_tls: client_tls(&root.table("client_tls"), sources),
+        server_tls,
+        client_protocol: client_protocol(&root.table("client_protocol")),
+        http: http(&root.table("http")),
+        log: log(&root.table("log")),
+        secret_files: Vec::new(),
+    };
+    check_loops(root, &config);
+    config
+}
+
+fn listen(root: &Table<'_>) -> Vec<ListenAddress> {
+    let found = root.list("listen", MAX_LISTENERS, address::LISTEN_FORM, |text| {
+        text.parse::<ListenAddress>().map_err(|error| format!("{text:?} {error}"))
+    });
+    let Some(found) = found else {
+        root.error("listen", "missing", address::LISTEN_FORM);
+        return Vec::new();
+    };
+    let mut addresses: Vec<ListenAddress> = Vec::new();
+    for entry in found {
+        if addresses.contains(&entry.value) {
+            let problem = format!("{} is there twice", entry.value);
+            root.error_at(entry.offset, "listen", problem, "each address once");
+        } else {
+            addresses.push(entry.value);
+        }
+    }
+    addresses
+}
+
+fn monitor(table: &Table<'_>, sources: &Sources<'_>) -> MonitorConfig {
+    let user = user(table);
+    let default = MonitorConfig::new("", Secret::new(""));
+    MonitorConfig {
+        user: user.unwrap_or_default(),
+        password: credential(table, sources, PASSWORD_KEYS)
+            .and_then(|credential| match credential {
+                Credential::Password(password) => Some(password),
+                Credential::NativeHash(_) => None,
+            })
+            .unwrap_or(default.password),
+        check_interval: table
+            .duration("check_interval", 10 * MS..=MINUTE)
+            .unwrap_or(default.check_interval),
+        check_timeout: table
+            .duration("check_timeout", 10 * MS..=MINUTE)
+            .unwrap_or(default.check_timeout),
+        up_after: table.integer("up_after", 1..=100).unwrap_or(default.up_after),
+        down_after: table.integer("down_after", 1..=100).unwrap_or(default.down_after),
+    }
+}
+
+fn routing(table: &Table<'_>) -> RoutingConfig {
+    let default = RoutingConfig::default();
+    let functions = table.list(
+        "read_only_functions",
+        MAX_FUNCTIONS,
+        "\"name\" or \"schema.name\", of letters, digits, _ and $",
+        function_name,
+    );
+    let routing = RoutingConfig {
+        max_lag: table.duration("max_lag", MS..=DAY).unwrap_or(default.max_lag),
+        lag_tolerance: table
+            .duration("lag_tolerance", Duration::ZERO..=DAY)
+            .unwrap_or(default.lag_tolerance),
+        hints: table.boolean("hints").unwrap_or(default.hints),
+        read_only_functions: functions.into_iter().flatten().map(|name| name.value).collect(),
+    };
+    if routing.lag_tolerance > routing.max_lag {
+        let problem =
+            format!("{} is more than max_lag", units::format_duration(routing.lag_tolerance));
+        let key = if table.has("lag_tolerance") { "lag_tolerance" } else { "max_lag" };
+        let allowed =
+            format!("0s to max_lag, which is {}", units::format_duration(routing.max_lag));
+        table.error(key, problem, &allowed);
+    }
+    routing
+}
+
+fn consistency(table: &Table<'_>) -> ConsistencyConfig {
+    let allowed = "\"until_replicated\", \"session\", or 1ms to 1d such as \"500ms\"";
+    let pin = table.parsed("pin", allowed, |text| match text {
+        "until_replicated" => Ok(Pin::UntilReplicated),
+        "session" => Ok(Pin::Session),
+        _ => match units::parse_duration(text) {
+            Some(time) if (MS..=DAY).contains(&time) => Ok(Pin::For(time)),
+            Some(_) => Err(format!("{text:?} is out of range")),
+            None => Err(format!("{text:?} is unknown")),
+        },
+    });
+    pin.map_or_else(ConsistencyConfig::default, |pin| ConsistencyConfig { pin: pin.value })
+}
+
+fn pool(table: &Table<'_>) -> PoolConfig {
+    let default = PoolConfig::default();
+    PoolConfig {
+        connect_timeout: table
+            .duration("connect_timeout", 10 * MS..=MINUTE)
+            .unwrap_or(default.connect_timeout),
+        checkout_timeout: table
+            .duration("checkout_timeout", 10 * MS..=10 * MINUTE)
+            .unwrap_or(default.checkout_timeout),
+    }
+}
+
+fn auth(table: &Table<'_>, sources: &Sources<'_>) -> AuthConfig {
+    let default = AuthConfig::default();
+    AuthConfig {
+        default_plugin: table.word("default_plugin").unwrap_or(default.default_plugin),
+        rsa_private_key: sources.pem(table, "rsa_private_key_file", PemKind::PrivateKey),
+        read_native_hashes: table
+            .boolean("read_native_hashes")
+            .unwrap_or(default.read_native_hashes),
+    }
+}
+
+fn accounts(root: &Table<'_>, sources: &Sources<'_>) -> Vec<AccountConfig> {
+    let mut accounts = Vec::new();
+    let mut users = BTreeSet::new();
+    for table in root.tables("account", MAX_ACCOUNTS) {
+        let user = user(&table);
+        let credential = credential(&table, sources, ACCOUNT_KEYS);
+        if let Some(user) = &user
+            && !users.insert(user.clone())
+        {
+            table.error("user", format!("{user:?} is there twice"), "each user once");
+        }
+        if let (Some(user), Some(credential)) = (user, credential) {
+            accounts.push(AccountConfig { user, credential });
+        }
+    }
+    accounts
+}
+
+fn client_tls(table: &Table<'_>, sources: &Sources<'_>) -> ClientTls {
+    let cert = sources.pem(table, "cert_file", PemKind::Certificate);
+    let key = sources.pem(table, "key_file", PemKind::PrivateKey);
+    let has_cert = table.has("cert_file");
+    let default = if has_cert { ClientTlsMode::Allow } else { ClientTlsMode::Off };
+    let mode = table.word("mode").unwrap_or(default);
+    if mode != ClientTlsMode::Off && !has_cert {
+        let problem = format!("missing, as mode = \"{mode}\" needs it");
+        table.error("cert_file", problem, "the path of a PEM file with certificates");
+    }
+    if has_cert != table.has("key_file") {
+        let (there, missing) =
+            if has_cert { ("cert_file", "key_file") } else { ("key_file", "cert_file") };
+        if mode == ClientTlsMode::Off || has_cert {
+            table.error(missing, format!("missing, as {there} needs it"), "the path of a PEM file");
+        }
+    }
+    ClientTls { mode, cert, key }
+}
+
+fn client_protocol(table: &Table<'_>) -> ClientProtocolConfig {
+    let default = ClientProtocolConfig::default();
+    ClientProtocolConfig {
+        compression: table.boolean("compression").unwrap_or(default.compression),
+    }
+}
+
+fn http(table: &Table<'_>) -> Option<HttpConfig> {
+    let allowed = "\"IPv4:port\" or \"[IPv6]:port\"";
+    let listen = table.parsed("listen", allowed, |text| match text.parse() {
+        Ok(ListenAddress::Tcp(socket)) => Ok(socket),
+        Ok(ListenAddress::Unix(_)) => Err(format!("{text:?} is a Unix socket")),
+        Err(error) => Err(format!("{text:?} {error}")),
+    });
+    table.is_present().then(|| {
+        listen.map_or_else(HttpConfig::default, |listen| HttpConfig { listen: listen.value })
+    })
+}
+
+fn log(table: &Table<'_>) -> LogConfig {
+    let default = LogConfig::default();
+    LogConfig {
+        level: table.word("level").unwrap_or(default.level),
+        format: table.word("format").unwrap_or(default.format),
+        sql: table.word("sql").unwrap_or(default.sql),
+    }
+}
+
+/// A server that is lagwise itself would take every connection until no file descriptor is left;
+/// an HTTP endpoint on a client port could not be bound.
+fn check_loops(root: &Table<'_>, config: &Config) {
+    for listener in &config.listen {
+        for server in config.servers.iter().filter(|server| server.address.reaches(listener)) {
+            let problem = format!("{listener} is also the address of server {}", server.name);
+            root.error("listen", problem, "an address that is no server's");
+        }
+        if let (ListenAddress::Tcp(socket), Some(http)) = (listener, &config.http)
+            && *socket == http.listen
+            && socket.port() != 0
+        {
+            let problem = format!("{listener} is also where [http] listens");
+            root.error("listen", problem, "another address than http.listen");
+        }
+    }
+}
+
+fn user(table: &Table<'_>) -> Option<String> {
+    let user = table.parsed("user", USER_FORM, |text| {
+        if (1..=128).contains(&text.len()) && !text.contains('\0') {
+            Ok(text.to_owned())
+        } else {
+            Err(format!("has {} bytes or holds NUL", text.len()))
+        }
+    });
+    if !table.has("user") {
+        table.error("user", "missing", USER_FORM);
+    }
+    user.map(|user| user.value)
+}
+
+const PASSWORD_KEYS: &[&str] = &["password", "password_file", "password_env"];
+const ACCOUNT_KEYS: &[&str] = &["password", "password_file", "password_env", "native_hash"];
+
+/// The one credential of a table, which may be under any of `keys`.
+fn credential(table: &Table<'_>, sources: &Sources<'_>, keys: &[&str]) -> Option<Credential> {
+    let given: Vec<&str> = keys.iter().copied().filter(|key| table.has(key)).collect();
+    let allowed = format!("exactly one of {}", keys.join(", "));
+    match given.as_slice() {
+        [] => table.error("password", "missing", &allowed),
+        [_] => {}
+        [.., last] => table.error(last, format!("{} are all given", given.join(", ")), &allowed),
+    }
+    let password = sources.password(table).map(Credential::Password);
+    if !keys.contains(&"native_hash") {
+        return password;
+    }
+    password.or(sources.native_hash(table).map(Credential::NativeHash))
+}
+
+fn function_name(text: &str) -> Result<String, String> {
+    let part_is_good = |part: &str| {
+        (1..=64).contains(&part.chars().count())
+            && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '$')
+    };
+    if text.split('.').count() <= 2 && text.split('.').all(part_is_good) {
+        Ok(text.to_lowercase())
+    } else {
+        Err(format!("{text:?} is no function name"))
+    }
+}
