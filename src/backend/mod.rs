@@ -1,1 +1,22 @@
-//! backend.
+//! One connection to one server: opening it, asking small questions, and keeping its session in
+//! line with a client's.
+//!
+//! - [`endpoint`]: where a server is and how it is reached.
+//! - [`connect`]: socket, TLS, login, session trackers; under one deadline.
+//! - [`connection`]: an open connection, its state (Ready, Busy, Broken) and its statements.
+//! - [`sync`]: session variables as statements that set them again elsewhere. Pure.
+//! - [`error`]: whose fault it was, and whether anything was sent.
+//!
+//! Deliberately absent: which server to use ([`crate::cluster`], [`crate::route`]) and forwarding
+//! to a client ([`crate::session`]).
+
+pub mod connect;
+pub mod connection;
+pub mod endpoint;
+pub mod error;
+pub mod sync;
+
+pub use connect::{Login, connect};
+pub use connection::{Connection, Summary};
+pub use endpoint::Endpoint;
+pub use error::Error;

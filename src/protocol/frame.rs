@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn headers_round_trip() {
-        for (len, seq) in [(0, 0), (1, 1), (0x0102_03, 255), (MAX_PAYLOAD, 7)] {
+        for (len, seq) in [(0, 0), (1, 1), (0x01_0203, 255), (MAX_PAYLOAD, 7)] {
             let header = Header { len, seq };
             assert_eq!(Header::parse(&header.to_bytes()), Some(header));
         }

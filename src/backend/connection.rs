@@ -1,0 +1,336 @@
+//! An open connection to a server.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::Error;
+use super::sync;
+use crate::net::PacketStream;
+use crate::protocol::column;
+use crate::protocol::command::code;
+use crate::protocol::flags::{Capabilities, StatusFlags};
+use crate::protocol::frame::{HEADER_LEN, build_packet};
+use crate::protocol::handshake::Greeting;
+use crate::protocol::query::NO_ATTRIBUTES;
+use crate::protocol::reader::Reader;
+use crate::protocol::response::{Control, Event, ResponseKind, ResponseTracker};
+use crate::protocol::text_row::{self, Row};
+use crate::protocol::{ErrPacket, Malformed, OkPacket};
+
+/// How long a server may take none of what is written to it. Servers read commands at once unless
+/// they hang or are cut off.
+pub const WRITE_STALL: Duration = Duration::from_secs(30);
+
+/// Bound on one packet, and on the whole, of a result set that lagwise asked for itself, in bytes.
+const MAX_OWN_RESULT: usize = 16 << 20;
+
+/// What the greeting told of the server.
+#[derive(Clone, Debug)]
+pub struct ServerFacts {
+    /// The version string as on the wire.
+    pub version: Vec<u8>,
+    /// The server's id of this connection.
+    pub thread_id: u32,
+    /// What the server can do.
+    pub server_capabilities: Capabilities,
+    /// What was negotiated.
+    pub capabilities: Capabilities,
+    /// Default collation id, low byte.
+    pub charset: u8,
+    /// True for MariaDB.
+    pub is_mariadb: bool,
+}
+
+impl ServerFacts {
+    /// The facts of a greeting and what was agreed on.
+    pub fn of(greeting: Greeting, capabilities: Capabilities) -> Self {
+        let is_mariadb = is_mariadb(&greeting.server_version);
+        Self {
+            version: greeting.server_version,
+            thread_id: greeting.thread_id,
+            server_capabilities: greeting.capabilities,
+            capabilities,
+            charset: greeting.charset,
+            is_mariadb,
+        }
+    }
+}
+
+/// True if a version string is MariaDB's, as its own client libraries decide.
+pub fn is_mariadb(version: &[u8]) -> bool {
+    version.windows(7).any(|window| window.eq_ignore_ascii_case(b"mariadb"))
+        || version.starts_with(b"5.5.5-")
+}
+
+/// Where a connection is between commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// A command may be sent.
+    Ready,
+    /// A command was sent and its response has not ended.
+    Busy,
+    /// Nothing more can be said of it; it must be closed.
+    Broken,
+}
+
+/// A statement as this connection knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerStatement {
+    /// The server's id.
+    pub id: u32,
+    /// Which types of parameters it was last executed with (the session counts them), 0: none.
+    pub types_version: u32,
+}
+
+/// How a response that lagwise read itself ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Status flags of the last OK or EOF.
+    pub status: StatusFlags,
+    /// Session state changes of all OK packets, one after the other.
+    pub state: Vec<u8>,
+}
+
+/// An open, logged-in connection.
+#[derive(Debug)]
+pub struct Connection {
+    stream: PacketStream,
+    facts: ServerFacts,
+    phase: Phase,
+    /// Status flags after the last response.
+    pub status: StatusFlags,
+    /// The version of the session's state that this connection is in line with.
+    pub synced_version: u64,
+    /// Statements prepared here, by the session's statement id.
+    pub statements: HashMap<u32, ServerStatement>,
+}
+
+impl Connection {
+    /// A connection whose login has just ended.
+    pub fn new(stream: PacketStream, facts: ServerFacts, status: StatusFlags) -> Self {
+        Self {
+            stream,
+            facts,
+            phase: Phase::Ready,
+            status,
+            synced_version: 0,
+            statements: HashMap::new(),
+        }
+    }
+
+    /// What the greeting told.
+    pub fn facts(&self) -> &ServerFacts {
+        &self.facts
+    }
+
+    /// Where it is between commands.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The byte stream, for the relay.
+    pub fn stream(&mut self) -> &mut PacketStream {
+        &mut self.stream
+    }
+
+    /// Says that nothing more can be said of it.
+    pub fn mark_broken(&mut self) {
+        self.phase = Phase::Broken;
+    }
+
+    /// Says that the response has ended.
+    #[inline]
+    pub fn mark_ready(&mut self) {
+        if self.phase == Phase::Busy {
+            self.phase = Phase::Ready;
+        }
+        self.stream.release();
+    }
+
+    /// A tracker for a response on this connection.
+    pub fn tracker(&self, kind: ResponseKind) -> ResponseTracker {
+        ResponseTracker::new(kind, self.facts.capabilities)
+    }
+
+    /// Sends whole packets of one or more commands. The connection is Busy from here on.
+    ///
+    /// # Errors
+    /// [`Error::Lost`]: how much arrived is not known.
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.phase = Phase::Busy;
+        let result = self.stream.write_all(bytes, WRITE_STALL).await;
+        if result.is_err() {
+            self.phase = Phase::Broken;
+        }
+        result.map_err(Error::Lost)
+    }
+
+    /// Sends commands that have no response (COM_STMT_CLOSE).
+    ///
+    /// # Errors
+    /// As [`Connection::send`].
+    pub async fn send_without_response(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.send(bytes).await?;
+        self.mark_ready();
+        Ok(())
+    }
+
+    /// Appends a COM_QUERY of lagwise's own to `out`.
+    pub fn build_query(&self, out: &mut Vec<u8>, sql: &[u8]) {
+        let attributes = self.facts.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
+        build_packet(out, 0, |out| {
+            out.push(code::QUERY);
+            if attributes {
+                out.extend_from_slice(&NO_ATTRIBUTES);
+            }
+            out.extend_from_slice(sql);
+        });
+    }
+
+    /// Turns on the trackers that tell lagwise what the session's state is.
+    ///
+    /// # Errors
+    /// The server refuses, or the connection breaks.
+    pub async fn start_tracking(&mut self) -> Result<(), Error> {
+        let mut packet = Vec::new();
+        self.build_query(&mut packet, sync::tracking_statement(self.facts.is_mariadb));
+        self.send(&packet).await?;
+        self.finish(ResponseKind::Results).await.map(drop)
+    }
+
+    /// Reads and drops one response.
+    ///
+    /// # Errors
+    /// The server's error, or the connection breaks.
+    pub async fn finish(&mut self, kind: ResponseKind) -> Result<Summary, Error> {
+        self.collect(kind, |_, _| Ok(())).await
+    }
+
+    /// Asks for a small result set.
+    ///
+    /// # Errors
+    /// The server's error; [`Error::TimedOut`] after `deadline`, the connection is then Broken.
+    pub async fn query_rows(&mut self, sql: &str, deadline: Instant) -> Result<Vec<Row>, Error> {
+        let mut packet = Vec::new();
+        self.build_query(&mut packet, sql.as_bytes());
+        let ask = async {
+            self.send(&packet).await?;
+            let (mut columns, mut rows, mut size) = (None, Vec::new(), 0);
+            self.collect(ResponseKind::Results, |index, payload| {
+                size += payload.len();
+                if size > MAX_OWN_RESULT {
+                    return Err(Malformed("oversized result set"));
+                }
+                match columns {
+                    None => {
+                        let count = Reader::new(payload).lenenc().unwrap_or(0);
+                        columns = usize::try_from(count).ok();
+                    }
+                    Some(count) if index <= count => drop(column::name(payload)?),
+                    Some(count) => rows.push(text_row::parse(payload, count)?),
+                }
+                Ok(())
+            })
+            .await?;
+            Ok(rows)
+        };
+        match tokio::time::timeout_at(deadline, ask).await {
+            Ok(result) => result,
+            Err(_) => {
+                self.phase = Phase::Broken;
+                Err(Error::TimedOut("waiting for an answer"))
+            }
+        }
+    }
+
+    /// Reads one response; `each` gets every packet that is not OK, EOF or ERR, with its position.
+    async fn collect(
+        &mut self,
+        kind: ResponseKind,
+        mut each: impl FnMut(usize, &[u8]) -> Result<(), Malformed>,
+    ) -> Result<Summary, Error> {
+        let result = self.read_response(kind, &mut each).await;
+        match &result {
+            Ok(_) | Err(Error::Server(_)) => self.mark_ready(),
+            Err(_) => self.phase = Phase::Broken,
+        }
+        result
+    }
+
+    async fn read_response(
+        &mut self,
+        kind: ResponseKind,
+        each: &mut impl FnMut(usize, &[u8]) -> Result<(), Malformed>,
+    ) -> Result<Summary, Error> {
+        let mut tracker = self.tracker(kind);
+        let mut summary = Summary { status: self.status, state: Vec::new() };
+        let mut index = 0;
+        loop {
+            // One frame at a time: these responses are small, and their packets are read whole.
+            let header = self.stream.frame(MAX_OWN_RESULT).await?;
+            let len = HEADER_LEN + header.len;
+            let frame = self.stream.buffered().get(..len).unwrap_or_default();
+            let payload = frame.get(HEADER_LEN..).unwrap_or_default();
+            let (_, event) = tracker.advance(frame)?;
+            let mut ended = tracker.is_done();
+            match event {
+                Event::Packet { control: Control::Err, .. } => {
+                    let err = ErrPacket::parse(payload)?;
+                    self.stream.consume(len);
+                    return Err(Error::Server(err));
+                }
+                Event::Packet { control: Control::Ok, last, .. } => {
+                    let ok = OkPacket::parse(payload, true)?;
+                    summary.status = ok.status;
+                    summary.state.extend_from_slice(ok.state);
+                    ended = last;
+                }
+                Event::Packet { control: Control::LocalInfile, .. } => {
+                    return Err(Malformed("request for a file").into());
+                }
+                Event::Packet { control: Control::Eof, last, .. } => ended = last,
+                Event::Packet { control: Control::PrepareOk, last, .. } => {
+                    each(index, payload)?;
+                    ended = last;
+                }
+                Event::NeedMore(_) | Event::End => {
+                    // A definition, a row, or the EOF between them where it is not deprecated.
+                    let legacy_eof = payload.len() < 9 && payload.first() == Some(&0xfe);
+                    if !legacy_eof {
+                        each(index, payload)?;
+                        index += 1;
+                    }
+                }
+            }
+            self.stream.consume(len);
+            if ended {
+                self.status = summary.status;
+                return Ok(summary);
+            }
+        }
+    }
+
+    /// Prepares a statement and returns the server's id of it; the definitions are dropped.
+    ///
+    /// # Errors
+    /// The server's error, or the connection breaks.
+    pub async fn prepare(&mut self, text: &[u8]) -> Result<u32, Error> {
+        let mut packet = Vec::with_capacity(text.len() + 8);
+        build_packet(&mut packet, 0, |out| {
+            out.push(code::STMT_PREPARE);
+            out.extend_from_slice(text);
+        });
+        self.send(&packet).await?;
+        let mut id = None;
+        self.collect(ResponseKind::Prepare, |_, payload| {
+            if id.is_none() {
+                id = Some(crate::protocol::prepare::PrepareOk::parse(payload)?.statement_id);
+            }
+            Ok(())
+        })
+        .await?;
+        id.ok_or(Error::Protocol(Malformed("PREPARE_OK packet")))
+    }
+}

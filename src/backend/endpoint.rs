@@ -1,0 +1,30 @@
+//! Where a server is and how it is reached.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+
+use crate::config::ServerAddress;
+
+/// Everything that a connection needs to know of its server before it speaks to it.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    /// Host and port, or socket path.
+    pub address: ServerAddress,
+    /// TLS, if it is to be used at all; never on a Unix socket.
+    pub tls: Option<EndpointTls>,
+    /// A peer that vanished silently is given up after about this long.
+    pub dead_after: Duration,
+}
+
+/// TLS towards a server.
+#[derive(Clone, Debug)]
+pub struct EndpointTls {
+    /// What is verified, and the sessions that can be resumed.
+    pub config: Arc<rustls::ClientConfig>,
+    /// The name that the certificate is checked against.
+    pub name: ServerName<'static>,
+    /// False: a server that offers no TLS is spoken to without.
+    pub required: bool,
+}

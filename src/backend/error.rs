@@ -1,0 +1,79 @@
+//! What goes wrong with a server connection.
+
+use std::io;
+
+use crate::auth::AuthError;
+use crate::net::ReadError;
+use crate::protocol::flags::Capabilities;
+use crate::protocol::{ErrPacket, Malformed};
+
+/// A failure of a server connection. The side is always the server's or the network's.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection came about.
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// The TLS handshake failed, or the server offers no TLS where it is required.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The deadline passed.
+    #[error("no answer in time ({0})")]
+    TimedOut(&'static str),
+    /// The connection broke.
+    #[error("connection lost: {0}")]
+    Lost(#[source] io::Error),
+    /// The server answered with an error of its own.
+    #[error("{0}")]
+    Server(ErrPacket),
+    /// The server's bytes are not the protocol.
+    #[error("{0} from the server")]
+    Protocol(#[from] Malformed),
+    /// The login could not be carried on.
+    #[error(transparent)]
+    Auth(#[from] AuthError),
+    /// The server lacks what the client negotiated with the primary.
+    #[error("the server lacks capabilities that the client uses: {0:?}")]
+    Capabilities(Capabilities),
+}
+
+impl Error {
+    /// True if the server cannot be reached or does not work, rather than that it refused this
+    /// account or statement: what a health check should hear of.
+    pub fn is_fault(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::TimedOut(_) | Self::Lost(_) | Self::Protocol(_) => true,
+            Self::Server(err) => matches!(err.code, codes::CON_COUNT | codes::SERVER_SHUTDOWN),
+            Self::Tls(_) | Self::Auth(_) | Self::Capabilities(_) => false,
+        }
+    }
+
+    /// The server's own error, if it is one.
+    pub fn server(&self) -> Option<&ErrPacket> {
+        match self {
+            Self::Server(err) => Some(err),
+            _ => None,
+        }
+    }
+}
+
+/// Server error numbers that lagwise acts on.
+pub mod codes {
+    /// ER_CON_COUNT_ERROR: too many connections.
+    pub const CON_COUNT: u16 = 1040;
+    /// ER_ACCESS_DENIED_ERROR
+    pub const ACCESS_DENIED: u16 = 1045;
+    /// ER_SERVER_SHUTDOWN
+    pub const SERVER_SHUTDOWN: u16 = 1053;
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Io(error) => Self::Lost(error),
+            ReadError::Closed | ReadError::Truncated => {
+                Self::Lost(io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string()))
+            }
+            ReadError::TooLarge { .. } => Self::Protocol(Malformed("oversized packet")),
+        }
+    }
+}

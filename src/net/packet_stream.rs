@@ -1,0 +1,291 @@
+//! A transport with a read buffer: packets in, bytes out.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::buffer::Buffer;
+use super::compress::Compression;
+use super::transport::Transport;
+use crate::protocol::frame::{HEADER_LEN, Header};
+
+/// Why a packet could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The peer closed the connection between packets.
+    #[error("the connection was closed")]
+    Closed,
+    /// The peer closed the connection inside a packet.
+    #[error("the connection was closed inside a packet")]
+    Truncated,
+    /// The packet is longer than allowed.
+    #[error("a packet of {len} bytes, more than the {limit} that are allowed here")]
+    TooLarge {
+        /// What the header says, in bytes.
+        len: usize,
+        /// The bound, in bytes.
+        limit: usize,
+    },
+    /// The socket failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// One peer's byte stream.
+#[derive(Debug)]
+pub struct PacketStream {
+    /// `None` only while TLS is being set up, and for good if that fails.
+    transport: Option<Transport>,
+    input: Buffer,
+    compression: Option<Box<Compression>>,
+}
+
+impl PacketStream {
+    /// Wraps a transport.
+    pub fn new(transport: Transport) -> Self {
+        Self { transport: Some(transport), input: Buffer::default(), compression: None }
+    }
+
+    /// True if nobody on the network can read along.
+    pub fn is_secure(&self) -> bool {
+        self.transport.as_ref().is_some_and(Transport::is_secure)
+    }
+
+    /// True for a Unix socket.
+    pub fn is_unix(&self) -> bool {
+        matches!(&self.transport, Some(Transport::Plain(socket)) if socket.is_unix())
+    }
+
+    /// Exchanges the transport for what `upgrade` makes of it (TLS). Bytes that the peer sent
+    /// ahead of the exchange would be read as plain text: they are refused.
+    ///
+    /// # Errors
+    /// The upgrade fails; the stream is then closed.
+    pub async fn upgrade<F>(&mut self, upgrade: impl FnOnce(Transport) -> F) -> io::Result<()>
+    where
+        F: Future<Output = io::Result<Transport>>,
+    {
+        if !self.input.filled().is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "data sent before TLS began"));
+        }
+        let transport = self.transport.take().ok_or(io::ErrorKind::NotConnected)?;
+        self.transport = Some(upgrade(transport).await?);
+        Ok(())
+    }
+
+    /// Speaks the compressed protocol from here on.
+    pub fn set_compression(&mut self, compression: Compression) {
+        self.compression = Some(Box::new(compression));
+    }
+
+    /// What was read and not consumed.
+    #[inline]
+    pub fn buffered(&self) -> &[u8] {
+        self.input.filled()
+    }
+
+    /// The same, to be changed in place.
+    pub fn buffered_mut(&mut self) -> &mut [u8] {
+        self.input.filled_mut()
+    }
+
+    /// Drops the first `count` bytes of what is buffered.
+    #[inline]
+    pub fn consume(&mut self, count: usize) {
+        self.input.consume(count);
+    }
+
+    /// Gives the read buffer back if it is empty.
+    #[inline]
+    pub fn release(&mut self) {
+        self.input.release();
+    }
+
+    /// Reads once; returns the number of new bytes, 0 at the end of the stream. Makes room so that
+    /// at least `at_least` bytes in a row can be buffered.
+    ///
+    /// # Errors
+    /// The socket fails, or compressed data is malformed.
+    pub async fn fill(&mut self, at_least: usize) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_fill(cx, at_least)).await
+    }
+
+    /// As [`PacketStream::fill`], to be polled beside something else.
+    ///
+    /// # Errors
+    /// As [`PacketStream::fill`].
+    pub fn poll_fill(&mut self, cx: &mut Context<'_>, at_least: usize) -> Poll<io::Result<usize>> {
+        let Some(transport) = &mut self.transport else {
+            return Poll::Ready(Ok(0));
+        };
+        let Some(compression) = &mut self.compression else {
+            return poll_read(transport, &mut self.input, cx, at_least);
+        };
+        loop {
+            let before = self.input.filled().len();
+            compression.decode_into(&mut self.input)?;
+            let gained = self.input.filled().len() - before;
+            if gained > 0 {
+                return Poll::Ready(Ok(gained));
+            }
+            if ready!(poll_read(transport, compression.raw_input(), cx, 0))? == 0 {
+                return Poll::Ready(Ok(0));
+            }
+        }
+    }
+
+    /// Waits until a whole frame is buffered and returns its header; the frame stays buffered.
+    ///
+    /// # Errors
+    /// See [`ReadError`]; nothing is consumed then.
+    pub async fn frame(&mut self, max_payload: usize) -> Result<Header, ReadError> {
+        loop {
+            let wanted = match Header::parse(self.buffered()) {
+                Some(header) if header.len > max_payload => {
+                    return Err(ReadError::TooLarge { len: header.len, limit: max_payload });
+                }
+                Some(header) if self.buffered().len() >= HEADER_LEN + header.len => {
+                    return Ok(header);
+                }
+                Some(header) => HEADER_LEN + header.len,
+                None => HEADER_LEN,
+            };
+            self.fill_or_end(wanted).await?;
+        }
+    }
+
+    /// Waits until a header is buffered and returns it.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn header(&mut self) -> Result<Header, ReadError> {
+        loop {
+            if let Some(header) = Header::parse(self.buffered()) {
+                return Ok(header);
+            }
+            self.fill_or_end(HEADER_LEN).await?;
+        }
+    }
+
+    /// Waits until at least `count` bytes are buffered.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn require(&mut self, count: usize) -> Result<(), ReadError> {
+        while self.buffered().len() < count {
+            self.fill_or_end(count).await?;
+        }
+        Ok(())
+    }
+
+    async fn fill_or_end(&mut self, wanted: usize) -> Result<(), ReadError> {
+        if self.fill(wanted).await? > 0 {
+            return Ok(());
+        }
+        let clean = self.buffered().is_empty();
+        Err(if clean { ReadError::Closed } else { ReadError::Truncated })
+    }
+
+    /// Waits for a whole packet of one frame, and takes it: sequence id and payload. For the
+    /// connection phase, where packets are small; `max_payload` is below 16 MiB - 1.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn packet(&mut self, max_payload: usize) -> Result<(u8, Vec<u8>), ReadError> {
+        let header = self.frame(max_payload).await?;
+        let payload = self.buffered().get(HEADER_LEN..HEADER_LEN + header.len);
+        let payload = payload.unwrap_or_default().to_vec();
+        self.consume(HEADER_LEN + header.len);
+        Ok((header.seq, payload))
+    }
+
+    /// Writes all of `bytes`, whole packets that begin at sequence id 0 or follow on the last
+    /// ones. `stall` bounds how long the peer may take none of it; it costs nothing while the peer
+    /// takes all at once.
+    ///
+    /// # Errors
+    /// The socket fails, or `TimedOut`.
+    pub async fn write_all(&mut self, bytes: &[u8], stall: Duration) -> io::Result<()> {
+        match self.compression.take() {
+            None => self.write_raw(bytes, stall).await,
+            Some(mut compression) => {
+                let encoded = compression.encode(bytes);
+                let result = match encoded {
+                    Ok(encoded) => self.write_raw(encoded, stall).await,
+                    Err(error) => Err(error),
+                };
+                self.compression = Some(compression);
+                result
+            }
+        }
+    }
+
+    async fn write_raw(&mut self, bytes: &[u8], stall: Duration) -> io::Result<()> {
+        let Some(transport) = &mut self.transport else {
+            return Err(io::ErrorKind::NotConnected.into());
+        };
+        let mut rest = bytes;
+        // The usual case: the peer's window takes everything in one call, and no timer is set.
+        let first = poll_fn(|cx| match Pin::new(&mut *transport).poll_write(cx, rest) {
+            Poll::Ready(result) => Poll::Ready(result.map(Some)),
+            Poll::Pending => Poll::Ready(Ok(None)),
+        })
+        .await?;
+        rest = rest.get(first.unwrap_or(0)..).unwrap_or_default();
+        while !rest.is_empty() {
+            let step = poll_fn(|cx| Pin::new(&mut *transport).poll_write(cx, rest));
+            let count = tokio::time::timeout(stall, step).await??;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            rest = rest.get(count..).unwrap_or_default();
+        }
+        if let Transport::Tls(_) = transport {
+            let flush = poll_fn(|cx| Pin::new(&mut *transport).poll_flush(cx));
+            tokio::time::timeout(stall, flush).await??;
+        }
+        Ok(())
+    }
+
+    /// Starts a new command: the compressed protocol counts its own packets from 0 again.
+    #[inline]
+    pub fn begin_command(&mut self) {
+        if let Some(compression) = &mut self.compression {
+            compression.reset_sequence();
+        }
+    }
+
+    /// Ends the stream towards the peer (TLS close_notify, FIN); errors do not matter any more.
+    pub async fn shutdown(&mut self) {
+        if let Some(transport) = &mut self.transport {
+            let _ = poll_fn(|cx| Pin::new(&mut *transport).poll_shutdown(cx)).await;
+        }
+    }
+}
+
+/// Reads once into `input`; a buffer that stays empty is given back before waiting.
+fn poll_read(
+    transport: &mut Transport,
+    input: &mut Buffer,
+    cx: &mut Context<'_>,
+    at_least: usize,
+) -> Poll<io::Result<usize>> {
+    input.grow_for_streaming();
+    let mut target = ReadBuf::new(input.room(at_least));
+    match Pin::new(transport).poll_read(cx, &mut target) {
+        Poll::Ready(Ok(())) => {
+            let count = target.filled().len();
+            input.advance(count);
+            Poll::Ready(Ok(count))
+        }
+        Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+        Poll::Pending => {
+            input.release();
+            Poll::Pending
+        }
+    }
+}
