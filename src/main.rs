@@ -1,2 +1,158 @@
-//! The `lagwise` command.
-fn main() {}
+//! The `lagwise` command: arguments in, exit code out. Everything else is in the library.
+//!
+//! Exit codes: 0 when it did what was asked, 2 for a command line or a configuration that is
+//! wrong, 1 for any other failure.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use lagwise::config::{Config, ServerConfig};
+
+/// Something that is not the user's doing went wrong.
+const FAILURE: u8 = 1;
+/// The command line or the configuration is wrong; clap uses the same code.
+const USAGE: u8 = 2;
+
+/// A read/write-splitting proxy for MySQL and MariaDB that never serves a stale read of your own
+/// write.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.
+Signals to a running lagwise: SIGHUP reads the configuration again, SIGTERM ends it once
+running work is done.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve clients until SIGTERM.
+    Run(ConfigArgs),
+    /// Validate the configuration, and show what it comes to; connects to nothing.
+    ///
+    /// Every error is shown, with its line, its key and what is allowed.
+    Check(ConfigArgs),
+    /// Tell where a statement would run, and why; connects to nothing.
+    ///
+    /// The answer is that for a new session, which has written nothing and is in no transaction.
+    Explain {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The statement.
+        #[arg(value_name = "SQL")]
+        statement: String,
+    },
+}
+
+#[derive(Args)]
+struct ConfigArgs {
+    /// The configuration file; proxy.toml.example describes all its keys.
+    #[arg(short, long = "config", value_name = "FILE", default_value = "/etc/lagwise/proxy.toml")]
+    path: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(ConfigArgs { path }) => with_config(&path, |config| run_proxy(config, &path)),
+        Command::Check(ConfigArgs { path }) => with_config(&path, |config| check(&config, &path)),
+        Command::Explain { config: ConfigArgs { path }, statement } => {
+            with_config(&path, |config| explain(&config, &statement))
+        }
+    }
+}
+
+/// Loads the configuration for `command`, or says what is wrong with it.
+fn with_config(path: &Path, command: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match Config::load(path) {
+        Ok(config) => command(config),
+        Err(errors) => {
+            complain(&errors.to_string());
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Serves clients until a signal ends it.
+fn run_proxy(_config: Config, _path: &Path) -> ExitCode {
+    complain("lagwise: this build cannot serve clients");
+    ExitCode::from(FAILURE)
+}
+
+fn check(config: &Config, path: &Path) -> ExitCode {
+    for exposed in config.exposed_secret_files() {
+        let name = exposed.display();
+        complain(&format!(
+            "warning: {name} holds a secret and every user may read it; chmod o-r {name}"
+        ));
+    }
+    if config.replicas().next().is_none() {
+        complain("warning: there are no replicas: every read goes to the primary");
+    }
+    say(&summary(config, path));
+    ExitCode::SUCCESS
+}
+
+/// The topology as a person would want to see it confirmed.
+fn summary(config: &Config, path: &Path) -> String {
+    let mut text = format!("{} is good.\n", path.display());
+    let mut line = |label: &str, value: &dyn std::fmt::Display| {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{label:<8} {value}");
+    };
+    for address in &config.listen {
+        line("listen", address);
+    }
+    for server in &config.servers {
+        line(&server.role.to_string(), &describe(server));
+    }
+    line("monitor", &config.monitor.user);
+    match &config.http {
+        Some(http) => line("http", &http.listen),
+        None => line("http", &"off"),
+    }
+    text
+}
+
+/// A server in one line, with what is out of the ordinary about it.
+fn describe(server: &ServerConfig) -> String {
+    let plain = ServerConfig::new(server.address.clone(), server.role);
+    let mut text = server.name.clone();
+    // Writing to a String cannot fail.
+    if server.name != plain.name {
+        let _ = write!(text, " at {}", server.address);
+    }
+    if server.weight != plain.weight {
+        let _ = write!(text, ", weight {}", server.weight);
+    }
+    if let Some(zone) = &server.zone {
+        let _ = write!(text, ", zone {zone}");
+    }
+    if !server.tags.is_empty() {
+        let _ = write!(text, ", only for {}", server.tags.join(" "));
+    }
+    if server.max_connections != plain.max_connections {
+        let _ = write!(text, ", at most {} connections", server.max_connections);
+    }
+    let _ = write!(text, ", TLS {}", server.tls.mode);
+    text
+}
+
+fn explain(_config: &Config, _statement: &str) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
+/// Prints to standard output. Whoever stopped reading does not want to hear of it.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// Prints to standard error.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

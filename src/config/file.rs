@@ -78,7 +78,6 @@ impl<'i> Document<'i> {
     }
 
     /// Dotted names of all keys that were asked for so far.
-    #[cfg(test)]
     pub fn known_keys(&self) -> BTreeSet<String> {
         self.asked.borrow().clone()
     }

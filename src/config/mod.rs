@@ -53,6 +53,7 @@ pub use sections::{
     MonitorConfig, Pin, PoolConfig, Role, RoutingConfig, ServerConfig, ServerTls, ServerTlsMode,
     TlsVerify,
 };
+pub use validate::known_keys;
 pub use word::Word;
 
 /// A whole, validated `proxy.toml`.
