@@ -1,1 +1,202 @@
-//! metrics.
+//! What lagwise counts about itself, for Prometheus.
+//!
+//! Counting must cost nothing that a benchmark can see, because every query passes here several
+//! times. So each worker thread counts in its own memory ([`WorkerMetrics`]), and the work of
+//! adding up, naming and formatting is done by the scrape ([`Metrics::render`]).
+//!
+//! Reading order: [`catalogue`] (every metric, by name), `worker` (the counters), `histogram`
+//! (the buckets), `servers` (what a scrape asks of the topology), `collector` (the scrape).
+//!
+//! Deliberately absent: labels whose values clients choose, a clock (callers measure), and any
+//! other module of the crate: label values of theirs are handed in as [`LabelSets`].
+
+pub mod catalogue;
+mod collector;
+mod histogram;
+mod process;
+mod servers;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prometheus::{Registry, TextEncoder};
+
+pub use servers::{ServerSample, ServerSource};
+pub use worker::{Direction, LabelSets, LoginResult, OTHER, Role, Side, WorkerMetrics};
+
+/// The `Content-Type` of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// All metrics of one running lagwise. Shared as `Arc<Metrics>`.
+pub struct Metrics {
+    core: Arc<Core>,
+    registry: Registry,
+}
+
+/// What the collector, owned by the registry, shares with [`Metrics`].
+struct Core {
+    labels: LabelSets,
+    layout: worker::Layout,
+    workers: Box<[WorkerMetrics]>,
+    version: &'static str,
+    started_seconds: f64,
+    last_reload_millis: AtomicU64,
+    reloads_ok: AtomicU64,
+    reloads_error: AtomicU64,
+    servers: Mutex<Option<Arc<dyn ServerSource>>>,
+}
+
+impl Core {
+    /// The sum of all workers, by slot.
+    fn totals(&self) -> Vec<u64> {
+        let mut totals = vec![0; self.layout.len()];
+        for worker in &self.workers {
+            worker.merge_into(&mut totals);
+        }
+        totals
+    }
+
+    fn reloads(&self) -> (u64, u64) {
+        (self.reloads_ok.load(Ordering::Relaxed), self.reloads_error.load(Ordering::Relaxed))
+    }
+
+    fn last_reload_seconds(&self) -> f64 {
+        self.last_reload_millis.load(Ordering::Relaxed) as f64 / 1e3
+    }
+
+    fn servers(&self) -> Option<Arc<dyn ServerSource>> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Metrics {
+    /// `workers` is the number of runtime worker threads (more threads share the counters, fewer
+    /// waste a few KiB each); `version` the running version; `started` when the process started,
+    /// which is also when its first configuration was loaded.
+    ///
+    /// # Errors
+    /// Only if the catalogue itself is wrong, which a test excludes.
+    pub fn new(
+        labels: LabelSets,
+        workers: usize,
+        version: &'static str,
+        started: SystemTime,
+    ) -> prometheus::Result<Arc<Self>> {
+        let layout = worker::Layout::new(&labels);
+        let started_millis = unix_millis(started);
+        let core = Arc::new(Core {
+            labels,
+            layout,
+            workers: (0..workers.max(1)).map(|_| WorkerMetrics::new(layout)).collect(),
+            version,
+            started_seconds: started_millis as f64 / 1e3,
+            last_reload_millis: AtomicU64::new(started_millis),
+            reloads_ok: AtomicU64::new(0),
+            reloads_error: AtomicU64::new(0),
+            servers: Mutex::new(None),
+        });
+        let registry = Registry::new();
+        registry.register(Box::new(collector::CoreCollector::new(core.clone())?))?;
+        Ok(Arc::new(Self { core, registry }))
+    }
+
+    /// The counters of the calling thread. Cheap enough for every use, but a task that counts
+    /// several things in a row without awaiting may keep the reference.
+    #[inline]
+    pub fn local(&self) -> &WorkerMetrics {
+        self.worker(thread_number())
+    }
+
+    /// The counters of worker `index`, modulo the number of workers: for runtimes that number
+    /// their threads themselves.
+    #[inline]
+    pub fn worker(&self, index: usize) -> &WorkerMetrics {
+        // `new` made at least one worker.
+        &self.core.workers[index % self.core.workers.len()]
+    }
+
+    /// Counts a client session from now until the returned guard is dropped.
+    pub fn session(self: &Arc<Self>) -> SessionCount {
+        self.local().session_started();
+        SessionCount(self.clone())
+    }
+
+    /// Counts a pin from now until the returned guard is dropped; `cause` indexes
+    /// [`LabelSets::pin_causes`].
+    pub fn pin(self: &Arc<Self>, cause: usize) -> PinCount {
+        self.local().pin_started(cause);
+        PinCount(self.clone())
+    }
+
+    /// Names the source of the per-server metrics; a later call replaces it. The source must not
+    /// keep this `Metrics` alive through itself, or neither is ever freed.
+    pub fn set_servers(&self, source: Arc<dyn ServerSource>) {
+        *self.core.servers.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+
+    /// Counts a reload that took effect at `now`.
+    pub fn reload_succeeded(&self, now: SystemTime) {
+        self.core.reloads_ok.fetch_add(1, Ordering::Relaxed);
+        self.core.last_reload_millis.store(unix_millis(now), Ordering::Relaxed);
+    }
+
+    /// Counts a reload that was refused; the old configuration is in force.
+    pub fn reload_failed(&self) {
+        self.core.reloads_error.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The scrape in the Prometheus text format, of type [`CONTENT_TYPE`]. Takes time linear in
+    /// open descriptors (it counts them), so not on a thread that serves clients.
+    ///
+    /// # Errors
+    /// The encoder refuses a family; none of the catalogue's is refused.
+    pub fn render(&self) -> prometheus::Result<String> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+/// Counts one session as open until dropped.
+#[must_use = "the session counts as ended when this is dropped"]
+pub struct SessionCount(Arc<Metrics>);
+
+impl Drop for SessionCount {
+    fn drop(&mut self) {
+        self.0.local().session_ended();
+    }
+}
+
+/// Counts one session as pinned until dropped.
+#[must_use = "the pin counts as ended when this is dropped"]
+pub struct PinCount(Arc<Metrics>);
+
+impl Drop for PinCount {
+    fn drop(&mut self) {
+        self.0.local().pin_ended();
+    }
+}
+
+/// Milliseconds since 1970; 0 for a clock before that.
+fn unix_millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A number for the calling thread, given out in order of first use. It numbers threads and holds
+/// no metric: with it a task that moves between workers always counts on the one it runs on.
+#[inline]
+fn thread_number() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: Cell<usize> = const { Cell::new(usize::MAX) });
+    NUMBER.with(|number| {
+        if number.get() == usize::MAX {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        number.get()
+    })
+}

@@ -1,0 +1,125 @@
+//! Every metric family that lagwise exports, in one table.
+//!
+//! The name, kind, labels and help text of a metric live here and nowhere else: the scrape is
+//! built from this table and `docs/metrics.md` is checked against it, so the three cannot drift.
+//! Names follow the Prometheus conventions: base units in the name, `_total` on counters.
+//!
+//! Deliberately absent: any label whose values a client chooses (user, schema, address, digest).
+//! Every label value is either a constant of the program or a server name of the configuration.
+
+/// What a family measures, as its `# TYPE` line says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows while the process lives.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Cumulative buckets, a sum and a count.
+    Histogram,
+}
+
+impl Kind {
+    /// The word on the `# TYPE` line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// One metric family: a row of the catalogue.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// Full name, unit included.
+    pub name: &'static str,
+    /// Counter, gauge or histogram.
+    pub kind: Kind,
+    /// Label names in the order in which their values are given.
+    pub labels: &'static [&'static str],
+    /// The `# HELP` line.
+    pub help: &'static str,
+}
+
+/// Declares the families as constants and collects them in [`ALL`], so that none is forgotten.
+macro_rules! families {
+    ($($id:ident = $kind:ident $name:literal [$($label:literal),*] $help:literal;)*) => {
+        $(
+            #[doc = $help]
+            pub const $id: Family = Family {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                help: $help,
+            };
+        )*
+        /// Every family, in the order of the documentation.
+        pub const ALL: &[Family] = &[$($id),*];
+    };
+}
+
+families! {
+    SESSIONS = Gauge "lagwise_sessions" []
+        "Client sessions open now, those still logging in included.";
+    SESSIONS_TOTAL = Counter "lagwise_sessions_total" []
+        "Client sessions accepted since the start.";
+    LOGINS = Counter "lagwise_logins_total" ["result"]
+        "Login attempts by result: ok, denied by a server, error, or timeout.";
+    CLIENTS_REJECTED = Counter "lagwise_clients_rejected_total" ["cause"]
+        "Clients turned away before their login was looked at, by cause.";
+    COMMANDS = Counter "lagwise_commands_total" ["command"]
+        "Commands received from clients, by MySQL command name.";
+    QUERIES = Counter "lagwise_queries_total" ["target", "reason"]
+        "Routed statements by target and the reason for that choice.";
+    PINS = Counter "lagwise_pins_total" ["cause"]
+        "Times a session was pinned to the primary, by cause.";
+    PINNED_SESSIONS = Gauge "lagwise_pinned_sessions" []
+        "Sessions whose reads go to the primary now because of a pin.";
+    READ_RETRIES = Counter "lagwise_read_retries_total" []
+        "Reads run again on another server after the first one failed before any byte was forwarded.";
+    ERRORS = Counter "lagwise_errors_total" ["side", "kind"]
+        "Errors by the side that caused them (client, server or proxy) and kind.";
+    BYTES = Counter "lagwise_bytes_total" ["direction"]
+        "Bytes of the MySQL protocol by direction, as seen after decryption.";
+    PROXY_SECONDS = Histogram "lagwise_proxy_seconds" []
+        "Time lagwise itself spent on a command, waiting for servers and clients not included.";
+    SERVER_SECONDS = Histogram "lagwise_server_seconds" ["role"]
+        "Time from sending a command to a server until the first byte of its response, by role.";
+    SERVER_ROLE = Gauge "lagwise_server_role" ["server", "role"]
+        "1 for the role that the server has now, 0 for the other.";
+    SERVER_UP = Gauge "lagwise_server_up" ["server"]
+        "1 while the health checks call the server up, else 0.";
+    SERVER_HEALTH = Gauge "lagwise_server_health" ["server", "state"]
+        "1 for the health state that the server is in, 0 for all others.";
+    SERVER_ELIGIBLE = Gauge "lagwise_server_eligible" ["server"]
+        "1 if the server may get work now: up, not draining, and for a replica lag known and within max_lag.";
+    SERVER_LAG = Gauge "lagwise_server_lag_seconds" ["server"]
+        "Replication lag behind the primary. No sample for the primary, nor while the lag is unknown.";
+    SERVER_OUTSTANDING = Gauge "lagwise_server_outstanding" ["server"]
+        "Commands sent to the server whose response has not ended.";
+    SERVER_CONNECTIONS = Gauge "lagwise_server_connections" ["server"]
+        "Open connections to the server, the monitor's not included.";
+    PROBE_FAILURES = Counter "lagwise_probe_failures_total" ["server"]
+        "Health probes of the server that failed or missed their deadline.";
+    RELOADS = Counter "lagwise_reloads_total" ["result"]
+        "Configuration reloads by result: ok or error. An error keeps the old configuration.";
+    LAST_RELOAD = Gauge "lagwise_config_last_reload_success_timestamp_seconds" []
+        "Unix time at which the configuration in force was loaded.";
+    BUILD_INFO = Gauge "lagwise_build_info" ["version", "os", "arch"]
+        "Always 1; the labels say which build is running.";
+    PROCESS_START_TIME = Gauge "process_start_time_seconds" []
+        "Unix time at which the process started.";
+    PROCESS_CPU = Counter "process_cpu_seconds_total" []
+        "User and system CPU time of the process.";
+    PROCESS_RESIDENT = Gauge "process_resident_memory_bytes" []
+        "Resident memory of the process.";
+    PROCESS_VIRTUAL = Gauge "process_virtual_memory_bytes" []
+        "Virtual memory of the process.";
+    PROCESS_OPEN_FDS = Gauge "process_open_fds" []
+        "Open file descriptors.";
+    PROCESS_MAX_FDS = Gauge "process_max_fds" []
+        "Limit of open file descriptors.";
+    PROCESS_THREADS = Gauge "process_threads" []
+        "Operating system threads of the process.";
+}

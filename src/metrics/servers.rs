@@ -1,0 +1,40 @@
+//! What a scrape asks of the server module: one sample per configured server.
+//!
+//! The gauges of a server are read at scrape time instead of being kept twice, so a server that a
+//! reload removed vanishes from the next scrape without any bookkeeping here.
+
+use std::time::Duration;
+
+use super::worker::Role;
+
+/// The state of one server at the moment of a scrape.
+#[derive(Clone, Debug)]
+pub struct ServerSample {
+    /// The configured name; the `server` label. Of two samples with one name the first counts.
+    pub name: String,
+    /// What the server is now.
+    pub role: Role,
+    /// The health checks call it up.
+    pub up: bool,
+    /// Lag behind the primary; `None` while unknown, and for the primary.
+    pub lag: Option<Duration>,
+    /// Health state, one of [`ServerSource::health_states`].
+    pub health: &'static str,
+    /// It may get work now.
+    pub eligible: bool,
+    /// Commands sent whose response has not ended.
+    pub outstanding: u64,
+    /// Open connections, the monitor's not included.
+    pub connections: u64,
+    /// Failed probes since the server was configured; must not go down while it is.
+    pub probe_failures: u64,
+}
+
+/// Supplies the samples. Called on every scrape: it must not block or wait.
+pub trait ServerSource: Send + Sync {
+    /// One sample per configured server.
+    fn servers(&self) -> Vec<ServerSample>;
+
+    /// Every health state that a server can be in, so that those not taken show as 0.
+    fn health_states(&self) -> &'static [&'static str];
+}
