@@ -1,1 +1,230 @@
-//! admin.
+//! The HTTP endpoints for machines: `/metrics`, `/healthz` and `/readyz`.
+//!
+//! They answer GET and HEAD only and read no request body. Because they share the process with
+//! the proxy, a hostile or broken scraper must not cost it more than a little: connections, header
+//! size, the time to send a header, and the life of a connection are bounded by [`Limits`].
+//!
+//! Deliberately absent: TLS and passwords (bind to loopback, which is the default, or put a
+//! reverse proxy before it), and anything that changes state.
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{sleep, timeout};
+
+use crate::metrics::{CONTENT_TYPE, Metrics};
+
+/// Says whether this lagwise should get clients.
+pub trait Readiness: Send + Sync {
+    /// `Ok` while a primary or an eligible replica is up and lagwise is not draining.
+    ///
+    /// # Errors
+    /// Why not, in one sentence for a person; it must hold no secret. It must not block.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// What the endpoints show.
+#[derive(Clone)]
+pub struct AdminState {
+    /// Rendered at `/metrics`.
+    pub metrics: Arc<Metrics>,
+    /// Asked at `/readyz`.
+    pub readiness: Arc<dyn Readiness>,
+}
+
+/// The bounds of the HTTP side.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections served at once; more wait in the listener's backlog.
+    pub connections: usize,
+    /// Time for a client to send a whole request header, and to idle between two requests.
+    pub header_timeout: Duration,
+    /// Bytes of a request header, and of buffer per connection; at least 8192.
+    pub header_bytes: usize,
+    /// Life of a connection, however busy; then it is closed after the request being answered.
+    pub max_age: Duration,
+    /// Time for the request being answered, once a connection is to be closed.
+    pub grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 64,
+            header_timeout: Duration::from_secs(10),
+            header_bytes: 16 * 1024,
+            max_age: Duration::from_secs(300),
+            grace: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Serves the endpoints on `listener` until `shutdown` completes; then requests being answered
+/// get [`Limits::grace`], and all connections are closed when this returns.
+pub async fn serve(listener: TcpListener, state: AdminState, shutdown: impl Future) {
+    serve_with(listener, state, shutdown, Limits::default()).await;
+}
+
+/// [`serve`] with other bounds.
+pub async fn serve_with(
+    listener: TcpListener,
+    state: AdminState,
+    shutdown: impl Future,
+    limits: Limits,
+) {
+    let router = router(state);
+    let permits = Arc::new(Semaphore::new(limits.connections));
+    // Closed by the drop of `stop`; `stop.closed()` in turn waits for the last connection.
+    let (stop, stopped) = watch::channel(());
+    let mut shutdown = pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            _ = &mut shutdown => break,
+            accepted = accept(&listener, &permits) => accepted,
+        };
+        match accepted {
+            Ok((stream, permit)) => {
+                let connection = connection(stream, router.clone(), stopped.clone(), limits);
+                tokio::spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "HTTP endpoint cannot accept a connection");
+                // Out of descriptors or memory: the error would repeat at once.
+                sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    drop(listener);
+    let _ = stop.send(());
+    drop(stopped);
+    stop.closed().await;
+}
+
+/// Takes a permit first, so that a connection over the bound stays in the backlog.
+async fn accept(
+    listener: &TcpListener,
+    permits: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    let permit = permits.clone().acquire_owned().await.map_err(io::Error::other)?;
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return Ok((stream, permit)),
+            // The peer gave up before it was accepted; that is its affair (accept(2)).
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Serves one connection to its end, which [`Limits`] put in sight.
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+    limits: Limits,
+) {
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_timeout)
+        .max_buf_size(limits.header_bytes);
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        result = connection.as_mut() => Some(result),
+        _ = stopped.changed() => None,
+        () = sleep(limits.max_age) => None,
+    };
+    let result = match ended {
+        Some(result) => result,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            timeout(limits.grace, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(%error, "HTTP connection ended early");
+    }
+}
+
+fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .with_state(state)
+}
+
+async fn metrics(State(state): State<AdminState>) -> Response {
+    // It reads /proc, so not on a thread that serves clients.
+    let rendered = tokio::task::spawn_blocking(move || state.metrics.render()).await;
+    match rendered {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, CONTENT_TYPE)], text).into_response(),
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> Response {
+    tracing::error!(%error, "cannot render the metrics");
+    (StatusCode::INTERNAL_SERVER_ERROR, "cannot render the metrics\n").into_response()
+}
+
+/// Alive: that the process answers at all is the answer.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn readyz(State(state): State<AdminState>) -> Response {
+    let (status, body) = match state.readiness.ready() {
+        Ok(()) => (StatusCode::OK, "{\"ready\":true}\n".to_owned()),
+        Err(reason) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("{{\"ready\":false,\"reason\":\"{}\"}}\n", json_escape(&reason)),
+        ),
+    };
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn not_found() -> impl IntoResponse {
+    (StatusCode::NOT_FOUND, "not found: try /metrics, /healthz or /readyz\n")
+}
+
+async fn method_not_allowed() -> impl IntoResponse {
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], "GET and HEAD only\n")
+}
+
+/// The inside of a JSON string (RFC 8259, section 7).
+fn json_escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => out.extend(['\\', char]),
+            '\0'..='\x1f' => out.push_str(&format!("\\u{:04x}", u32::from(char))),
+            _ => out.push(char),
+        }
+    }
+    out
+}

@@ -1,0 +1,229 @@
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::time::SystemTime;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::metrics::LabelSets;
+
+const LABELS: LabelSets = LabelSets {
+    targets: &["primary"],
+    reasons: &["read"],
+    commands: &["query"],
+    pin_causes: &[],
+    reject_causes: &[],
+    error_kinds: &[],
+};
+
+struct Answer(Mutex<Result<(), String>>);
+
+impl Readiness for Answer {
+    fn ready(&self) -> Result<(), String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+/// A running endpoint; everything it starts ends with the test's runtime.
+struct Server {
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+async fn start(ready: Result<(), String>, limits: Limits) -> Server {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let metrics = Metrics::new(LABELS, 1, "0.0.0", SystemTime::now()).unwrap();
+    let readiness = Arc::new(Answer(Mutex::new(ready)));
+    let state = AdminState { metrics: metrics.clone(), readiness };
+    let (stop, stopped) = oneshot::channel();
+    let task = tokio::spawn(serve_with(listener, state, stopped, limits));
+    Server { address, metrics, stop, task }
+}
+
+impl Server {
+    async fn connect(&self) -> TcpStream {
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    /// Sends `request` and reads until the server closes.
+    async fn exchange(&self, request: &str) -> String {
+        let mut stream = self.connect().await;
+        stream.write_all(request.as_bytes()).await.unwrap();
+        read_to_end(&mut stream).await
+    }
+}
+
+/// Everything until the end of the stream; a reset counts as an end.
+async fn read_to_end(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    let mut chunk = [0; 4096];
+    while let Ok(count @ 1..) = stream.read(&mut chunk).await {
+        bytes.extend_from_slice(&chunk[..count]);
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+/// One complete response without a body of its own on a connection that stays open.
+async fn read_response(stream: &mut TcpStream, ending: &str) -> String {
+    let mut bytes = Vec::new();
+    while !bytes.ends_with(ending.as_bytes()) {
+        bytes.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+fn split(response: &str) -> (&str, &str, &str) {
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((response, ""));
+    let (status, headers) = head.split_once("\r\n").unwrap_or((head, ""));
+    (status, headers, body)
+}
+
+/// `method path` gives `status` with `header` among the headers and exactly `body`.
+async fn check(
+    ready: Result<(), String>,
+    method_path: &str,
+    status: &str,
+    header: &str,
+    body: &str,
+) {
+    let server = start(ready, Limits::default()).await;
+    let request = format!("{method_path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let response = server.exchange(&request).await;
+    let (got_status, headers, got_body) = split(&response);
+    assert_eq!(got_status, format!("HTTP/1.1 {status}"), "{method_path}");
+    assert!(headers.lines().any(|line| line == header), "{method_path}: {headers}");
+    assert_eq!(got_body, body, "{method_path}");
+}
+
+const TEXT: &str = "content-type: text/plain; charset=utf-8";
+const JSON: &str = "content-type: application/json";
+
+#[tokio::test]
+async fn the_small_endpoints() {
+    let no = || Err("draining: \"r\\1\"\n".to_owned());
+    let not_ready = "{\"ready\":false,\"reason\":\"draining: \\\"r\\\\1\\\"\\u000a\"}\n";
+    let not_found = "not found: try /metrics, /healthz or /readyz\n";
+    check(Ok(()), "GET /healthz", "200 OK", TEXT, "ok\n").await;
+    check(no(), "GET /healthz", "200 OK", TEXT, "ok\n").await;
+    check(Ok(()), "GET /readyz", "200 OK", JSON, "{\"ready\":true}\n").await;
+    check(no(), "GET /readyz", "503 Service Unavailable", JSON, not_ready).await;
+    check(Ok(()), "HEAD /healthz", "200 OK", "content-length: 3", "").await;
+    check(no(), "HEAD /readyz", "503 Service Unavailable", JSON, "").await;
+    check(Ok(()), "GET /", "404 Not Found", TEXT, not_found).await;
+    check(Ok(()), "GET /metrics/", "404 Not Found", TEXT, not_found).await;
+    check(Ok(()), "GET /../etc/passwd", "404 Not Found", TEXT, not_found).await;
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "BREW"] {
+        let request = format!("{method} /metrics");
+        let body = "GET and HEAD only\n";
+        check(Ok(()), &request, "405 Method Not Allowed", "allow: GET, HEAD", body).await;
+    }
+}
+
+#[tokio::test]
+async fn metrics_are_the_rendered_ones() {
+    let server = start(Ok(()), Limits::default()).await;
+    server.metrics.local().query(0, 0);
+    let request = "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let response = server.exchange(request).await;
+    let (status, headers, body) = split(&response);
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(headers.contains("content-type: text/plain; version=0.0.4; charset=utf-8"));
+    assert!(body.contains("\nlagwise_queries_total{target=\"primary\",reason=\"read\"} 1\n"));
+}
+
+#[tokio::test]
+async fn one_connection_serves_many_requests() {
+    let server = start(Ok(()), Limits::default()).await;
+    let mut stream = server.connect().await;
+    for _ in 0..3 {
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let response = read_response(&mut stream, "ok\n").await;
+        assert!(response.starts_with("HTTP/1.1 200 OK"), "{response}");
+    }
+}
+
+#[tokio::test]
+async fn garbage_and_oversized_headers_are_refused() {
+    let server = start(Ok(()), Limits::default()).await;
+    let garbage = server.exchange("\u{1}\u{2}\u{3} nonsense\r\n\r\n").await;
+    assert!(garbage.starts_with("HTTP/1.1 400 "), "{garbage:?}");
+    let long = format!("GET /healthz HTTP/1.1\r\nX: {}\r\n\r\n", "a".repeat(20_000));
+    let mut stream = server.connect().await;
+    // The server may close before it has taken everything.
+    let _ = stream.write_all(long.as_bytes()).await;
+    let refused = read_to_end(&mut stream).await;
+    assert!(!refused.contains("200 OK"), "{refused:?}");
+    let many = format!("GET /healthz HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(150));
+    let refused = server.exchange(&many).await;
+    assert!(refused.starts_with("HTTP/1.1 431 "), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_says_nothing_is_dropped() {
+    let limits = Limits { header_timeout: Duration::from_millis(50), ..Limits::default() };
+    let server = start(Ok(()), limits).await;
+    for start in ["", "GET /healthz HT", "GET /healthz HTTP/1.1\r\nHost: x\r\n"] {
+        let response = server.exchange(start).await;
+        assert!(!response.contains("200"), "{start:?} {response:?}");
+    }
+    // Idling after an answer ends the same way.
+    let response = server.exchange("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(response.ends_with("ok\n"), "{response:?}");
+}
+
+#[tokio::test]
+async fn connections_over_the_bound_wait_for_a_place() {
+    let limits = Limits { connections: 1, ..Limits::default() };
+    let server = start(Ok(()), limits).await;
+    let mut first = server.connect().await;
+    first.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    read_response(&mut first, "ok\n").await;
+    let mut second = server.connect().await;
+    second.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    let waiting = timeout(Duration::from_millis(100), second.read_u8()).await;
+    assert!(waiting.is_err(), "served over the bound: {waiting:?}");
+    drop(first);
+    let response = read_response(&mut second, "ok\n").await;
+    assert!(response.contains("200 OK"), "{response}");
+}
+
+#[tokio::test]
+async fn a_connection_ends_at_its_age() {
+    let limits = Limits { max_age: Duration::from_millis(50), ..Limits::default() };
+    let server = start(Ok(()), limits).await;
+    let response = server.exchange("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await;
+    assert!(response.ends_with("ok\n"), "{response:?}");
+}
+
+#[tokio::test]
+async fn shutdown_closes_idle_connections_and_the_listener() {
+    let server = start(Ok(()), Limits::default()).await;
+    let mut idle = server.connect().await;
+    idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    read_response(&mut idle, "ok\n").await;
+    server.stop.send(()).unwrap();
+    timeout(Duration::from_secs(5), server.task).await.expect("serve returns").unwrap();
+    assert_eq!(read_to_end(&mut idle).await, "");
+    assert!(TcpStream::connect(server.address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_stuck_client_does_not_hold_the_shutdown_up() {
+    let limits = Limits { grace: Duration::from_millis(50), ..Limits::default() };
+    let server = start(Ok(()), limits).await;
+    let mut stuck = server.connect().await;
+    stuck.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    let mut other = server.connect().await;
+    other.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+    // Its answer shows that the stuck one, accepted before it, is being served too.
+    read_response(&mut other, "ok\n").await;
+    server.stop.send(()).unwrap();
+    timeout(Duration::from_secs(5), server.task).await.expect("serve returns").unwrap();
+}
