@@ -1,0 +1,306 @@
+//! What is known of one client's session, from what the servers report.
+//!
+//! The truth about a session's state is what the server that ran the statement says: status flags
+//! and session trackers. Reading the SQL only adds what no server reports (user locks, user
+//! variables) and guesses nothing away. Pure: time is an argument.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::pin::Pin;
+use crate::backend::sync::{self, Replay};
+use crate::protocol::OkPacket;
+use crate::protocol::flags::StatusFlags;
+use crate::protocol::ok::{StateChange, changes};
+use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction};
+use crate::sql::{Flags, LexMode, Statement, StatementKind};
+
+/// Bound on replayed variables of one session; a session that changes more keeps to the primary.
+const MAX_VARIABLES: usize = 1000;
+
+/// What a server told at the end of one result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// An OK packet.
+    Ok(OkPacket<'a>),
+    /// An EOF packet's status.
+    Eof(StatusFlags),
+    /// An ERR packet's code.
+    Err(u16),
+}
+
+/// The state of one session.
+#[derive(Debug)]
+pub struct SessionState {
+    /// Status flags as the client last saw them.
+    pub status: StatusFlags,
+    /// Default schema; empty for none.
+    schema: Vec<u8>,
+    /// System variables that the session changed, with their values.
+    variables: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    /// Counts changes of what is replayed on other connections; starts at 1.
+    version: u64,
+    lex_mode: LexMode,
+    transaction: Transaction,
+    hold: Option<HoldReason>,
+    /// SET TRANSACTION for the next transaction is outstanding.
+    one_shot: bool,
+    last_side: Side,
+    /// The session's unreplicated writes.
+    pub pin: Pin,
+}
+
+impl SessionState {
+    /// A new session.
+    pub fn new(status: StatusFlags, schema: Vec<u8>, lex_mode: LexMode, pin: Pin) -> Self {
+        Self {
+            status,
+            schema,
+            variables: BTreeMap::new(),
+            version: 1,
+            lex_mode,
+            transaction: Transaction::None,
+            hold: None,
+            one_shot: false,
+            last_side: Side::Primary,
+            pin,
+        }
+    }
+
+    /// How the session's text is to be lexed.
+    pub fn lex_mode(&self) -> &LexMode {
+        &self.lex_mode
+    }
+
+    /// The default schema, if there is one.
+    pub fn schema(&self) -> Option<&[u8]> {
+        (!self.schema.is_empty()).then_some(&self.schema[..])
+    }
+
+    /// The version of what is replayed on other connections.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Where the transaction is, if one is open.
+    pub fn transaction(&self) -> Transaction {
+        self.transaction
+    }
+
+    /// Where the last statement ran.
+    pub fn last_side(&self) -> Side {
+        self.last_side
+    }
+
+    /// What keeps the session on its primary connection, if anything does.
+    pub fn hold(&self) -> Option<HoldReason> {
+        self.hold
+    }
+
+    /// True if losing the primary connection loses something that cannot be brought back.
+    pub fn is_bound_to_primary(&self) -> bool {
+        self.transaction == Transaction::OnPrimary || self.hold.is_some() || self.one_shot
+    }
+
+    /// What routing has to know; `pinned` says whether every replica may lack a write of this
+    /// session.
+    pub fn facts(&self, pinned: Option<PinCause>) -> SessionFacts {
+        SessionFacts {
+            transaction: self.transaction,
+            autocommit: self.status.contains(StatusFlags::AUTOCOMMIT),
+            pin: pinned,
+            hold: self.hold.or(self.one_shot.then_some(HoldReason::TransactionCharacteristics)),
+            last_on: self.last_side,
+        }
+    }
+
+    /// The statements that bring a fresh connection in line: variables only, as the schema is
+    /// named when connecting.
+    pub fn replay(&self) -> Option<Vec<u8>> {
+        sync::set_statement(self.variables.iter().map(|(name, value)| (&name[..], &value[..])))
+    }
+
+    /// Takes in what the server on `side` told at the end of a result of `statement`.
+    pub fn observe(&mut self, side: Side, statement: &Statement, told: Told<'_>, now: Instant) {
+        self.last_side = side;
+        match told {
+            Told::Ok(ok) => {
+                self.observe_status(side, ok.status, now);
+                if side == Side::Primary && ok.status.contains(StatusFlags::SESSION_STATE_CHANGED) {
+                    self.observe_changes(statement, ok.state, now);
+                }
+                if !ok.status.contains(StatusFlags::MORE_RESULTS_EXISTS) {
+                    self.observe_success(statement, now);
+                }
+            }
+            Told::Eof(status) => {
+                self.observe_status(side, status, now);
+                if !status.contains(StatusFlags::MORE_RESULTS_EXISTS) {
+                    self.observe_success(statement, now);
+                }
+            }
+            // An error carries no flags: what held before holds, and what may have been written
+            // before the error is written.
+            Told::Err(_) => {
+                if statement.may_write() || self.transaction == Transaction::OnPrimary {
+                    self.pin.write(PinCause::FailedWrite, now);
+                }
+                self.hold_for(statement);
+            }
+        }
+    }
+
+    fn observe_status(&mut self, side: Side, status: StatusFlags, now: Instant) {
+        self.status = status - StatusFlags::MORE_RESULTS_EXISTS;
+        let open = status.contains(StatusFlags::IN_TRANS);
+        // What the transaction wrote became visible now, however it was ended. Where the server
+        // names the GTID, that follows and takes the place of this.
+        if !open
+            && self.transaction == Transaction::OnPrimary
+            && let Some(cause) = self.pin.cause()
+        {
+            self.pin.write(cause, now);
+        }
+        self.transaction = match (open, side) {
+            (false, _) => Transaction::None,
+            (true, Side::Primary) => Transaction::OnPrimary,
+            (true, Side::Replica) => Transaction::OnReplica,
+        };
+        self.lex_mode.no_backslash_escapes = status.contains(StatusFlags::NO_BACKSLASH_ESCAPES);
+    }
+
+    fn observe_success(&mut self, statement: &Statement, now: Instant) {
+        if statement.may_write() {
+            let cause = match statement.kind {
+                StatementKind::Call => PinCause::Call,
+                StatementKind::Unknown => PinCause::Unknown,
+                _ => PinCause::Write,
+            };
+            self.pin.write(cause, now);
+        }
+        self.hold_for(statement);
+        match statement.kind {
+            StatementKind::UnlockTables if self.hold == Some(HoldReason::LockTables) => {
+                self.hold = None;
+            }
+            StatementKind::SetTransaction
+                if statement.flags.contains(Flags::ONE_SHOT_TRANSACTION) =>
+            {
+                self.one_shot = true;
+            }
+            // Any statement that is not part of preparing the transaction uses it up.
+            StatementKind::Set | StatementKind::SetTransaction | StatementKind::Use => {}
+            _ => self.one_shot = false,
+        }
+        if statement.flags.contains(Flags::ONE_SHOT_TRANSACTION) {
+            self.one_shot = true;
+        }
+    }
+
+    /// State that no tracker reports and no other connection can be given.
+    fn hold_for(&mut self, statement: &Statement) {
+        let flags = statement.flags;
+        let reason = if flags.contains(Flags::CREATES_TEMPORARY_TABLE) {
+            HoldReason::TemporaryTable
+        } else if flags.contains(Flags::USER_LOCK) {
+            HoldReason::UserLock
+        } else if statement.kind == StatementKind::LockTables {
+            HoldReason::LockTables
+        } else if flags.intersects(Flags::SETS_SESSION_TRACK | Flags::SETS_UNREPLAYABLE) {
+            HoldReason::SessionState
+        } else {
+            return;
+        };
+        // UNLOCK TABLES ends a hold for locked tables only, so others must not be hidden by it.
+        if self.hold.is_none() || self.hold == Some(HoldReason::LockTables) {
+            self.hold = Some(reason);
+        }
+    }
+
+    fn observe_changes(&mut self, statement: &Statement, state: &[u8], now: Instant) {
+        for change in changes(state) {
+            match change {
+                Ok((StateChange::SystemVariable { name, value }, _)) => {
+                    self.observe_variable(name, value, now);
+                }
+                Ok((StateChange::Schema(schema), _)) => self.set_schema(schema),
+                Ok((StateChange::Gtids(gtids), _)) => self.pin.gtids(gtids, now),
+                Ok((StateChange::TransactionCharacteristics(text), _)) => {
+                    self.one_shot = !text.is_empty() && self.transaction == Transaction::None;
+                }
+                // A routine may have made a temporary table, and a batch anything.
+                Ok((StateChange::State(_), _)) if runs_unseen(statement) => {
+                    self.hold = self.hold.or(Some(HoldReason::SessionState));
+                }
+                Ok(_) => {}
+                Err(_) => self.hold = Some(HoldReason::SessionState),
+            }
+        }
+    }
+
+    fn observe_variable(&mut self, name: &[u8], value: &[u8], now: Instant) {
+        match name {
+            b"sql_mode" => self.lex_mode.set_sql_mode(value),
+            b"character_set_client" => self.lex_mode.set_charset(value),
+            b"last_gtid" => self.pin.gtids(value, now),
+            _ => {}
+        }
+        match sync::replay(name, value) {
+            Replay::Ignore => {}
+            Replay::Hold => self.hold = self.hold.or(Some(HoldReason::SessionState)),
+            Replay::Set => {
+                if self.variables.get(name).is_some_and(|known| **known == *value) {
+                    return;
+                }
+                if self.variables.len() >= MAX_VARIABLES {
+                    self.hold = Some(HoldReason::SessionState);
+                    return;
+                }
+                self.variables.insert(name.into(), value.into());
+                self.version += 1;
+            }
+        }
+    }
+
+    fn set_schema(&mut self, schema: &[u8]) {
+        if self.schema != schema {
+            self.schema = schema.to_vec();
+            self.version += 1;
+        }
+    }
+
+    /// COM_RESET_CONNECTION succeeded: everything but the schema is as after a login.
+    pub fn reset(&mut self, status: StatusFlags) {
+        let schema = std::mem::take(&mut self.schema);
+        let pin = std::mem::take(&mut self.pin);
+        let version = self.version + 1;
+        *self = Self::new(status, schema, self.lex_mode, pin);
+        self.version = version;
+    }
+
+    /// The statement's outcome is not known: it was sent, and the connection broke.
+    pub fn lost(&mut self, statement: &Statement, now: Instant) {
+        if statement.may_write() || self.transaction == Transaction::OnPrimary {
+            self.pin.lost(now);
+        }
+        self.transaction = Transaction::None;
+        self.status -= StatusFlags::IN_TRANS;
+    }
+
+    /// The primary connection is gone with all that it held; the session goes on without.
+    pub fn forget_hold(&mut self) {
+        self.hold = None;
+        self.one_shot = false;
+    }
+}
+
+/// Statements whose effects on the session are not in their text.
+fn runs_unseen(statement: &Statement) -> bool {
+    matches!(
+        statement.kind,
+        StatementKind::Call | StatementKind::TextExecute | StatementKind::Unknown
+    ) || statement.flags.intersects(Flags::UNKNOWN_FUNCTION | Flags::STORED_PROGRAM)
+}
+
+#[cfg(test)]
+mod tests;
