@@ -60,11 +60,14 @@ impl Server {
     }
 }
 
-/// Everything until the end of the stream; a reset counts as an end.
+/// Far more than any test needs, far less than the default bounds of the server under test.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Everything until the end of the stream, which must come; a reset counts as an end.
 async fn read_to_end(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
     let mut chunk = [0; 4096];
-    while let Ok(count @ 1..) = stream.read(&mut chunk).await {
+    while let Ok(count @ 1..) = timeout(PATIENCE, stream.read(&mut chunk)).await.expect("an end") {
         bytes.extend_from_slice(&chunk[..count]);
     }
     String::from_utf8(bytes).unwrap()
@@ -209,7 +212,7 @@ async fn shutdown_closes_idle_connections_and_the_listener() {
     idle.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     read_response(&mut idle, "ok\n").await;
     server.stop.send(()).unwrap();
-    timeout(Duration::from_secs(5), server.task).await.expect("serve returns").unwrap();
+    timeout(PATIENCE, server.task).await.expect("serve returns").unwrap();
     assert_eq!(read_to_end(&mut idle).await, "");
     assert!(TcpStream::connect(server.address).await.is_err());
 }
@@ -225,5 +228,5 @@ async fn a_stuck_client_does_not_hold_the_shutdown_up() {
     // Its answer shows that the stuck one, accepted before it, is being served too.
     read_response(&mut other, "ok\n").await;
     server.stop.send(()).unwrap();
-    timeout(Duration::from_secs(5), server.task).await.expect("serve returns").unwrap();
+    timeout(PATIENCE, server.task).await.expect("serve returns").unwrap();
 }
