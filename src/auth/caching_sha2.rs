@@ -76,7 +76,7 @@ pub fn deobfuscate(text: &[u8], nonce: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(text)
 }
 
-/// Password and NUL, as it is sent on a secure channel (string<NUL>).
+/// Password and NUL, as it is sent on a secure channel (`string<NUL>`).
 ///
 /// # Errors
 /// [`AuthError::PasswordTooLong`] above [`MAX_PASSWORD_LENGTH`].
@@ -113,6 +113,7 @@ fn sha256(parts: &[&[u8]]) -> [u8; SCRAMBLE_LENGTH] {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -7,13 +7,13 @@
 //!   start, by what the client's first response names
 //!     caching_sha2_password: empty --------------------------> Authenticated(Empty)
 //!                            scramble of the known password -> Authenticated(Fast)
-//!                            any other scramble -> 0x01 0x04 -> AwaitPassword
+//!                            any other scramble -> 0x01 0x04 -> Password
 //!     mysql_native_password: matches a hash or the password -> Authenticated(Native)
 //!                            does not match the hash --------> Reject(WrongPassword)
 //!                            otherwise ----------------------> AuthSwitch, or Reject
 //!     another plugin ----------------------------------------> AuthSwitch
-//!   AwaitSwitchResponse: as above for the plugin asked for, but never a second AuthSwitch
-//!   AwaitPassword: 0x02 -> 0x01 PEM -> AwaitPassword
+//!   SwitchResponse: as above for the plugin asked for, but never a second AuthSwitch
+//!   Password: 0x02 -> 0x01 PEM -> Password
 //!                  password, in clear on a secure channel or in an RSA block
 //!                                                           -> Authenticated(Full)
 //! ```
@@ -26,59 +26,13 @@
 //! Source: MySQL's protocol documentation, "Connection Phase" and
 //! "Caching_sha2_password information".
 
-use std::fmt;
-
 use zeroize::Zeroizing;
 
 use super::credential::CredentialSecret;
+use super::known_account::KnownAccount;
 use super::nonce::Nonce;
 use super::rsa_key::RsaKey;
 use super::{AuthError, MAX_PASSWORD_LENGTH, Plugin, caching_sha2, native_password};
-
-/// What lagwise knows about the account that a client names, before the client proves anything.
-#[derive(Clone, Default)]
-pub struct KnownAccount {
-    verified: Option<VerifiedPassword>,
-    native_stage2: Option<[u8; native_password::SCRAMBLE_LENGTH]>,
-}
-
-#[derive(Clone)]
-struct VerifiedPassword {
-    password: Zeroizing<Vec<u8>>,
-    sha256_stage2: [u8; caching_sha2::SCRAMBLE_LENGTH],
-    native_stage2: [u8; native_password::SCRAMBLE_LENGTH],
-}
-
-impl KnownAccount {
-    /// Adds a password that a server accepted earlier, or that the configuration holds: scrambles
-    /// made of it take the fast path. An outdated one does no harm, the client is then asked.
-    #[must_use]
-    pub fn with_password(mut self, password: Zeroizing<Vec<u8>>) -> Self {
-        self.verified = Some(VerifiedPassword {
-            sha256_stage2: caching_sha2::stage2(&password),
-            native_stage2: native_password::stage2(&native_password::stage1(&password)),
-            password,
-        });
-        self
-    }
-
-    /// Adds SHA1(SHA1(password)) as the servers or the configuration store it. It is taken for
-    /// the truth: a native scramble that does not match is a wrong password.
-    #[must_use]
-    pub fn with_native_hash(mut self, stage2: [u8; native_password::SCRAMBLE_LENGTH]) -> Self {
-        self.native_stage2 = Some(stage2);
-        self
-    }
-}
-
-impl fmt::Debug for KnownAccount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KnownAccount")
-            .field("password", &self.verified.is_some())
-            .field("native_hash", &self.native_stage2.is_some())
-            .finish()
-    }
-}
 
 /// The surroundings of one login, which do not change while it lasts.
 #[derive(Clone, Copy, Debug)]
@@ -173,10 +127,11 @@ pub struct ClientLogin<'a> {
     state: State,
 }
 
+/// What the client's next packet is expected to be.
 #[derive(Debug)]
 enum State {
-    AwaitSwitchResponse(Plugin),
-    AwaitPassword { nonce: Nonce, key_sent: bool },
+    SwitchResponse(Plugin),
+    Password { nonce: Nonce, key_sent: bool },
 }
 
 impl<'a> ClientLogin<'a> {
@@ -230,13 +185,13 @@ impl<'a> ClientLogin<'a> {
     pub fn handle(self, payload: &[u8]) -> ClientLoginStep<'a> {
         let Self { context, state } = self;
         match state {
-            State::AwaitSwitchResponse(Plugin::Native) => {
+            State::SwitchResponse(Plugin::Native) => {
                 native_response(context, payload, context.switch_nonce, false)
             }
-            State::AwaitSwitchResponse(_) => {
+            State::SwitchResponse(_) => {
                 caching_sha2_response(context, payload, context.switch_nonce)
             }
-            State::AwaitPassword { nonce, key_sent } => {
+            State::Password { nonce, key_sent } => {
                 password_response(context, payload, nonce, key_sent)
             }
         }
@@ -249,14 +204,14 @@ fn preferred_for_native(context: &LoginContext<'_>) -> Plugin {
     if context.known.native_stage2.is_some() { Plugin::Native } else { Plugin::CachingSha2 }
 }
 
-/// AuthSwitchRequest: int<1> 0xfe, string<NUL> plugin name, string<EOF> nonce and NUL.
+/// AuthSwitchRequest: `int<1>` 0xfe, `string<NUL>` plugin name, `string<EOF>` nonce and NUL.
 fn switch_to(context: LoginContext<'_>, plugin: Plugin) -> ClientLoginStep<'_> {
     let mut payload = vec![0xfe];
     payload.extend_from_slice(plugin.name().as_bytes());
     payload.push(0);
     payload.extend_from_slice(context.switch_nonce.as_bytes());
     payload.push(0);
-    let next = ClientLogin { context, state: State::AwaitSwitchResponse(plugin) };
+    let next = ClientLogin { context, state: State::SwitchResponse(plugin) };
     ClientLoginStep::Send { payload, next }
 }
 
@@ -280,7 +235,7 @@ fn caching_sha2_response<'a>(
     }
     ClientLoginStep::Send {
         payload: vec![caching_sha2::AUTH_MORE_DATA, caching_sha2::PERFORM_FULL_AUTHENTICATION],
-        next: ClientLogin { context, state: State::AwaitPassword { nonce, key_sent: false } },
+        next: ClientLogin { context, state: State::Password { nonce, key_sent: false } },
     }
 }
 
@@ -332,7 +287,7 @@ fn password_response<'a>(
     if payload == [caching_sha2::REQUEST_PUBLIC_KEY] && !key_sent {
         let mut payload = vec![caching_sha2::AUTH_MORE_DATA];
         payload.extend_from_slice(context.rsa_key.public_key_pem());
-        let state = State::AwaitPassword { nonce, key_sent: true };
+        let state = State::Password { nonce, key_sent: true };
         return ClientLoginStep::Send { payload, next: ClientLogin { context, state } };
     }
     let password = if context.secure_channel && !key_sent {
@@ -363,4 +318,5 @@ fn reject(why: &'static str) -> ClientLoginStep<'static> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;

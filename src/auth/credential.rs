@@ -78,6 +78,7 @@ impl fmt::Debug for Credential {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
 

@@ -35,6 +35,7 @@ fn key_pair(password: &[u8]) -> (ExpandedSecretKey, VerifyingKey) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use base64::Engine;

@@ -7,7 +7,7 @@
 //! tested against the other and neither can wait, time out or leak through a log line.
 //!
 //! Reading order: [`nonce`], [`native_password`], [`caching_sha2`], [`rsa_key`], [`ed25519`]
-//! (the arithmetic), [`credential`], [`server_login`], [`client_login`] (the conversations).
+//! (the arithmetic), [`credential`], [`known_account`], [`server_login`], [`client_login`] (the conversations).
 //!
 //! Deliberately absent: `mysql_old_password`, `sha256_password`, `dialog`, GSSAPI, LDAP, WebAuthn
 //! and a second authentication factor. A server that asks for one gets an error that names it.
@@ -17,15 +17,17 @@ pub mod caching_sha2;
 pub mod client_login;
 pub mod credential;
 pub mod ed25519;
+pub mod known_account;
 pub mod native_password;
 pub mod nonce;
 pub mod rsa_key;
 pub mod server_login;
 
 pub use client_login::{
-    ClientAuth, ClientLogin, ClientLoginStep, KnownAccount, LoginContext, LoginPath, RejectReason,
+    ClientAuth, ClientLogin, ClientLoginStep, LoginContext, LoginPath, RejectReason,
 };
 pub use credential::{Credential, CredentialSecret};
+pub use known_account::KnownAccount;
 pub use nonce::Nonce;
 pub use rsa_key::RsaKey;
 pub use server_login::{FirstResponse, ServerLogin, ServerLoginStep};

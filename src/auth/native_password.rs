@@ -90,6 +90,7 @@ fn sha1(parts: &[&[u8]]) -> [u8; SCRAMBLE_LENGTH] {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests {
     use super::*;
     use proptest::prelude::*;

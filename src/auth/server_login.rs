@@ -4,12 +4,12 @@
 //!             start: first response            +--- AuthSwitchRequest (0xfe), from any state:
 //!                 |                            |    answer with the asked plugin
 //!                 v                            v
-//!   caching_sha2: AwaitFastResult        others: AwaitVerdict
-//!     0x01 0x03 -> AwaitVerdict                0x00 OK, 0xff ERR, from any state: Done
-//!     0x01 0x04, secure -> password NUL -> AwaitVerdict
-//!     0x01 0x04, else   -> 0x02 -> AwaitPublicKey
-//!   AwaitPublicKey
-//!     0x01 PEM -> RSA block -> AwaitVerdict
+//!   caching_sha2: FastResult        others: Verdict
+//!     0x01 0x03 -> Verdict                0x00 OK, 0xff ERR, from any state: Done
+//!     0x01 0x04, secure -> password NUL -> Verdict
+//!     0x01 0x04, else   -> 0x02 -> PublicKey
+//!   PublicKey
+//!     0x01 PEM -> RSA block -> Verdict
 //! ```
 //!
 //! Sequence ids, capabilities, the handshake response's other fields and the OK and ERR packets
@@ -64,11 +64,12 @@ pub struct ServerLogin<'a> {
     state: State,
 }
 
+/// What the server's next packet is expected to be, besides OK, ERR and AuthSwitchRequest.
 #[derive(Debug)]
 enum State {
-    AwaitFastResult { nonce: [u8; NONCE_LENGTH] },
-    AwaitPublicKey { nonce: [u8; NONCE_LENGTH] },
-    AwaitVerdict,
+    FastResult { nonce: [u8; NONCE_LENGTH] },
+    PublicKey { nonce: [u8; NONCE_LENGTH] },
+    Verdict,
 }
 
 impl<'a> ServerLogin<'a> {
@@ -93,7 +94,7 @@ impl<'a> ServerLogin<'a> {
             (CredentialSecret::NativeStage1(_), _) | (_, Some(Plugin::Native)) => Plugin::Native,
             _ => Plugin::CachingSha2,
         };
-        let login = Self { secret, secure_channel, switches: 0, state: State::AwaitVerdict };
+        let login = Self { secret, secure_channel, switches: 0, state: State::Verdict };
         let (data, login) = login.answer(plugin, nonce)?;
         Ok((FirstResponse { plugin, data }, login))
     }
@@ -115,36 +116,36 @@ impl<'a> ServerLogin<'a> {
 
     fn handle_more_data(mut self, data: &[u8]) -> Result<ServerLoginStep<'a>, AuthError> {
         match (&self.state, data) {
-            (State::AwaitFastResult { .. }, [caching_sha2::FAST_AUTH_SUCCESS]) => {
-                self.state = State::AwaitVerdict;
+            (State::FastResult { .. }, [caching_sha2::FAST_AUTH_SUCCESS]) => {
+                self.state = State::Verdict;
                 Ok(ServerLoginStep::Wait(self))
             }
-            (&State::AwaitFastResult { nonce }, [caching_sha2::PERFORM_FULL_AUTHENTICATION]) => {
+            (&State::FastResult { nonce }, [caching_sha2::PERFORM_FULL_AUTHENTICATION]) => {
                 let payload = if self.secure_channel {
-                    self.state = State::AwaitVerdict;
+                    self.state = State::Verdict;
                     caching_sha2::with_nul(self.password(Plugin::CachingSha2)?)?
                 } else {
-                    self.state = State::AwaitPublicKey { nonce };
+                    self.state = State::PublicKey { nonce };
                     Zeroizing::new(vec![caching_sha2::REQUEST_PUBLIC_KEY])
                 };
                 Ok(ServerLoginStep::Send { payload, next: self })
             }
-            (State::AwaitPublicKey { nonce }, pem) => {
+            (State::PublicKey { nonce }, pem) => {
                 let password = self.password(Plugin::CachingSha2)?;
                 let block = ServerPublicKey::from_pem(pem)?.encrypt_password(password, nonce)?;
-                self.state = State::AwaitVerdict;
+                self.state = State::Verdict;
                 Ok(ServerLoginStep::Send { payload: Zeroizing::new(block), next: self })
             }
-            (State::AwaitFastResult { .. }, _) => {
+            (State::FastResult { .. }, _) => {
                 Err(AuthError::UnexpectedPacket("neither fast nor full authentication"))
             }
-            (State::AwaitVerdict, _) => {
+            (State::Verdict, _) => {
                 Err(AuthError::UnexpectedPacket("more plugin data after the last answer"))
             }
         }
     }
 
-    /// `request` is what follows 0xfe: string<NUL> plugin name, string<EOF> plugin data.
+    /// `request` is what follows 0xfe: `string<NUL>` plugin name, `string<EOF>` plugin data.
     fn handle_switch(mut self, request: &[u8]) -> Result<ServerLoginStep<'a>, AuthError> {
         if request.is_empty() {
             return Err(AuthError::UnsupportedPlugin("mysql_old_password".to_owned()));
@@ -171,7 +172,7 @@ impl<'a> ServerLogin<'a> {
         plugin: Plugin,
         data: &[u8],
     ) -> Result<(Zeroizing<Vec<u8>>, Self), AuthError> {
-        self.state = State::AwaitVerdict;
+        self.state = State::Verdict;
         let answer = match plugin {
             Plugin::Native => {
                 let nonce = nonce::<NONCE_LENGTH>(plugin, data)?;
@@ -188,7 +189,7 @@ impl<'a> ServerLogin<'a> {
             }
             Plugin::CachingSha2 => {
                 let nonce = nonce::<NONCE_LENGTH>(plugin, data)?;
-                self.state = State::AwaitFastResult { nonce };
+                self.state = State::FastResult { nonce };
                 match self.password(plugin)? {
                     [] => Vec::new(),
                     password => caching_sha2::scramble(password, &nonce).to_vec(),
@@ -227,4 +228,5 @@ fn unsupported(name: &[u8]) -> AuthError {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
 mod tests;
