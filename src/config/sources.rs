@@ -57,7 +57,8 @@ impl Sources<'_> {
         });
         let env = table.parsed("password_env", "the name of an environment variable", |name| {
             let value = (self.variable)(name).map(Zeroizing::new);
-            let value = value.ok_or_else(|| "names a variable that is not set".to_owned())?;
+            let value = value.filter(|value| !value.is_empty());
+            let value = value.ok_or("names a variable that is unset, empty or not UTF-8")?;
             secret(value.as_bytes())
         });
         inline.or(file).or(env).map(|found| found.value)

@@ -21,6 +21,7 @@ monitor.password_env = "PASSWORD"
 fn parse(text: &str) -> Result<Config, ConfigErrors> {
     let variable = |name: &str| match name {
         "PASSWORD" => Some("hunter2".to_owned()),
+        "EMPTY" => Some(String::new()),
         "LONG" => Some("hunter2".repeat(40)),
         "NUL" => Some("hunter2\0".to_owned()),
         _ => None,

@@ -1,6 +1,7 @@
 //! From the TOML tree to a [`Config`]: every key, its bounds, and what must hold between keys.
 //!
-//! One line a key. Defaults are those of `Default` of the section's type, and nowhere else.
+//! One line a key. The defaults of a table are those of `Default` of its type and nowhere else;
+//! those of the keys above the first table are in [`read`].
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -150,7 +150,16 @@ fn passwords() {
     replaced(
         env,
         "password_env = \"HUNTER2\"",
-        &[&format!("5: monitor.password_env: names a variable that is not set; {variable}")],
+        &[&format!(
+            "5: monitor.password_env: names a variable that is unset, empty or not UTF-8; {variable}"
+        )],
+    );
+    replaced(
+        env,
+        "password_env = \"EMPTY\"",
+        &[&format!(
+            "5: monitor.password_env: names a variable that is unset, empty or not UTF-8; {variable}"
+        )],
     );
     replaced(
         env,
