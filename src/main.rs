@@ -53,7 +53,12 @@ enum Command {
 #[derive(Args)]
 struct ConfigArgs {
     /// The configuration file; proxy.toml.example describes all its keys.
-    #[arg(short, long = "config", value_name = "FILE", default_value = "/etc/lagwise/proxy.toml")]
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        default_value = "/etc/lagwise/proxy.toml"
+    )]
     path: PathBuf,
 }
 

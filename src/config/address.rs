@@ -60,7 +60,9 @@ impl ServerAddress {
             (Self::Tcp { host, port }, ListenAddress::Tcp(socket)) => {
                 let localhost = host == "localhost";
                 let same_ip = match self.ip() {
-                    Some(ip) if socket.ip().is_unspecified() => ip.is_loopback(),
+                    Some(ip) if socket.ip().is_unspecified() => {
+                        ip.is_loopback() && ip.is_ipv4() == socket.is_ipv4()
+                    }
                     Some(ip) => ip == socket.ip(),
                     None => {
                         localhost && (socket.ip().is_loopback() || socket.ip().is_unspecified())

@@ -14,6 +14,7 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::error::quoted;
 use super::units::{self, DURATION_FORM, SIZE_FORM};
 use super::{ConfigError, ConfigErrors, Word};
 
@@ -49,7 +50,7 @@ impl<'i> Document<'i> {
         for error in &syntax_errors {
             // Only `message`: what `Display` adds is the line itself, which may hold a password.
             let offset = error.span().map_or(text.len(), |span| span.start);
-            document.error(offset, &key_on_line(text, offset), error.message(), "TOML 1.0");
+            document.error(offset, &key_on_line(text, offset), error.message(), SYNTAX_FORM);
         }
         if syntax_errors.is_empty() { Ok(document) } else { Err(document.sorted_errors()) }
     }
@@ -93,10 +94,15 @@ impl<'i> Document<'i> {
             let name = format!("{prefix}{}", key.get_ref());
             if !self.asked.borrow().contains(&name) {
                 let (problem, allowed) = self.advice(prefix, key.get_ref());
-                self.error(key.span().start, &name, problem, &allowed);
+                // A quoted key may be anything, a terminal's escape sequence included.
+                let shown = format!("{prefix}{}", key.get_ref().escape_debug());
+                self.error(key.span().start, &shown, problem, &allowed);
                 continue;
             }
             let prefix = format!("{name}.");
+            if !self.asked.borrow().iter().any(|known| known.starts_with(&prefix)) {
+                continue; // not a table by rights, which has been said
+            }
             match value.get_ref() {
                 DeValue::Table(inner) => self.refuse_unknown(inner, &prefix),
                 DeValue::Array(list) => {
@@ -123,29 +129,43 @@ impl<'i> Document<'i> {
             .map(|known| (strsim::damerau_levenshtein(known, key), known))
             .filter(|(distance, known)| *distance <= (known.len() / 3).max(1))
             .min();
-        let elsewhere = asked
-            .iter()
-            .find(|name| name.rsplit_once('.').map_or(name.as_str(), |(_, last)| last) == key);
+        // A key that slipped below a [table] is the common case, so the top goes first.
+        let elsewhere = asked.iter().filter(|name| name.rsplit('.').next() == Some(key));
+        let elsewhere = elsewhere.min_by_key(|name| name.contains('.'));
         let problem = match (nearest, elsewhere) {
             (Some((_, known)), _) => format!("unknown key; did you mean \"{known}\"?"),
-            (None, Some(name)) => match name.rsplit_once('.') {
-                Some((table, _)) => format!("unknown key here; it belongs in [{table}]"),
-                None => "unknown key here; it belongs before the first [table]".to_owned(),
-            },
+            (None, Some(name)) if name.contains('.') => {
+                format!("unknown key; did you mean \"{name}\"?")
+            }
+            (None, Some(_)) => "unknown key here; it belongs above the first [table]".to_owned(),
             (None, None) => "unknown key".to_owned(),
         };
         (problem, siblings.join(", "))
     }
 }
 
-/// The key of the line that holds `offset`, for an error of syntax.
+/// What a line of the file may be, for an error of syntax.
+const SYNTAX_FORM: &str = "TOML: [table], or key = value with text in quotes";
+
+/// The key of the line that holds `offset`, under the last `[table]` above it.
 fn key_on_line(text: &str, offset: usize) -> String {
     let start = text.get(..offset).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
-    let line = text.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-    let key = line.split('=').next().unwrap_or_default().trim();
-    let is_key = line.contains('=')
-        && key.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-    if is_key { key.to_owned() } else { "syntax".to_owned() }
+    let (above, rest) = text.split_at_checked(start).unwrap_or_default();
+    let line = rest.lines().next().unwrap_or_default();
+    let is_name = |name: &str| {
+        let good = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+        !name.is_empty() && name.bytes().all(good)
+    };
+    let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|key| is_name(key));
+    let head = above.lines().rev().find_map(|line| {
+        let name = line.trim().strip_prefix('[')?.strip_suffix(']')?;
+        Some(name.trim_matches(['[', ']']).trim()).filter(|name| is_name(name))
+    });
+    match (head, key) {
+        (Some(head), Some(key)) => format!("{head}.{key}"),
+        (None, Some(key)) => key.to_owned(),
+        (_, None) => "syntax".to_owned(),
+    }
 }
 
 /// One table, which may be missing: then every key in it is.
@@ -170,6 +190,12 @@ impl<'a> Table<'a> {
     /// Whether the file has the key.
     pub fn has(&self, key: &str) -> bool {
         self.get(key).is_some()
+    }
+
+    /// Whether an error was noted for the key.
+    pub fn has_errors(&self, key: &str) -> bool {
+        let name = self.name(key);
+        self.document.errors.borrow().iter().any(|error| error.key == name)
     }
 
     /// Notes an error at the key, or at the table if the key is missing.
@@ -253,7 +279,8 @@ impl<'a> Table<'a> {
     pub fn word<T: Word>(&self, key: &str) -> Option<T> {
         let words: Vec<String> =
             T::ALL.iter().map(|value| format!("\"{}\"", value.word())).collect();
-        let read = |text: &str| T::from_word(text).ok_or_else(|| format!("{text:?} is unknown"));
+        let read =
+            |text: &str| T::from_word(text).ok_or_else(|| format!("{} is unknown", quoted(text)));
         self.parsed(key, &words.join(", "), read).map(|found| found.value)
     }
 
@@ -287,11 +314,12 @@ impl<'a> Table<'a> {
         let [least, most] = [*range.start(), *range.end()].map(units::format_duration);
         let allowed = format!("{least} to {most}: {DURATION_FORM}");
         let found = self.parsed(key, &allowed, |text| {
-            let value = units::parse_duration(text).ok_or(format!("{text:?} is no duration"))?;
+            let value = units::parse_duration(text)
+                .ok_or_else(|| format!("{} is no duration", quoted(text)))?;
             if range.contains(&value) {
                 Ok(value)
             } else {
-                Err(format!("{text:?} is out of range"))
+                Err(format!("{} is out of range", quoted(text)))
             }
         });
         found.map(|found| found.value)
@@ -302,11 +330,12 @@ impl<'a> Table<'a> {
         let [least, most] = [*range.start(), *range.end()].map(units::format_size);
         let allowed = format!("{least} to {most}: {SIZE_FORM}");
         let found = self.parsed(key, &allowed, |text| {
-            let value = units::parse_size(text).ok_or(format!("{text:?} is no size"))?;
+            let value =
+                units::parse_size(text).ok_or_else(|| format!("{} is no size", quoted(text)))?;
             if range.contains(&value) {
                 Ok(value)
             } else {
-                Err(format!("{text:?} is out of range"))
+                Err(format!("{} is out of range", quoted(text)))
             }
         });
         found.map(|found| found.value)

@@ -4,8 +4,9 @@
 //! detail to a server that is named there (same address), or adds a server by itself, and then
 //! says its role.
 
+use super::error::quoted;
 use super::file::{Located, Table};
-use super::sources::{PemKind, Sources};
+use super::sources::{CERTIFICATE_FORM, PemKind, Sources};
 use super::{Role, ServerAddress, ServerConfig, ServerTls, ServerTlsMode, TlsVerify, address};
 
 const MAX_SERVERS: usize = 1000;
@@ -115,17 +116,17 @@ pub(super) fn tls(table: &Table<'_>, sources: &Sources<'_>, default: &ServerTls)
         verify: table.word("verify").unwrap_or(default.verify),
         ca: sources.pem(table, "ca_file", PemKind::Certificate).or_else(|| default.ca.clone()),
     };
+    if tls == *default {
+        // Not to say of each server what is wrong with [server_tls].
+        return tls;
+    }
     let checks = tls.verify != TlsVerify::None;
     if checks && tls.mode == ServerTlsMode::Preferred {
         let allowed = "mode = \"required\" with it, or verify = \"none\"";
         table.error("verify", "is of no use with mode = \"preferred\"", allowed);
     }
     if checks && tls.ca.is_none() && !table.has("ca_file") {
-        table.error(
-            "ca_file",
-            "missing, as verify needs it",
-            "the path of a PEM file with certificates",
-        );
+        table.error("ca_file", "missing, as verify needs it", CERTIFICATE_FORM);
     }
     tls
 }
@@ -152,7 +153,11 @@ fn check_names(root: &Table<'_>, found: &[Located<ServerConfig>]) {
 }
 
 fn parse_address(text: &str) -> Result<ServerAddress, String> {
-    text.parse().map_err(|error| format!("{text:?} {error}"))
+    if text.contains('@') {
+        // Perhaps a URL with a password: not to be shown.
+        return Err("holds an \"@\"; an account has no place here".to_owned());
+    }
+    text.parse().map_err(|error| format!("{} {error}", quoted(text)))
 }
 
 /// A short name that is safe in a metric label, a log line and a comment.
@@ -161,6 +166,6 @@ fn word(text: &str, punctuation: &[u8]) -> Result<String, String> {
     if (1..=64).contains(&text.len()) && text.bytes().all(good) {
         Ok(text.to_owned())
     } else {
-        Err(format!("{text:?} is no name"))
+        Err(format!("{} is no name", quoted(text)))
     }
 }

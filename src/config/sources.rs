@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use super::error::quoted;
 use super::file::Table;
 use super::load::{ReadFile, Variable};
 use super::{NativeHash, PemFile, Secret};
@@ -56,7 +57,8 @@ impl Sources<'_> {
         });
         let env = table.parsed("password_env", "the name of an environment variable", |name| {
             let value = (self.variable)(name).map(Zeroizing::new);
-            let value = value.ok_or(format!("the environment has no variable {name:?}"))?;
+            let value = value.filter(|value| !value.is_empty());
+            let value = value.ok_or("names a variable that is unset, empty or not UTF-8")?;
             secret(value.as_bytes())
         });
         inline.or(file).or(env).map(|found| found.value)
@@ -74,10 +76,8 @@ impl Sources<'_> {
     /// The PEM file that `key` names.
     pub fn pem(&self, table: &Table<'_>, key: &str, kind: PemKind) -> Option<PemFile> {
         let (label, allowed) = match kind {
-            PemKind::Certificate => ("CERTIFICATE", "the path of a PEM file with certificates"),
-            PemKind::PrivateKey => {
-                ("PRIVATE KEY", "the path of a PEM file with an unencrypted private key")
-            }
+            PemKind::Certificate => ("CERTIFICATE", CERTIFICATE_FORM),
+            PemKind::PrivateKey => ("PRIVATE KEY", PRIVATE_KEY_FORM),
         };
         let found = table.parsed(key, allowed, |name| {
             let path = self.resolve(name)?;
@@ -101,7 +101,7 @@ impl Sources<'_> {
 
     fn resolve(&self, name: &str) -> Result<PathBuf, String> {
         if name.is_empty() || name.contains('\0') {
-            return Err(format!("{name:?} is no path"));
+            return Err(format!("{} is no path", quoted(name)));
         }
         Ok(self.config_path.parent().unwrap_or(Path::new("")).join(name))
     }
@@ -118,6 +118,11 @@ impl Sources<'_> {
         }
     }
 }
+
+/// What a key for certificates may be, for messages.
+pub(super) const CERTIFICATE_FORM: &str = "the path of a PEM file with certificates";
+/// What a key for a private key may be, for messages.
+pub(super) const PRIVATE_KEY_FORM: &str = "the path of a PEM file with an unencrypted private key";
 
 const PASSWORD_FORM: &str = "a string of at most 256 bytes without NUL";
 

@@ -1,15 +1,18 @@
 //! From the TOML tree to a [`Config`]: every key, its bounds, and what must hold between keys.
 //!
-//! One line a key. Defaults are those of `Default` of the section's type, and nowhere else.
+//! One line a key. The defaults of a table are those of `Default` of its type and nowhere else;
+//! those of the keys above the first table are in [`read`].
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use super::error::quoted;
 use super::file::{Document, Table};
 use super::load::{ReadFile, Variable};
-use super::sources::{PemKind, Sources};
+use super::sources::{CERTIFICATE_FORM, PRIVATE_KEY_FORM, PemKind, Sources};
+use super::units::format_duration;
 use super::{
     AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, ClientTlsMode, Config,
     ConfigErrors, ConsistencyConfig, Credential, HttpConfig, ListenAddress, LogConfig,
@@ -93,12 +96,15 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
 
 fn listen(root: &Table<'_>) -> Vec<ListenAddress> {
     let found = root.list("listen", MAX_LISTENERS, address::LISTEN_FORM, |text| {
-        text.parse::<ListenAddress>().map_err(|error| format!("{text:?} {error}"))
+        text.parse::<ListenAddress>().map_err(|error| format!("{} {error}", quoted(text)))
     });
     let Some(found) = found else {
         root.error("listen", "missing", address::LISTEN_FORM);
         return Vec::new();
     };
+    if found.is_empty() && !root.has_errors("listen") {
+        root.error("listen", "is empty", address::LISTEN_FORM);
+    }
     let mut addresses: Vec<ListenAddress> = Vec::new();
     for entry in found {
         if addresses.contains(&entry.value) {
@@ -150,12 +156,14 @@ fn routing(table: &Table<'_>) -> RoutingConfig {
         read_only_functions: functions.into_iter().flatten().map(|name| name.value).collect(),
     };
     if routing.lag_tolerance > routing.max_lag {
-        let problem =
-            format!("{} is more than max_lag", units::format_duration(routing.lag_tolerance));
-        let key = if table.has("lag_tolerance") { "lag_tolerance" } else { "max_lag" };
-        let allowed =
-            format!("0s to max_lag, which is {}", units::format_duration(routing.max_lag));
-        table.error(key, problem, &allowed);
+        let [tolerance, most] = [routing.lag_tolerance, routing.max_lag].map(format_duration);
+        if table.has("lag_tolerance") {
+            let allowed = format!("0s to max_lag, which is {most}");
+            table.error("lag_tolerance", format!("{tolerance} is more than max_lag"), &allowed);
+        } else {
+            let allowed = format!("lag_tolerance, which is {tolerance}, to 1d");
+            table.error("max_lag", format!("{most} is less than lag_tolerance"), &allowed);
+        }
     }
     routing
 }
@@ -167,8 +175,8 @@ fn consistency(table: &Table<'_>) -> ConsistencyConfig {
         "session" => Ok(Pin::Session),
         _ => match units::parse_duration(text) {
             Some(time) if (MS..=DAY).contains(&time) => Ok(Pin::For(time)),
-            Some(_) => Err(format!("{text:?} is out of range")),
-            None => Err(format!("{text:?} is unknown")),
+            Some(_) => Err(format!("{} is out of range", quoted(text))),
+            None => Err(format!("{} is unknown", quoted(text))),
         },
     });
     pin.map_or_else(ConsistencyConfig::default, |pin| ConsistencyConfig { pin: pin.value })
@@ -206,7 +214,7 @@ fn accounts(root: &Table<'_>, sources: &Sources<'_>) -> Vec<AccountConfig> {
         if let Some(user) = &user
             && !users.insert(user.clone())
         {
-            table.error("user", format!("{user:?} is there twice"), "each user once");
+            table.error("user", format!("{} is there twice", quoted(user)), "each user once");
         }
         if let (Some(user), Some(credential)) = (user, credential) {
             accounts.push(AccountConfig { user, credential });
@@ -221,16 +229,17 @@ fn client_tls(table: &Table<'_>, sources: &Sources<'_>) -> ClientTls {
     let has_cert = table.has("cert_file");
     let default = if has_cert { ClientTlsMode::Allow } else { ClientTlsMode::Off };
     let mode = table.word("mode").unwrap_or(default);
-    if mode != ClientTlsMode::Off && !has_cert {
-        let problem = format!("missing, as mode = \"{mode}\" needs it");
-        table.error("cert_file", problem, "the path of a PEM file with certificates");
-    }
-    if has_cert != table.has("key_file") {
-        let (there, missing) =
-            if has_cert { ("cert_file", "key_file") } else { ("key_file", "cert_file") };
-        if mode == ClientTlsMode::Off || has_cert {
-            table.error(missing, format!("missing, as {there} needs it"), "the path of a PEM file");
-        }
+    let has_key = table.has("key_file");
+    if !has_cert && mode != ClientTlsMode::Off {
+        table.error(
+            "cert_file",
+            format!("missing, as mode = \"{mode}\" needs it"),
+            CERTIFICATE_FORM,
+        );
+    } else if !has_cert && has_key {
+        table.error("cert_file", "missing, as key_file needs it", CERTIFICATE_FORM);
+    } else if has_cert && !has_key {
+        table.error("key_file", "missing, as cert_file needs it", PRIVATE_KEY_FORM);
     }
     ClientTls { mode, cert, key }
 }
@@ -246,8 +255,8 @@ fn http(table: &Table<'_>) -> Option<HttpConfig> {
     let allowed = "\"IPv4:port\" or \"[IPv6]:port\"";
     let listen = table.parsed("listen", allowed, |text| match text.parse() {
         Ok(ListenAddress::Tcp(socket)) => Ok(socket),
-        Ok(ListenAddress::Unix(_)) => Err(format!("{text:?} is a Unix socket")),
-        Err(error) => Err(format!("{text:?} {error}")),
+        Ok(ListenAddress::Unix(_)) => Err(format!("{} is a Unix socket", quoted(text))),
+        Err(error) => Err(format!("{} {error}", quoted(text))),
     });
     table.is_present().then(|| {
         listen.map_or_else(HttpConfig::default, |listen| HttpConfig { listen: listen.value })
@@ -322,6 +331,6 @@ fn function_name(text: &str) -> Result<String, String> {
     if text.split('.').count() <= 2 && text.split('.').all(part_is_good) {
         Ok(text.to_lowercase())
     } else {
-        Err(format!("{text:?} is no function name"))
+        Err(format!("{} is no function name", quoted(text)))
     }
 }

@@ -1,0 +1,128 @@
+//! The command as a user meets it: what it prints where, and its exit codes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const GOOD: &str = r#"listen = ["0.0.0.0:3307", "unix:/run/lagwise.sock"]
+primary = "10.0.0.1:3306"
+replicas = ["10.0.0.2:3306", "10.0.0.3:3306"]
+http.listen = "127.0.0.1:9104"
+[monitor]
+user = "monitor"
+password_file = "monitor.password"
+[[server]]
+address = "10.0.0.3:3306"
+name = "reports"
+weight = 2
+zone = "b"
+tags = ["bi"]
+max_connections = 9
+tls.mode = "off"
+"#;
+
+/// A folder of its own for one test, gone at the end of it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("lagwise-cli-{test}-{}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn write(&self, name: &str, text: &str, mode: u32) {
+        fs::write(self.0.join(name), text).unwrap();
+        fs::set_permissions(self.0.join(name), Permissions::from_mode(mode)).unwrap();
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs the command and compares its exit code, standard output and standard error.
+fn check(folder: &Path, arguments: &[&str], code: i32, stdout: &str, stderr: &str) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lagwise"));
+    let output = command.current_dir(folder).args(arguments).output().expect("lagwise starts");
+    let found_stdout = String::from_utf8(output.stdout).unwrap();
+    let found_stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((found_stdout.as_str(), found_stderr.as_str()), (stdout, stderr), "{arguments:?}");
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+}
+
+#[test]
+fn check_confirms_the_topology() {
+    let folder = Folder::new("topology");
+    folder.write("proxy.toml", GOOD, 0o644);
+    folder.write("monitor.password", "hunter2\n", 0o640);
+    let summary = "\
+proxy.toml is good.
+listen   0.0.0.0:3307
+listen   unix:/run/lagwise.sock
+primary  10.0.0.1:3306, TLS preferred
+replica  10.0.0.2:3306, TLS preferred
+replica  reports at 10.0.0.3:3306, weight 2, zone b, only for bi, at most 9 connections, TLS off
+monitor  monitor
+http     127.0.0.1:9104
+";
+    check(&folder.0, &["check", "--config", "proxy.toml"], 0, summary, "");
+    check(&folder.0, &["check", "-c", "proxy.toml"], 0, summary, "");
+}
+
+#[test]
+fn check_warns_of_files_that_everybody_may_read() {
+    let folder = Folder::new("warnings");
+    let inline = "listen = \"0.0.0.0:3307\"\nprimary = \"a:1\"\nmonitor.user = \"m\"\n\
+                  monitor.password = \"hunter2\"\n";
+    let summary = "p.toml is good.\nlisten   0.0.0.0:3307\nprimary  a:1, TLS preferred\n\
+                   monitor  m\nhttp     off\n";
+    let no_replicas = "warning: there are no replicas: every read goes to the primary\n";
+    let exposed = "warning: p.toml holds a secret and every user may read it; chmod o-r p.toml\n";
+    folder.write("p.toml", inline, 0o644);
+    check(&folder.0, &["check", "-c", "p.toml"], 0, summary, &format!("{exposed}{no_replicas}"));
+    folder.write("p.toml", inline, 0o640);
+    check(&folder.0, &["check", "-c", "p.toml"], 0, summary, no_replicas);
+}
+
+#[test]
+fn a_bad_configuration_is_refused_by_every_command() {
+    let folder = Folder::new("bad");
+    folder.write("bad.toml", &GOOD.replace("weight = 2", "wait = 2"), 0o644);
+    folder.write("monitor.password", "hunter2\n", 0o640);
+    let errors = "bad.toml:11: server.wait: unknown key; allowed: address, max_connections, name, \
+                  role, tags, tls, weight, zone\n";
+    let missing = "no.toml: cannot read: No such file or directory (os error 2)\n";
+    for command in [&["check"][..], &["run"], &["explain", "SELECT 1"]] {
+        let with = |file| [command, &["--config", file]].concat();
+        check(&folder.0, &with("bad.toml"), 2, "", errors);
+        check(&folder.0, &with("no.toml"), 2, "", missing);
+    }
+}
+
+#[test]
+fn version_and_help() {
+    let here = std::env::temp_dir();
+    check(&here, &["--version"], 0, &format!("lagwise {}\n", env!("CARGO_PKG_VERSION")), "");
+    let output = Command::new(env!("CARGO_BIN_EXE_lagwise")).arg("--help").output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let help = String::from_utf8(output.stdout).unwrap();
+    for word in ["run", "check", "explain", "Exit codes", "SIGHUP"] {
+        assert!(help.contains(word), "{word} in {help}");
+    }
+}
+
+#[test]
+fn a_bad_command_line_is_code_2() {
+    for arguments in [&[][..], &["frobnicate"], &["explain"], &["check", "--config"], &["run", "x"]]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_lagwise")).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
