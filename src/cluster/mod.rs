@@ -1,1 +1,4 @@
 //! cluster.
+pub mod gtid_mariadb;
+pub mod gtid_mysql;
+pub mod position;
