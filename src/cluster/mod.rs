@@ -1,4 +1,7 @@
 //! cluster.
+pub mod errant;
 pub mod gtid_mariadb;
 pub mod gtid_mysql;
+pub mod health;
+pub mod lag;
 pub mod position;
