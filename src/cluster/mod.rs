@@ -5,3 +5,4 @@ pub mod gtid_mysql;
 pub mod health;
 pub mod lag;
 pub mod position;
+pub mod view;
