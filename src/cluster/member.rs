@@ -4,7 +4,7 @@
 //! metrics hold on to it. Its monitor is the only writer of its status; everybody else reads the
 //! last one without waiting.
 //!
-//! Deliberately absent: connections. The pool keeps those, by member.
+//! Deliberately absent: connections. They are the [`Pool`]'s, and the monitor's own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -15,30 +15,15 @@ use tokio::sync::{mpsc, watch};
 
 use super::health::Health;
 use super::lag::Lag;
-use super::position::{Flavor, Position};
+use super::position::Position;
+use super::settings::Server;
+use crate::backend::Endpoint;
+use crate::backend::connection::ServerFacts;
 use crate::config::ServerConfig;
-use crate::protocol::flags::Capabilities;
+use crate::pool::Pool;
 
 /// Reports of sessions that wait for the monitor; more are dropped, as they say the same.
 const REPORT_QUEUE: usize = 16;
-
-/// What a server said of itself in its greeting.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ServerFacts {
-    /// For example `9.7.0` or `5.5.5-10.11.19-MariaDB-…`, as on the wire.
-    pub server_version: Vec<u8>,
-    /// What the server can do.
-    pub capabilities: Capabilities,
-    /// Default collation id, low byte.
-    pub charset: u8,
-}
-
-impl ServerFacts {
-    /// The server's dialect.
-    pub fn flavor(&self) -> Flavor {
-        Flavor::of_version(&String::from_utf8_lossy(&self.server_version))
-    }
-}
 
 /// Who may write to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,8 +51,11 @@ pub struct MemberStatus {
     pub errant: Option<Arc<Position>>,
     /// By the last good probe.
     pub read_only: Option<ReadOnly>,
-    /// By the last successful connect of the monitor.
+    /// What its greeting said, by the monitor's last successful login.
     pub facts: Option<Arc<ServerFacts>>,
+    /// When the question of the last good probe was sent: the position holds everything that was
+    /// acknowledged before.
+    pub asked_at: Option<Instant>,
     /// When the last good probe was answered.
     pub probed_at: Option<Instant>,
     /// What went wrong last, for people; `None` after a good probe.
@@ -86,6 +74,7 @@ impl MemberStatus {
             errant: None,
             read_only: None,
             facts: None,
+            asked_at: None,
             probed_at: None,
             last_error: None,
         }
@@ -123,6 +112,7 @@ pub struct MemberCounters {
 #[derive(Debug)]
 pub struct Member {
     config: ArcSwap<ServerConfig>,
+    pool: Arc<Pool>,
     status: ArcSwap<MemberStatus>,
     outstanding: AtomicU32,
     counters: MemberCounters,
@@ -133,12 +123,13 @@ pub struct Member {
 impl Member {
     /// A new member, and the end of its report channel for its monitor.
     pub(super) fn new(
-        config: ServerConfig,
+        server: Server,
         now: Instant,
     ) -> (Arc<Member>, mpsc::Receiver<SessionFailure>) {
         let (reports, receiver) = mpsc::channel(REPORT_QUEUE);
         let member = Member {
-            config: ArcSwap::from_pointee(config),
+            pool: Pool::new(server.endpoint, server.config.max_connections),
+            config: ArcSwap::from_pointee(server.config),
             status: ArcSwap::from_pointee(MemberStatus::starting(now)),
             outstanding: AtomicU32::new(0),
             counters: MemberCounters::default(),
@@ -151,6 +142,16 @@ impl Member {
     /// What the configuration says about it now. Name, address and TLS never change.
     pub fn config(&self) -> Arc<ServerConfig> {
         self.config.load_full()
+    }
+
+    /// The connections to it.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// How it is reached.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.pool.endpoint()
     }
 
     /// What is known about it now.
@@ -202,7 +203,9 @@ impl Member {
         own.name == config.name && own.address == config.address && own.tls == config.tls
     }
 
-    pub(super) fn set_config(&self, config: ServerConfig) {
+    /// Takes over what may change about the same server.
+    pub(super) fn reconfigure(&self, config: ServerConfig) {
+        self.pool.set_max_connections(config.max_connections);
         self.config.store(Arc::new(config));
     }
 

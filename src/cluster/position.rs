@@ -13,6 +13,7 @@ use std::mem;
 
 use super::gtid_mariadb::GtidPosition;
 use super::gtid_mysql::GtidSet;
+use crate::backend::connection::is_mariadb;
 
 /// Longest GTID text that is parsed, in bytes. A set with one range for each of ten thousand
 /// servers is half of it; anything longer is refused before it is read.
@@ -28,14 +29,9 @@ pub enum Flavor {
 }
 
 impl Flavor {
-    /// The flavour that a greeting's version string tells: MariaDB always has its own name in it,
-    /// with or without the `5.5.5-` in front that old replicas need.
-    pub fn of_version(version: &str) -> Flavor {
-        let is_mariadb = version
-            .as_bytes()
-            .windows(b"mariadb".len())
-            .any(|word| word.eq_ignore_ascii_case(b"mariadb"));
-        if is_mariadb { Flavor::MariaDb } else { Flavor::MySql }
+    /// The flavor of a server by its version string.
+    pub fn of_version(version: &[u8]) -> Flavor {
+        if is_mariadb(version) { Flavor::MariaDb } else { Flavor::MySql }
     }
 }
 
@@ -233,7 +229,7 @@ mod tests {
             ("11.8.1-mariadb", Flavor::MariaDb),
             ("", Flavor::MySql),
         ] {
-            assert_eq!(Flavor::of_version(version), flavor, "{version}");
+            assert_eq!(Flavor::of_version(version.as_bytes()), flavor, "{version}");
         }
     }
 

@@ -13,9 +13,7 @@ use std::time::Instant;
 use super::gtid_mariadb::{GtidPosition, GtidState};
 use super::member::ReadOnly;
 use super::position::{Flavor, ParseGtidError, Position};
-
-/// A row of a small result set; `None` is NULL.
-pub type Row = Vec<Option<Vec<u8>>>;
+use crate::protocol::text_row::Row;
 
 /// One probe's answer.
 #[derive(Debug, Clone)]

@@ -11,9 +11,10 @@ use super::errant::ErrantWatch;
 use super::gtid_mariadb::{self, GtidState};
 use super::health::{Health, HealthMachine, Report, Thresholds, Transition};
 use super::lag::{Lag, LagClock, NoLag, Sampled};
-use super::member::{MemberStatus, ReadOnly, ServerFacts, SessionFailure};
+use super::member::{MemberStatus, ReadOnly, SessionFailure};
 use super::position::Position;
 use super::probe::{Answer, MariaDbPositions, Positions};
+use crate::backend::connection::ServerFacts;
 use crate::config::Role;
 
 /// What the primary's probes have told.
@@ -122,7 +123,12 @@ impl Tracker {
                 self.status.last_error = Some(cause);
                 Some(report)
             }
-            Event::Session(SessionFailure::Connect) => Some(Report::SessionFailed),
+            Event::Session(SessionFailure::Connect) => {
+                if self.status.health == Health::Up {
+                    self.status.last_error = Some("a session could not connect".into());
+                }
+                Some(Report::SessionFailed)
+            }
             Event::Session(SessionFailure::Lost) | Event::Waiting => None,
         };
         if let Some(report) = report {
@@ -141,12 +147,14 @@ impl Tracker {
             self.errant = ErrantWatch::default();
             self.status.errant = None;
             self.status.position = None;
+            self.status.asked_at = None;
             self.status.probed_at = None;
         }
     }
 
     fn answered(&mut self, answer: Answer, reference: &mut Reference, notes: &mut Vec<Note>) {
         self.status.last_error = None;
+        self.status.asked_at = Some(answer.sent_at);
         self.status.probed_at = Some(answer.answered_at);
         self.set_read_only(answer.state.read_only, notes);
         let position = match (answer.state.positions, self.role) {
@@ -254,6 +262,7 @@ impl Tracker {
         if self.status.health == Health::Down && report != Report::Ok {
             // It may come back with less than it had: restored, or after a crash.
             self.status.position = None;
+            self.status.asked_at = None;
             self.status.probed_at = None;
             self.status.no_position = None;
         }
