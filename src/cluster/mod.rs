@@ -1,1 +1,120 @@
-//! cluster.
+//! The servers: which there are, which of them live, and how far each replica is behind.
+//!
+//! Sessions load a [`Cluster`] once per command, without waiting, and find everything worked out:
+//! the primary, and the replicas that may take reads. One monitor per server keeps it that way.
+//!
+//! In reading order:
+//! - [`position`], [`gtid_mysql`], [`gtid_mariadb`]: which transactions a server holds.
+//! - [`lag`]: how far behind a replica is, from positions. [`errant`]: what it has too much.
+//! - [`health`]: whether a server can be used, as a state machine.
+//! - [`probe`]: what is asked of a server, and how the answer is read.
+//! - [`tracker`]: from observations to a member's status. All of these are pure.
+//! - [`view`]: which replicas may take reads, and the choice among them. Pure.
+//! - [`settings`]: what of the configuration matters here.
+//! - [`member`]: one server and its published status.
+//! - [`topology`]: the published picture, and the one place that changes it.
+//! - `monitor`: the task that watches one server; the only I/O.
+//!
+//! Deliberately absent: changing roles. The configuration says which server is the primary.
+
+pub mod errant;
+pub mod gtid_mariadb;
+pub mod gtid_mysql;
+pub mod health;
+pub mod lag;
+pub mod member;
+mod monitor;
+pub mod position;
+pub mod probe;
+pub mod settings;
+pub mod topology;
+pub mod tracker;
+pub mod view;
+
+use std::sync::Arc;
+
+use arc_swap::Guard;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+pub use health::Health;
+pub use lag::Lag;
+pub use member::{Member, MemberStatus, SessionFailure};
+pub use position::{Flavor, Position};
+pub use settings::{Server, Settings};
+pub use topology::{Applied, Cluster, NoPrimary};
+
+use crate::backend::connection::ServerFacts;
+use monitor::Monitor;
+use topology::{NewMember, Topology};
+
+/// The running cluster. Share it behind an `Arc`; when the last one goes, the monitors stop.
+#[derive(Debug)]
+pub struct ClusterHandle {
+    topology: Arc<Topology>,
+    settings: watch::Sender<Arc<Settings>>,
+}
+
+impl ClusterHandle {
+    /// Starts a monitor for each server. Must be called within the runtime.
+    ///
+    /// # Errors
+    /// [`NoPrimary`]; nothing was started.
+    pub fn start(servers: Vec<Server>, settings: Settings) -> Result<ClusterHandle, NoPrimary> {
+        let (topology, new) = Topology::new(servers, &settings, Instant::now().into_std())?;
+        let settings = watch::Sender::new(Arc::new(settings));
+        let handle = ClusterHandle { topology: Arc::new(topology), settings };
+        handle.watch(new);
+        Ok(handle)
+    }
+
+    /// Takes over a new configuration, in one step for everybody who looks. Servers that stay the
+    /// same (name, address and TLS) keep their status, connections and monitor.
+    ///
+    /// # Errors
+    /// [`NoPrimary`]; nothing was changed.
+    pub fn apply(&self, servers: Vec<Server>, settings: Settings) -> Result<Applied, NoPrimary> {
+        let now = Instant::now().into_std();
+        let (applied, new) = self.topology.apply(servers, &settings, now)?;
+        // Wakes every monitor, so that a new primary is known at once.
+        self.settings.send_replace(Arc::new(settings));
+        self.watch(new);
+        Ok(applied)
+    }
+
+    /// The present picture; load it once per command. Do not keep the guard for long: for that
+    /// there is [`ClusterHandle::snapshot`].
+    pub fn load(&self) -> Guard<Arc<Cluster>> {
+        self.topology.load()
+    }
+
+    /// The present picture, to keep.
+    pub fn snapshot(&self) -> Arc<Cluster> {
+        self.topology.snapshot()
+    }
+
+    /// Wakes whenever anything about any server has changed, so that a waiter can look again.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.topology.changed()
+    }
+
+    /// What the primary said of itself, for greeting clients; waits for the monitor's first login
+    /// until `deadline`.
+    pub async fn primary_facts(&self, deadline: Instant) -> Option<Arc<ServerFacts>> {
+        let mut changed = self.changed();
+        loop {
+            if let Some(facts) = self.load().primary_facts() {
+                return Some(facts);
+            }
+            timeout_at(deadline, changed.changed()).await.ok()?.ok()?;
+        }
+    }
+
+    fn watch(&self, new: Vec<NewMember>) {
+        for (member, reports) in new {
+            let topology = Arc::clone(&self.topology);
+            let settings = self.settings.subscribe();
+            tokio::spawn(Monitor { topology, member, reports, settings }.run());
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! One server, for as long as the configuration names it.
+//!
+//! A [`Member`] outlives reloads that do not change which server it is: pools, monitors and
+//! metrics hold on to it. Its monitor is the only writer of its status; everybody else reads the
+//! last one without waiting.
+//!
+//! Deliberately absent: connections. They are the [`Pool`]'s, and the monitor's own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{mpsc, watch};
+
+use super::health::Health;
+use super::lag::Lag;
+use super::position::Position;
+use super::settings::Server;
+use crate::backend::Endpoint;
+use crate::backend::connection::ServerFacts;
+use crate::config::ServerConfig;
+use crate::pool::Pool;
+
+/// Reports of sessions that wait for the monitor; more are dropped, as they say the same.
+const REPORT_QUEUE: usize = 16;
+
+/// Who may write to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadOnly {
+    /// `@@global.read_only`: ordinary accounts may not.
+    pub read_only: bool,
+    /// `@@global.super_read_only`: nobody may; always off on MariaDB, which lacks it.
+    pub super_read_only: bool,
+}
+
+/// What is known about a server, at one moment.
+#[derive(Debug, Clone)]
+pub struct MemberStatus {
+    /// Whether it can be used.
+    pub health: Health,
+    /// Since when.
+    pub health_since: Instant,
+    /// How far it is behind; `None` for the primary.
+    pub lag: Option<Lag>,
+    /// What it has applied, by its last good probe; `None` while that is unknown or it is down.
+    pub position: Option<Arc<Position>>,
+    /// Why a server that answers has no position, for people.
+    pub no_position: Option<Arc<str>>,
+    /// Transactions that it has and the primary lacks, confirmed.
+    pub errant: Option<Arc<Position>>,
+    /// By the last good probe.
+    pub read_only: Option<ReadOnly>,
+    /// What its greeting said, by the monitor's last successful login.
+    pub facts: Option<Arc<ServerFacts>>,
+    /// When the question of the last good probe was sent: the position holds everything that was
+    /// acknowledged before.
+    pub asked_at: Option<Instant>,
+    /// When the last good probe was answered.
+    pub probed_at: Option<Instant>,
+    /// What went wrong last, for people; `None` after a good probe.
+    pub last_error: Option<Arc<str>>,
+}
+
+impl MemberStatus {
+    /// A server that nobody has looked at.
+    pub fn starting(now: Instant) -> MemberStatus {
+        MemberStatus {
+            health: Health::Starting,
+            health_since: now,
+            lag: None,
+            position: None,
+            no_position: None,
+            errant: None,
+            read_only: None,
+            facts: None,
+            asked_at: None,
+            probed_at: None,
+            last_error: None,
+        }
+    }
+
+    /// Whether the server is up and proven to have applied all of `wanted`.
+    pub fn has_applied(&self, wanted: &Position) -> bool {
+        self.health.serves_reads()
+            && self.position.as_ref().is_some_and(|position| position.contains(wanted))
+    }
+}
+
+/// What a session noticed about a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SessionFailure {
+    /// A new connection could not be opened: refused, timed out, cut during the login.
+    Connect,
+    /// An established connection broke. It may have been killed alone, so this only asks for a
+    /// probe.
+    Lost,
+}
+
+/// Counts for metrics; they only grow.
+#[derive(Debug, Default)]
+pub struct MemberCounters {
+    /// Probes begun.
+    pub probes: AtomicU64,
+    /// Probes that were not answered, the server's refusals included.
+    pub probe_failures: AtomicU64,
+    /// Failures that sessions reported.
+    pub session_failures: AtomicU64,
+}
+
+/// One server.
+#[derive(Debug)]
+pub struct Member {
+    config: ArcSwap<ServerConfig>,
+    pool: Arc<Pool>,
+    status: ArcSwap<MemberStatus>,
+    outstanding: AtomicU32,
+    counters: MemberCounters,
+    reports: mpsc::Sender<SessionFailure>,
+    removed: watch::Sender<bool>,
+}
+
+impl Member {
+    /// A new member, and the end of its report channel for its monitor.
+    pub(super) fn new(
+        server: Server,
+        now: Instant,
+    ) -> (Arc<Member>, mpsc::Receiver<SessionFailure>) {
+        let (reports, receiver) = mpsc::channel(REPORT_QUEUE);
+        let member = Member {
+            pool: Pool::new(server.endpoint, server.config.max_connections),
+            config: ArcSwap::from_pointee(server.config),
+            status: ArcSwap::from_pointee(MemberStatus::starting(now)),
+            outstanding: AtomicU32::new(0),
+            counters: MemberCounters::default(),
+            reports,
+            removed: watch::Sender::new(false),
+        };
+        (Arc::new(member), receiver)
+    }
+
+    /// What the configuration says about it now. Name, address and TLS never change.
+    pub fn config(&self) -> Arc<ServerConfig> {
+        self.config.load_full()
+    }
+
+    /// The connections to it.
+    pub fn pool(&self) -> &Arc<Pool> {
+        &self.pool
+    }
+
+    /// How it is reached.
+    pub fn endpoint(&self) -> &Endpoint {
+        self.pool.endpoint()
+    }
+
+    /// What is known about it now.
+    pub fn status(&self) -> Arc<MemberStatus> {
+        self.status.load_full()
+    }
+
+    /// Looks at the status without keeping it, which is cheaper.
+    pub fn with_status<T>(&self, look: impl FnOnce(&MemberStatus) -> T) -> T {
+        look(&self.status.load())
+    }
+
+    /// Queries that are running there through lagwise.
+    pub fn outstanding(&self) -> u32 {
+        self.outstanding.load(Ordering::Relaxed)
+    }
+
+    /// Counts one running query until the guard is dropped.
+    pub fn begin_query(self: &Arc<Self>) -> OutstandingQuery {
+        self.outstanding.fetch_add(1, Ordering::Relaxed);
+        OutstandingQuery { member: Arc::clone(self) }
+    }
+
+    /// Counts for metrics.
+    pub fn counters(&self) -> &MemberCounters {
+        &self.counters
+    }
+
+    /// Tells the monitor of a failure. Never waits; when many say the same, some are dropped.
+    pub fn report_failure(&self, failure: SessionFailure) {
+        self.counters.session_failures.fetch_add(1, Ordering::Relaxed);
+        // Full: the monitor has enough reports to act on. Closed: the member is removed.
+        let _ = self.reports.try_send(failure);
+    }
+
+    /// Whether the configuration no longer names it: no new work, and its connections may go.
+    pub fn is_removed(&self) -> bool {
+        *self.removed.borrow()
+    }
+
+    /// Becomes `true` once the member is removed.
+    pub fn removal(&self) -> watch::Receiver<bool> {
+        self.removed.subscribe()
+    }
+
+    /// Whether `config` names the same server in the same way: what was learned stays true.
+    pub(super) fn is_same_server(&self, config: &ServerConfig) -> bool {
+        let own = self.config.load();
+        own.name == config.name && own.address == config.address && own.tls == config.tls
+    }
+
+    /// Takes over what may change about the same server.
+    pub(super) fn reconfigure(&self, config: ServerConfig) {
+        self.pool.set_max_connections(config.max_connections);
+        self.config.store(Arc::new(config));
+    }
+
+    pub(super) fn set_status(&self, status: MemberStatus) {
+        self.status.store(Arc::new(status));
+    }
+
+    pub(super) fn remove(&self) {
+        self.removed.send_replace(true);
+    }
+}
+
+/// Counts one running query; see [`Member::begin_query`].
+#[derive(Debug)]
+pub struct OutstandingQuery {
+    member: Arc<Member>,
+}
+
+impl OutstandingQuery {
+    /// Where the query runs.
+    pub fn member(&self) -> &Arc<Member> {
+        &self.member
+    }
+}
+
+impl Drop for OutstandingQuery {
+    fn drop(&mut self) {
+        self.member.outstanding.fetch_sub(1, Ordering::Relaxed);
+    }
+}

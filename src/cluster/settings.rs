@@ -1,0 +1,72 @@
+//! What the cluster takes from the configuration.
+
+use std::time::Duration;
+
+use zeroize::Zeroizing;
+
+use super::health::Thresholds;
+use super::view::RoutingPolicy;
+use crate::auth::{Credential, CredentialSecret};
+use crate::backend::Endpoint;
+use crate::config::{Config, ServerConfig};
+
+/// A server, and how it is reached.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// What the configuration says about it.
+    pub config: ServerConfig,
+    /// Made from it by the caller, because reading certificates may fail and a reload must not
+    /// fail half way.
+    pub endpoint: Endpoint,
+}
+
+/// How servers are watched and judged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The monitor's account.
+    pub credential: Credential,
+    /// Between two probes of one server.
+    pub check_interval: Duration,
+    /// Deadline of one probe, connecting included.
+    pub check_timeout: Duration,
+    /// When a server is up or down.
+    pub thresholds: Thresholds,
+    /// A replica that lags more gets no reads.
+    pub max_lag: Duration,
+    /// Replicas that lag at most this much more than the least lagged count as equally good.
+    pub lag_tolerance: Duration,
+}
+
+impl Settings {
+    /// The settings in a configuration.
+    pub fn of(config: &Config) -> Settings {
+        let monitor = &config.monitor;
+        let password = Zeroizing::new(monitor.password.expose().to_vec());
+        Settings {
+            credential: Credential {
+                user: monitor.user.clone().into_bytes(),
+                secret: CredentialSecret::from_password(password),
+            },
+            check_interval: monitor.check_interval,
+            check_timeout: monitor.check_timeout,
+            thresholds: Thresholds { up_after: monitor.up_after, down_after: monitor.down_after },
+            max_lag: config.routing.max_lag,
+            lag_tolerance: config.routing.lag_tolerance,
+        }
+    }
+
+    /// How long a probe's answer may be relied on: until the next one is due, and then one that
+    /// takes as long as it may, with one interval to spare for a busy machine.
+    pub fn fresh_for(&self) -> Duration {
+        self.check_interval.saturating_mul(2).saturating_add(self.check_timeout)
+    }
+
+    /// What makes a replica good enough.
+    pub fn policy(&self) -> RoutingPolicy {
+        RoutingPolicy {
+            max_lag: self.max_lag,
+            lag_tolerance: self.lag_tolerance,
+            fresh_for: self.fresh_for(),
+        }
+    }
+}

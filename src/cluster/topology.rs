@@ -1,0 +1,333 @@
+//! The published picture of all servers, and the one place that changes it.
+//!
+//! Sessions load a [`Cluster`] once per command and see one consistent picture. Two things replace
+//! it: a reload ([`Topology::apply`]) and an observation ([`Topology::observe`]). Both hold one
+//! short lock, so that neither loses what the other did; nothing waits under it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{mpsc, watch};
+
+use super::health::Thresholds;
+use super::lag::{Lag, NoLag};
+use super::member::{Member, SessionFailure};
+use super::position::Position;
+use super::settings::{Server, Settings};
+use super::tracker::{Event, Note, Reference, Tracker};
+use super::view::{Candidates, Excluded, ReplicaView, RoutingPolicy, eligible};
+use crate::backend::connection::ServerFacts;
+use crate::config::Role;
+
+/// All servers at one moment. Immutable; cheap to replace.
+#[derive(Debug)]
+pub struct Cluster {
+    primary: Arc<Member>,
+    replicas: Arc<[Arc<Member>]>,
+    candidates: Candidates,
+}
+
+impl Cluster {
+    /// The server that takes writes. Whether it is alive is for its status to say.
+    pub fn primary(&self) -> &Arc<Member> {
+        &self.primary
+    }
+
+    /// The primary's newest known position, and when the question for it was sent: everything that
+    /// it had acknowledged before that moment is in it.
+    pub fn primary_sample(&self) -> Option<(Arc<Position>, Instant)> {
+        self.primary
+            .with_status(|status| status.position.as_ref().map(Arc::clone).zip(status.asked_at))
+    }
+
+    /// What the primary said of itself when the monitor last logged in; clients are greeted with
+    /// it. `None` until then.
+    pub fn primary_facts(&self) -> Option<Arc<ServerFacts>> {
+        self.primary.with_status(|status| status.facts.as_ref().map(Arc::clone))
+    }
+
+    /// The replicas, in the order of the configuration.
+    pub fn replicas(&self) -> &[Arc<Member>] {
+        &self.replicas
+    }
+
+    /// Every server, the primary first.
+    pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
+        std::iter::once(&self.primary).chain(self.replicas.iter())
+    }
+
+    /// Which replicas may take reads; indexes are into [`Cluster::replicas`].
+    pub fn candidates(&self) -> &Candidates {
+        &self.candidates
+    }
+
+    /// Why a replica takes no reads; `None` when it does.
+    pub fn excluded(&self, member: &Arc<Member>) -> Option<Excluded> {
+        let index = self.replicas.iter().position(|replica| Arc::ptr_eq(replica, member))?;
+        self.candidates.excluded(index)
+    }
+
+    /// Whether any replica takes reads that ask for `tag`.
+    pub fn serves_reads(&self, tag: Option<&str>) -> bool {
+        self.candidates.group(tag).is_some_and(|group| !group.members.is_empty())
+    }
+
+    /// Picks a replica for a read that asks for `tag`, if there is one that `accept`s, as
+    /// [`super::view::Group::choose`] does. `random` is any random number.
+    pub fn choose(
+        &self,
+        tag: Option<&str>,
+        random: u64,
+        accept: impl Fn(&Member) -> bool,
+    ) -> Option<&Arc<Member>> {
+        let replica = |index: usize| self.replicas.get(index);
+        let index = self.candidates.group(tag)?.choose(
+            random,
+            |index| replica(index).map_or(u32::MAX, |member| member.outstanding()),
+            |index| replica(index).is_some_and(|member| accept(member)),
+        )?;
+        replica(index)
+    }
+}
+
+/// A replica began or ceased to take reads.
+#[derive(Debug, Clone)]
+pub struct ReadsChanged {
+    /// Which.
+    pub member: Arc<Member>,
+    /// Why it takes none now; `None`: it takes them.
+    pub excluded: Option<Excluded>,
+    /// Whether any replica is left for reads without a tag.
+    pub any_left: bool,
+}
+
+/// A member that needs a monitor, and where sessions report failures of it.
+pub(super) type NewMember = (Arc<Member>, mpsc::Receiver<SessionFailure>);
+
+/// What a reload changed; names of servers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// New ones.
+    pub added: Vec<String>,
+    /// Those that are gone.
+    pub removed: Vec<String>,
+    /// Those that stay, with everything that is known about them.
+    pub kept: Vec<String>,
+}
+
+/// The configuration names no primary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("no server is the primary")]
+pub struct NoPrimary;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Topology {
+    cluster: ArcSwap<Cluster>,
+    core: Mutex<Core>,
+    changed: watch::Sender<u64>,
+}
+
+/// What is needed to work out the next picture.
+#[derive(Debug)]
+struct Core {
+    reference: Reference,
+    policy: RoutingPolicy,
+    thresholds: Thresholds,
+}
+
+impl Topology {
+    /// The first picture: nothing is known of any server.
+    pub(super) fn new(
+        servers: Vec<Server>,
+        settings: &Settings,
+        now: Instant,
+    ) -> Result<(Topology, Vec<NewMember>), NoPrimary> {
+        let mut built = Built::default();
+        for server in servers {
+            built.add(server, None, now);
+        }
+        let primary = built.primary.take().ok_or(NoPrimary)?;
+        let cluster =
+            Cluster { primary, replicas: built.replicas.into(), candidates: Candidates::default() };
+        let topology = Topology {
+            cluster: ArcSwap::from_pointee(cluster),
+            core: Mutex::new(Core {
+                reference: Reference::new(settings.fresh_for()),
+                policy: settings.policy(),
+                thresholds: settings.thresholds,
+            }),
+            changed: watch::Sender::new(0),
+        };
+        topology.publish(&topology.lock(), now);
+        Ok((topology, built.new))
+    }
+
+    /// The present picture.
+    pub(super) fn load(&self) -> Guard<Arc<Cluster>> {
+        self.cluster.load()
+    }
+
+    /// The present picture, to keep.
+    pub(super) fn snapshot(&self) -> Arc<Cluster> {
+        self.cluster.load_full()
+    }
+
+    /// Wakes after every change of the picture or of any status in it.
+    pub(super) fn changed(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Replaces the servers and the settings. Members that are the same server stay; monitors of
+    /// those that are gone are told to stop.
+    pub(super) fn apply(
+        &self,
+        servers: Vec<Server>,
+        settings: &Settings,
+        now: Instant,
+    ) -> Result<(Applied, Vec<NewMember>), NoPrimary> {
+        if !servers.iter().any(|server| server.config.role == Role::Primary) {
+            return Err(NoPrimary);
+        }
+        let mut core = self.lock();
+        let old = self.snapshot();
+        let mut built = Built::default();
+        for server in servers {
+            let known = old.members().find(|member| member.is_same_server(&server.config));
+            built.add(server, known, now);
+        }
+        let primary = built.primary.take().ok_or(NoPrimary)?;
+        core.policy = settings.policy();
+        core.thresholds = settings.thresholds;
+        core.reference.set_fresh_for(settings.fresh_for());
+        if !Arc::ptr_eq(&primary, &old.primary) {
+            core.reference.reset();
+            forget_lag(&built.replicas);
+        }
+        let next =
+            Cluster { primary, replicas: built.replicas.into(), candidates: Candidates::default() };
+        let mut applied = Applied { kept: built.kept, ..Applied::default() };
+        applied.added = built.new.iter().map(|(member, _)| member.config().name.clone()).collect();
+        for member in old.members() {
+            if !next.members().any(|kept| Arc::ptr_eq(kept, member)) {
+                applied.removed.push(member.config().name.clone());
+                member.remove();
+            }
+        }
+        // One store: the candidates are worked out before anyone sees the new servers.
+        self.cluster.store(Arc::new(with_candidates(&next, &core.policy, now)));
+        self.changed.send_modify(|version| *version = version.wrapping_add(1));
+        Ok((applied, built.new))
+    }
+
+    /// Takes in what a monitor observed. Nothing happens for a member that was removed meanwhile.
+    pub(super) fn observe(
+        &self,
+        member: &Arc<Member>,
+        tracker: &mut Tracker,
+        event: Event,
+        now: Instant,
+    ) -> (Vec<Note>, Vec<ReadsChanged>) {
+        let mut core = self.lock();
+        let cluster = self.load();
+        let role = if Arc::ptr_eq(&cluster.primary, member) {
+            Role::Primary
+        } else if cluster.replicas.iter().any(|replica| Arc::ptr_eq(replica, member)) {
+            Role::Replica
+        } else {
+            return (Vec::new(), Vec::new());
+        };
+        let thresholds = core.thresholds;
+        let notes = tracker.observe(event, role, &mut core.reference, &thresholds, now);
+        member.set_status(tracker.status().clone());
+        (notes, self.publish(&core, now))
+    }
+
+    /// Works out the candidates anew and publishes them.
+    fn publish(&self, core: &Core, now: Instant) -> Vec<ReadsChanged> {
+        let old = self.load();
+        let next = with_candidates(&old, &core.policy, now);
+        let any_left = next.serves_reads(None);
+        let mut changes = Vec::new();
+        for (index, member) in next.replicas.iter().enumerate() {
+            let (before, after) = (old.candidates.excluded(index), next.candidates.excluded(index));
+            if before.is_some() != after.is_some() {
+                let member = Arc::clone(member);
+                changes.push(ReadsChanged { member, excluded: after, any_left });
+            }
+        }
+        if next.candidates != old.candidates {
+            self.cluster.store(Arc::new(next));
+        }
+        self.changed.send_modify(|version| *version = version.wrapping_add(1));
+        changes
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        // A panic elsewhere must not stop every monitor; the state is valid at every step.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The same servers with their candidates worked out anew.
+fn with_candidates(cluster: &Cluster, policy: &RoutingPolicy, now: Instant) -> Cluster {
+    let members: Vec<_> =
+        cluster.replicas.iter().map(|member| (member.config(), member.status())).collect();
+    let views: Vec<ReplicaView<'_>> = members
+        .iter()
+        .map(|(config, status)| ReplicaView {
+            health: status.health,
+            lag: status.lag.unwrap_or(Lag::Unknown(NoLag::ReplicaNotProbed)),
+            probed_at: status.probed_at,
+            errant: status.errant.is_some(),
+            weight: config.weight,
+            tags: &config.tags,
+        })
+        .collect();
+    Cluster {
+        primary: Arc::clone(&cluster.primary),
+        replicas: Arc::clone(&cluster.replicas),
+        candidates: eligible(&views, policy, now),
+    }
+}
+
+/// Another server is the primary: lags against the old one mean nothing until the next probes.
+fn forget_lag(replicas: &[Arc<Member>]) {
+    for member in replicas {
+        let mut status = (*member.status()).clone();
+        status.lag = Some(Lag::Unknown(NoLag::PrimaryNotSampled));
+        member.set_status(status);
+    }
+}
+
+/// Members of the next picture.
+#[derive(Default)]
+struct Built {
+    primary: Option<Arc<Member>>,
+    replicas: Vec<Arc<Member>>,
+    new: Vec<NewMember>,
+    kept: Vec<String>,
+}
+
+impl Built {
+    fn add(&mut self, server: Server, known: Option<&Arc<Member>>, now: Instant) {
+        let role = server.config.role;
+        let member = if let Some(known) = known {
+            self.kept.push(server.config.name.clone());
+            known.reconfigure(server.config);
+            Arc::clone(known)
+        } else {
+            let (member, reports) = Member::new(server, now);
+            self.new.push((Arc::clone(&member), reports));
+            member
+        };
+        match role {
+            Role::Primary => self.primary = Some(member),
+            Role::Replica => self.replicas.push(member),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

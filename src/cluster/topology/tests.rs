@@ -1,0 +1,259 @@
+#![allow(clippy::unwrap_used)]
+use std::time::Duration;
+
+use super::super::health::{Health, Report};
+use super::super::position::Flavor;
+use super::super::probe::{Answer, read_answer};
+use super::*;
+use crate::auth::{Credential, CredentialSecret};
+use crate::backend::Endpoint;
+use crate::config::{ServerAddress, ServerConfig};
+
+const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+pub(crate) fn settings() -> Settings {
+    Settings {
+        credential: Credential { user: b"monitor".to_vec(), secret: CredentialSecret::Empty },
+        check_interval: Duration::from_millis(250),
+        check_timeout: Duration::from_secs(1),
+        thresholds: Thresholds { up_after: 2, down_after: 3 },
+        max_lag: Duration::from_secs(10),
+        lag_tolerance: Duration::from_millis(100),
+    }
+}
+
+/// A server on a port of its own; its name is `server-PORT` unless `change` says otherwise.
+fn server(port: u16, role: Role, change: impl FnOnce(&mut ServerConfig)) -> Server {
+    let address = ServerAddress::Tcp { host: "127.0.0.1".into(), port };
+    let endpoint =
+        Endpoint { address: address.clone(), tls: None, dead_after: Duration::from_secs(3) };
+    let mut config = ServerConfig::new(address, role);
+    config.name = format!("server-{port}");
+    change(&mut config);
+    Server { config, endpoint }
+}
+
+fn primary(port: u16) -> Server {
+    server(port, Role::Primary, |_| {})
+}
+
+fn replica(port: u16) -> Server {
+    server(port, Role::Replica, |_| {})
+}
+
+/// A topology with the trackers that monitors would own.
+struct Lab {
+    topology: Topology,
+    trackers: Vec<(Arc<Member>, Tracker)>,
+    start: Instant,
+    now: Instant,
+}
+
+impl Lab {
+    fn new(servers: Vec<Server>) -> Lab {
+        let start = Instant::now();
+        let (topology, new) = Topology::new(servers, &settings(), start).unwrap();
+        let mut lab = Lab { topology, trackers: Vec::new(), start, now: start };
+        lab.watch(new);
+        lab
+    }
+
+    fn watch(&mut self, new: Vec<NewMember>) {
+        for (member, _) in new {
+            let tracker = Tracker::new(member.config().role, self.now);
+            self.trackers.push((member, tracker));
+        }
+    }
+
+    fn at(&mut self, ms: u64) -> &mut Lab {
+        self.now = self.start + Duration::from_millis(ms);
+        self
+    }
+
+    fn apply(&mut self, servers: Vec<Server>) -> Applied {
+        let (applied, new) = self.topology.apply(servers, &settings(), self.now).unwrap();
+        self.watch(new);
+        applied
+    }
+
+    fn event(&mut self, name: &str, event: Event) -> (Vec<Note>, Vec<String>) {
+        let (member, tracker) = self
+            .trackers
+            .iter_mut()
+            .find(|(member, _)| member.config().name == name && !member.is_removed())
+            .unwrap();
+        let (notes, changes) = self.topology.observe(member, tracker, event, self.now);
+        let describe = |change: &ReadsChanged| {
+            let reason = change.excluded.map_or("takes reads".into(), |reason| reason.to_string());
+            format!("{}: {reason}, {}", change.member.config().name, change.any_left)
+        };
+        (notes, changes.iter().map(describe).collect())
+    }
+
+    /// The server has transactions 1 to `last`; what changed about reads.
+    fn answers(&mut self, name: &str, last: u64) -> Vec<String> {
+        let columns = ["0", "0", "ON", &format!("{UUID}:1-{last}")];
+        let row = columns.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
+        let state = read_answer(Flavor::MySql, &[row]);
+        let answer = Answer { sent_at: self.now, answered_at: self.now, state };
+        self.event(name, Event::Answered(answer)).1
+    }
+
+    fn chosen(&self) -> Option<String> {
+        let cluster = self.topology.load();
+        cluster.choose(None, 7, |_| true).map(|member| member.config().name.clone())
+    }
+}
+
+#[test]
+fn replicas_take_reads_once_their_lag_is_known() {
+    let mut lab = Lab::new(vec![primary(1), replica(2), replica(3)]);
+    assert_eq!(lab.chosen(), None);
+    assert!(lab.topology.load().primary_sample().is_none());
+    lab.at(100);
+    assert_eq!(lab.answers("server-2", 5), [""; 0]);
+    assert_eq!(lab.answers("server-1", 5), [""; 0]);
+    let (position, sent_at) = lab.topology.load().primary_sample().unwrap();
+    assert_eq!((position.to_string(), sent_at), (format!("{UUID}:1-5"), lab.now));
+    assert_eq!(lab.answers("server-2", 5), ["server-2: takes reads, true"]);
+    assert_eq!(lab.chosen().as_deref(), Some("server-2"));
+    assert_eq!(lab.answers("server-3", 4), [""; 0], "it lacks what was there before");
+    assert_eq!(lab.answers("server-3", 5), ["server-3: takes reads, true"]);
+
+    // A lagging replica is left alone, and the last one to fail leaves reads to the primary.
+    lab.at(400).answers("server-1", 6);
+    lab.at(600).answers("server-3", 6);
+    assert_eq!(lab.answers("server-2", 5), [""; 0]);
+    let cluster = lab.topology.snapshot();
+    assert_eq!(cluster.candidates().group(None).unwrap().spare[0].index, 0);
+    let failed = Event::NotAnswered(Report::Failed, "cause".into());
+    let (_, changes) = lab.event("server-2", failed.clone());
+    assert_eq!(changes, ["server-2: suspect, true"]);
+    let (_, changes) = lab.event("server-3", failed);
+    assert_eq!(changes, ["server-3: suspect, false"]);
+    assert_eq!(lab.chosen(), None);
+    assert!(!lab.topology.load().serves_reads(None));
+    // The picture that somebody kept has not changed.
+    assert!(cluster.serves_reads(None));
+}
+
+#[test]
+fn a_silent_monitor_takes_its_replica_out() {
+    let mut lab = Lab::new(vec![primary(1), replica(2), replica(3)]);
+    for name in ["server-1", "server-2", "server-3"] {
+        lab.answers(name, 5);
+    }
+    lab.at(1000).answers("server-1", 5);
+    // fresh_for is two intervals and a timeout: 1.5 s.
+    assert_eq!(lab.at(1500).answers("server-2", 5), [""; 0]);
+    assert_eq!(
+        lab.at(1501).answers("server-2", 5),
+        ["server-3: its last good probe is too old, true"]
+    );
+    assert!(matches!(
+        lab.topology.load().excluded(&lab.trackers[2].0),
+        Some(Excluded::ProbeTooOld)
+    ));
+}
+
+#[test]
+fn the_choice_knows_the_load_and_the_callers_wishes() {
+    let mut lab = Lab::new(vec![primary(1), replica(2), replica(3)]);
+    for name in ["server-1", "server-2", "server-3"] {
+        lab.answers(name, 5);
+    }
+    let cluster = lab.topology.snapshot();
+    let [second, third] = cluster.replicas() else { unreachable!() };
+    let busy = second.begin_query();
+    assert_eq!(busy.member().outstanding(), 1);
+    for random in 0..20 {
+        let chosen = cluster.choose(None, random, |_| true).unwrap();
+        assert!(Arc::ptr_eq(chosen, third));
+        let chosen = cluster.choose(None, random, |member| std::ptr::eq(member, &**second));
+        assert!(Arc::ptr_eq(chosen.unwrap(), second));
+    }
+    drop(busy);
+    assert_eq!(second.outstanding(), 0);
+    assert!(cluster.choose(Some("bi"), 0, |_| true).is_none());
+    assert!(cluster.choose(None, 0, |_| false).is_none());
+}
+
+#[test]
+fn a_reload_keeps_what_stays_the_same() {
+    let mut lab = Lab::new(vec![primary(1), replica(2), replica(3)]);
+    for name in ["server-1", "server-2", "server-3"] {
+        lab.answers(name, 5);
+    }
+    let before = lab.topology.snapshot();
+    let mut changed = lab.topology.changed();
+    changed.mark_unchanged();
+    let heavier = server(2, Role::Replica, |config| {
+        config.weight = 7;
+        config.tags = vec!["bi".into()];
+        config.max_connections = 3;
+    });
+    let applied = lab.apply(vec![primary(1), heavier, replica(4)]);
+    assert_eq!(applied.added, ["server-4"]);
+    assert_eq!(applied.removed, ["server-3"]);
+    assert_eq!(applied.kept, ["server-1", "server-2"]);
+    assert!(changed.has_changed().unwrap());
+    let after = lab.topology.snapshot();
+    assert!(Arc::ptr_eq(before.primary(), after.primary()));
+    assert!(Arc::ptr_eq(&before.replicas()[0], &after.replicas()[0]));
+    assert_eq!(after.replicas()[0].status().health, Health::Up);
+    assert_eq!(after.replicas()[0].config().weight, 7);
+    // In use at once, under its new tag.
+    assert!(after.choose(Some("bi"), 0, |_| true).is_some());
+    assert!(after.choose(None, 0, |_| true).is_none());
+    assert!(before.replicas()[1].is_removed());
+    assert!(*before.replicas()[1].removal().borrow());
+    assert_eq!(after.replicas()[1].status().health, Health::Starting);
+    // What the monitor of a removed server still observes is dropped.
+    let (member, tracker) = &mut lab.trackers[2];
+    let event = Event::NotAnswered(Report::Denied, "late".into());
+    let (notes, changes) = lab.topology.observe(member, tracker, event, lab.now);
+    assert!(notes.is_empty() && changes.is_empty());
+    assert_eq!(member.status().health, Health::Up);
+}
+
+#[test]
+fn another_address_is_another_server() {
+    let mut lab = Lab::new(vec![primary(1), replica(2)]);
+    let moved = server(9, Role::Replica, |config| config.name = "server-2".into());
+    let renamed = server(1, Role::Primary, |config| config.name = "main".into());
+    let applied = lab.apply(vec![renamed, moved]);
+    assert_eq!(applied.added, ["main", "server-2"]);
+    assert_eq!(applied.removed, ["server-1", "server-2"]);
+    assert_eq!(applied.kept, [""; 0]);
+}
+
+#[test]
+fn without_a_primary_nothing_changes() {
+    let lab = Lab::new(vec![primary(1), replica(2)]);
+    let before = lab.topology.snapshot();
+    let error = lab.topology.apply(vec![replica(1), replica(3)], &settings(), lab.now);
+    assert_eq!(error.err(), Some(NoPrimary));
+    assert!(Arc::ptr_eq(&before, &lab.topology.snapshot()));
+    assert!(before.members().all(|member| !member.is_removed()));
+    assert_eq!(Topology::new(vec![replica(1)], &settings(), lab.now).err(), Some(NoPrimary));
+}
+
+#[test]
+fn a_new_primary_makes_all_lag_unknown_until_it_is_measured() {
+    let mut lab = Lab::new(vec![primary(1), replica(2), replica(3)]);
+    for name in ["server-1", "server-2", "server-3"] {
+        lab.answers(name, 5);
+    }
+    assert!(lab.topology.load().serves_reads(None));
+    let demoted = server(1, Role::Replica, |_| {});
+    let promoted = server(2, Role::Primary, |_| {});
+    let applied = lab.apply(vec![demoted, promoted, replica(3)]);
+    assert_eq!(applied.kept.len(), 3);
+    assert!(!lab.topology.load().serves_reads(None));
+    assert_eq!(lab.topology.load().primary().config().name, "server-2");
+    assert_eq!(lab.answers("server-3", 5), [""; 0]);
+    assert_eq!(lab.answers("server-2", 5), [""; 0]);
+    assert_eq!(lab.answers("server-3", 5), ["server-3: takes reads, true"]);
+    assert_eq!(lab.answers("server-1", 5), ["server-1: takes reads, true"]);
+    assert!(lab.topology.load().primary().status().lag.is_none());
+}

@@ -1,0 +1,312 @@
+//! From what a monitor observes to a member's status: everything that is decided about a server
+//! between two probes, without I/O.
+//!
+//! Each monitor owns one [`Tracker`]. All of them share one [`Reference`]: what the primary's own
+//! probes have told, which the replicas are measured against.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::errant::ErrantWatch;
+use super::gtid_mariadb::{self, GtidState};
+use super::health::{Health, HealthMachine, Report, Thresholds, Transition};
+use super::lag::{Lag, LagClock, NoLag, Sampled};
+use super::member::{MemberStatus, ReadOnly, SessionFailure};
+use super::position::Position;
+use super::probe::{Answer, MariaDbPositions, Positions};
+use crate::backend::connection::ServerFacts;
+use crate::config::Role;
+
+/// What the primary's probes have told.
+#[derive(Debug)]
+pub struct Reference {
+    clock: LagClock,
+    /// MariaDB: every server's transactions that the primary knows.
+    known: Option<GtidState>,
+}
+
+impl Reference {
+    /// Nothing known yet. `fresh_for`: see [`LagClock::new`].
+    pub fn new(fresh_for: Duration) -> Reference {
+        Reference { clock: LagClock::new(fresh_for), known: None }
+    }
+
+    /// Another server is the primary now, and nothing is known of it.
+    pub fn reset(&mut self) {
+        self.clock.reset();
+        self.known = None;
+    }
+
+    /// Changes how long one sample is good for.
+    pub fn set_fresh_for(&mut self, fresh_for: Duration) {
+        self.clock.set_fresh_for(fresh_for);
+    }
+}
+
+/// Something that a monitor observed.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A connection was opened; what its greeting said.
+    Connected(Arc<ServerFacts>),
+    /// A probe was answered.
+    Answered(Answer),
+    /// A probe was not, with the cause. [`Report::Failed`], [`Report::Denied`] or
+    /// [`Report::Busy`].
+    NotAnswered(Report, Arc<str>),
+    /// A session reported a failure.
+    Session(SessionFailure),
+    /// Time has passed while a probe is under way.
+    Waiting,
+}
+
+/// Something that an operator should read, once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Note {
+    /// The health changed.
+    Health(Transition),
+    /// The server answers but has no position, and why; its lag is unknown.
+    NoPosition(Arc<str>),
+    /// It has one again.
+    PositionBack,
+    /// The primary lacks transactions that it had: it was reset, restored, or replaced.
+    PrimaryWentBack,
+    /// The replica has transactions that the primary lacks.
+    Errant(Arc<Position>),
+    /// It no longer has.
+    ErrantGone,
+    /// The server was made read-only or writable.
+    ReadOnly(bool),
+}
+
+/// What is known of one server, between probes.
+#[derive(Debug)]
+pub struct Tracker {
+    role: Role,
+    health: HealthMachine,
+    errant: ErrantWatch,
+    status: MemberStatus,
+}
+
+impl Tracker {
+    /// A server that nobody has looked at.
+    pub fn new(role: Role, now: Instant) -> Tracker {
+        let status = MemberStatus::starting(now);
+        Tracker { role, health: HealthMachine::default(), errant: ErrantWatch::default(), status }
+    }
+
+    /// What is known now.
+    pub fn status(&self) -> &MemberStatus {
+        &self.status
+    }
+
+    /// Takes in one event. `role` is what the server is at this moment.
+    pub fn observe(
+        &mut self,
+        event: Event,
+        role: Role,
+        reference: &mut Reference,
+        thresholds: &Thresholds,
+        now: Instant,
+    ) -> Vec<Note> {
+        let mut notes = Vec::new();
+        self.set_role(role);
+        let report = match event {
+            Event::Connected(facts) => {
+                self.status.facts = Some(facts);
+                None
+            }
+            Event::Answered(answer) => {
+                self.answered(answer, reference, &mut notes);
+                Some(Report::Ok)
+            }
+            Event::NotAnswered(report, cause) => {
+                self.status.last_error = Some(cause);
+                Some(report)
+            }
+            Event::Session(SessionFailure::Connect) => {
+                if self.status.health == Health::Up {
+                    self.status.last_error = Some("a session could not connect".into());
+                }
+                Some(Report::SessionFailed)
+            }
+            Event::Session(SessionFailure::Lost) | Event::Waiting => None,
+        };
+        if let Some(report) = report {
+            self.judge(report, thresholds, now, &mut notes);
+            self.tell_reference(report, reference, now);
+        }
+        self.evaluate_lag(reference, now);
+        notes
+    }
+
+    /// A reload may turn a replica into the primary; what was measured against the old primary
+    /// is then worth nothing.
+    fn set_role(&mut self, role: Role) {
+        if self.role != role {
+            self.role = role;
+            self.errant = ErrantWatch::default();
+            self.status.errant = None;
+            self.status.position = None;
+            self.status.asked_at = None;
+            self.status.probed_at = None;
+        }
+    }
+
+    fn answered(&mut self, answer: Answer, reference: &mut Reference, notes: &mut Vec<Note>) {
+        self.status.last_error = None;
+        self.status.asked_at = Some(answer.sent_at);
+        self.status.probed_at = Some(answer.answered_at);
+        self.set_read_only(answer.state.read_only, notes);
+        let position = match (answer.state.positions, self.role) {
+            (Positions::MySql(position), _) => Ok(position),
+            (Positions::MariaDb(positions), Role::Primary) => {
+                primary_position(positions, &mut reference.known)
+            }
+            (Positions::MariaDb(positions), Role::Replica) => {
+                Ok(self.replica_position(positions, reference, answer.answered_at))
+            }
+            (Positions::Missing(reason), _) => Err(reason),
+        };
+        let (position, missing) = match position {
+            Ok(position) => (Some(position), None),
+            Err(reason) => (None, Some(reason)),
+        };
+        match (&self.status.no_position, &missing) {
+            (old, Some(new)) if old.as_ref() != Some(new) => {
+                notes.push(Note::NoPosition(Arc::clone(new)));
+            }
+            (Some(_), None) => notes.push(Note::PositionBack),
+            _ => {}
+        }
+        self.status.no_position = missing;
+        match (self.role, &position) {
+            (Role::Primary, Some(position)) => {
+                let sampled = reference.clock.sample(answer.sent_at, Arc::clone(position));
+                if sampled == Sampled::Restarted {
+                    notes.push(Note::PrimaryWentBack);
+                }
+            }
+            (Role::Replica, Some(position)) => {
+                self.watch_errant(position, reference, answer.answered_at, notes);
+            }
+            (_, None) => {}
+        }
+        self.status.position = position;
+    }
+
+    fn set_read_only(&mut self, read_only: Option<ReadOnly>, notes: &mut Vec<Note>) {
+        if let (Some(old), Some(new)) = (self.status.read_only, read_only)
+            && old.read_only != new.read_only
+        {
+            notes.push(Note::ReadOnly(new.read_only));
+        }
+        self.status.read_only = read_only;
+    }
+
+    /// What a MariaDB replica has applied. Its own transactions are compared right here, where the
+    /// server ids are known.
+    fn replica_position(
+        &mut self,
+        positions: MariaDbPositions,
+        reference: &Reference,
+        now: Instant,
+    ) -> Arc<Position> {
+        let MariaDbPositions { slave_pos, binlog_pos, binlog_state, server_id } = positions;
+        let known = reference.known.as_ref();
+        if let (Some(known), Some((_, sampled_at))) = (known, reference.clock.newest()) {
+            let errant = Position::MariaDb(binlog_state.errant(server_id, known));
+            self.errant.settle(now, errant, sampled_at);
+        }
+        let binlog_pos = binlog_pos.unwrap_or_default();
+        let applied = gtid_mariadb::applied(&slave_pos, &binlog_pos, server_id, known);
+        Arc::new(Position::MariaDb(applied))
+    }
+
+    fn watch_errant(
+        &mut self,
+        applied: &Position,
+        reference: &Reference,
+        now: Instant,
+        notes: &mut Vec<Note>,
+    ) {
+        if let Some((primary, sampled_at)) = reference.clock.newest() {
+            self.errant.observe_sets(now, applied, primary, sampled_at);
+        }
+        let confirmed = self.errant.confirmed();
+        match (&self.status.errant, confirmed) {
+            (None, Some(errant)) => {
+                let errant = Arc::new(errant.clone());
+                notes.push(Note::Errant(Arc::clone(&errant)));
+                self.status.errant = Some(errant);
+            }
+            (Some(_), None) => {
+                notes.push(Note::ErrantGone);
+                self.status.errant = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn judge(
+        &mut self,
+        report: Report,
+        thresholds: &Thresholds,
+        now: Instant,
+        notes: &mut Vec<Note>,
+    ) {
+        if let Some(transition) = self.health.observe(report, thresholds) {
+            self.status.health = transition.to;
+            self.status.health_since = now;
+            notes.push(Note::Health(transition));
+        }
+        if self.status.health == Health::Down && report != Report::Ok {
+            // It may come back with less than it had: restored, or after a crash.
+            self.status.position = None;
+            self.status.asked_at = None;
+            self.status.probed_at = None;
+            self.status.no_position = None;
+        }
+    }
+
+    /// Only a primary that is lost for certain stops the clock. One that is denied or merely slow
+    /// goes on taking writes, and lag against it becomes unknown.
+    fn tell_reference(&self, report: Report, reference: &mut Reference, now: Instant) {
+        if self.role != Role::Primary {
+            return;
+        }
+        if self.status.health != Health::Down {
+            reference.clock.thaw();
+        } else if report == Report::Failed {
+            reference.clock.freeze(now);
+        }
+    }
+
+    fn evaluate_lag(&mut self, reference: &Reference, now: Instant) {
+        self.status.lag = match (self.role, &self.status.position) {
+            (Role::Primary, _) => None,
+            (Role::Replica, Some(applied)) => Some(reference.clock.lag(now, applied)),
+            (Role::Replica, None) if self.status.no_position.is_some() => {
+                Some(Lag::Unknown(NoLag::ReplicaHasNoPosition))
+            }
+            (Role::Replica, None) => Some(Lag::Unknown(NoLag::ReplicaNotProbed)),
+        };
+    }
+}
+
+/// What a MariaDB primary has for its replicas: the end of its binary log.
+fn primary_position(
+    positions: MariaDbPositions,
+    known: &mut Option<GtidState>,
+) -> Result<Arc<Position>, Arc<str>> {
+    let Some(binlog_pos) = positions.binlog_pos else {
+        return Err("log_bin is off".into());
+    };
+    let mut state = positions.binlog_state;
+    // A primary that was a replica without log_slave_updates knows more than its binary log.
+    state.add(&positions.slave_pos);
+    *known = Some(state);
+    Ok(Arc::new(Position::MariaDb(binlog_pos)))
+}
+
+#[cfg(test)]
+mod tests;

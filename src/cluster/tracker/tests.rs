@@ -1,0 +1,262 @@
+#![allow(clippy::unwrap_used)]
+use super::super::position::Flavor;
+use super::super::probe::read_answer;
+use super::*;
+
+const THRESHOLDS: Thresholds = Thresholds { up_after: 2, down_after: 3 };
+const FRESH_FOR: Duration = Duration::from_millis(1500);
+
+/// A primary and a replica, as two monitors would feed them.
+struct Lab {
+    start: Instant,
+    now: Instant,
+    flavor: Flavor,
+    reference: Reference,
+    primary: Tracker,
+    replica: Tracker,
+}
+
+impl Lab {
+    fn new(flavor: Flavor) -> Lab {
+        let start = Instant::now();
+        Lab {
+            start,
+            now: start,
+            flavor,
+            reference: Reference::new(FRESH_FOR),
+            primary: Tracker::new(Role::Primary, start),
+            replica: Tracker::new(Role::Replica, start),
+        }
+    }
+
+    fn at(&mut self, ms: u64) -> &mut Lab {
+        self.now = self.start + Duration::from_millis(ms);
+        self
+    }
+
+    fn event(&mut self, role: Role, event: Event) -> Vec<Note> {
+        let tracker = if role == Role::Primary { &mut self.primary } else { &mut self.replica };
+        tracker.observe(event, role, &mut self.reference, &THRESHOLDS, self.now)
+    }
+
+    fn answer(&mut self, role: Role, columns: &[&str]) -> Vec<Note> {
+        let row = columns.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
+        let state = read_answer(self.flavor, &[row]);
+        let answer = Answer { sent_at: self.now, answered_at: self.now, state };
+        self.event(role, Event::Answered(answer))
+    }
+
+    /// MySQL: the server has transactions 1 to `last`.
+    fn mysql(&mut self, role: Role, last: u64) -> Vec<Note> {
+        self.answer(role, &["0", "0", "ON", &gtid(&format!("1-{last}"))])
+    }
+
+    fn fails(&mut self, role: Role, report: Report) -> Vec<Note> {
+        self.event(role, Event::NotAnswered(report, "cause".into()))
+    }
+
+    /// The replica's lag after a moment without news of it.
+    fn lag(&mut self) -> Lag {
+        self.event(Role::Replica, Event::Waiting);
+        self.replica.status().lag.unwrap()
+    }
+}
+
+fn gtid(intervals: &str) -> String {
+    format!("3e11fa47-71ca-11e1-9e33-c80aa9429562:{intervals}")
+}
+
+fn known(ms: u64) -> Lag {
+    Lag::Known { lag: Duration::from_millis(ms), frozen: false }
+}
+
+fn health(from: Health, to: Health) -> Note {
+    Note::Health(Transition { from, to })
+}
+
+#[test]
+fn lag_of_a_mysql_replica() {
+    let mut lab = Lab::new(Flavor::MySql);
+    assert_eq!(lab.lag(), Lag::Unknown(NoLag::ReplicaNotProbed));
+    assert_eq!(lab.mysql(Role::Replica, 5), [health(Health::Starting, Health::Up)]);
+    assert_eq!(lab.lag(), Lag::Unknown(NoLag::PrimaryNotSampled));
+    lab.mysql(Role::Primary, 5);
+    assert_eq!(lab.lag(), known(0));
+    assert_eq!(lab.primary.status().lag, None);
+    lab.at(250).mysql(Role::Primary, 6);
+    assert_eq!(lab.lag(), known(0));
+    assert_eq!(lab.at(400).lag(), known(150), "lag grows while the replica is not heard");
+    assert_eq!(lab.at(600).mysql(Role::Replica, 6), []);
+    assert_eq!(lab.lag(), known(0));
+    assert!(lab.replica.status().has_applied(&Position::parse(Flavor::MySql, &gtid("6")).unwrap()));
+    assert!(
+        !lab.replica.status().has_applied(&Position::parse(Flavor::MySql, &gtid("7")).unwrap())
+    );
+}
+
+#[test]
+fn a_denied_primary_makes_lag_unknown_and_a_dead_one_freezes_it() {
+    let prepare = || {
+        let mut lab = Lab::new(Flavor::MySql);
+        lab.mysql(Role::Primary, 5);
+        lab.mysql(Role::Replica, 5);
+        lab
+    };
+    let mut lab = prepare();
+    assert_eq!(
+        lab.at(250).fails(Role::Primary, Report::Denied),
+        [health(Health::Up, Health::Denied)]
+    );
+    assert!(lab.primary.status().health.may_be_alive(), "writes still go there");
+    assert_eq!(lab.primary.status().last_error.as_deref(), Some("cause"));
+    assert_eq!(lab.at(2000).lag(), Lag::Unknown(NoLag::PrimarySampleTooOld));
+
+    let mut lab = prepare();
+    for (ms, notes) in [
+        (250, vec![health(Health::Up, Health::Suspect)]),
+        (500, vec![]),
+        (750, vec![health(Health::Suspect, Health::Down)]),
+        (1000, vec![]),
+    ] {
+        assert_eq!(lab.at(ms).fails(Role::Primary, Report::Failed), notes, "{ms}");
+    }
+    let frozen = Lag::Known { lag: Duration::ZERO, frozen: true };
+    assert_eq!(lab.at(900_000).lag(), frozen);
+    // One answer, and then silence again: still down, so the lag is frozen again.
+    lab.mysql(Role::Primary, 5);
+    assert_eq!(lab.lag(), known(0));
+    lab.at(900_250).fails(Role::Primary, Report::Failed);
+    assert_eq!(lab.at(999_000).lag(), frozen);
+    // It answers, but not the monitor: alive, so nothing is known.
+    lab.fails(Role::Primary, Report::Denied);
+    assert_eq!(lab.lag(), Lag::Unknown(NoLag::PrimarySampleTooOld));
+}
+
+#[test]
+fn a_replica_that_was_down_has_to_prove_its_position_again() {
+    let mut lab = Lab::new(Flavor::MySql);
+    lab.mysql(Role::Primary, 5);
+    lab.mysql(Role::Replica, 5);
+    lab.fails(Role::Replica, Report::Failed);
+    assert_eq!(lab.lag(), known(0), "suspect: not forgotten yet");
+    assert!(!lab.replica.status().has_applied(&Position::empty(Flavor::MySql)), "but no reads");
+    lab.fails(Role::Replica, Report::Failed);
+    assert_eq!(lab.fails(Role::Replica, Report::Failed), [health(Health::Suspect, Health::Down)]);
+    assert_eq!(lab.lag(), Lag::Unknown(NoLag::ReplicaNotProbed));
+    assert_eq!(lab.replica.status().probed_at, None);
+    assert_eq!(lab.mysql(Role::Replica, 3), []);
+    assert_eq!(lab.lag(), Lag::AtLeast(Duration::ZERO));
+    assert_eq!(lab.mysql(Role::Replica, 5), [health(Health::Down, Health::Up)]);
+    assert_eq!(lab.replica.status().last_error, None);
+}
+
+#[test]
+fn sessions_only_make_suspect() {
+    let mut lab = Lab::new(Flavor::MySql);
+    lab.mysql(Role::Replica, 5);
+    assert_eq!(lab.event(Role::Replica, Event::Session(SessionFailure::Lost)), []);
+    let failure = Event::Session(SessionFailure::Connect);
+    let notes = lab.event(Role::Replica, failure.clone());
+    assert_eq!(notes, [health(Health::Up, Health::Suspect)]);
+    assert_eq!(lab.event(Role::Replica, failure), []);
+    assert_eq!(lab.mysql(Role::Replica, 5), [health(Health::Suspect, Health::Up)]);
+}
+
+#[test]
+fn no_position_is_said_once() {
+    let mut lab = Lab::new(Flavor::MySql);
+    lab.mysql(Role::Primary, 5);
+    let off = |lab: &mut Lab, role| lab.answer(role, &["0", "0", "OFF", ""]);
+    let notes = off(&mut lab, Role::Replica);
+    let reason: Arc<str> = "gtid_mode is not ON".into();
+    let up = health(Health::Starting, Health::Up);
+    assert_eq!(notes, [Note::NoPosition(Arc::clone(&reason)), up]);
+    assert_eq!(off(&mut lab, Role::Replica), []);
+    assert_eq!(lab.lag(), Lag::Unknown(NoLag::ReplicaHasNoPosition));
+    assert_eq!(lab.mysql(Role::Replica, 5), [Note::PositionBack]);
+    assert_eq!(lab.lag(), known(0));
+    // The same on the primary: nothing is known of any replica after a while.
+    assert_eq!(off(&mut lab, Role::Primary), [Note::NoPosition(reason)]);
+    assert_eq!(lab.at(1600).lag(), Lag::Unknown(NoLag::PrimarySampleTooOld));
+}
+
+#[test]
+fn a_primary_that_went_back_is_said() {
+    let mut lab = Lab::new(Flavor::MySql);
+    lab.mysql(Role::Primary, 5);
+    lab.mysql(Role::Replica, 5);
+    assert_eq!(lab.at(250).mysql(Role::Primary, 4), [Note::PrimaryWentBack]);
+}
+
+#[test]
+fn errant_transactions_of_mysql() {
+    let mut lab = Lab::new(Flavor::MySql);
+    let stray = gtid("1-5:99");
+    let errant = Arc::new(Position::parse(Flavor::MySql, &gtid("99")).unwrap());
+    let mut all = Vec::new();
+    for ms in (0..20_000).step_by(250) {
+        lab.at(ms).mysql(Role::Primary, 5);
+        all.extend(lab.answer(Role::Replica, &["0", "0", "ON", &stray]));
+    }
+    assert_eq!(all, [health(Health::Starting, Health::Up), Note::Errant(Arc::clone(&errant))]);
+    assert_eq!(lab.replica.status().errant, Some(errant));
+    assert_eq!(lab.mysql(Role::Replica, 5), [], "judged by the primary alone");
+    lab.answer(Role::Primary, &["0", "0", "ON", &stray]);
+    assert_eq!(lab.answer(Role::Replica, &["0", "0", "ON", &stray]), [Note::ErrantGone]);
+    assert_eq!(lab.replica.status().errant, None);
+}
+
+#[test]
+fn a_mariadb_replica() {
+    let mut lab = Lab::new(Flavor::MariaDb);
+    lab.answer(Role::Primary, &["0", "1", "1", "", "0-1-7", "0-1-7"]);
+    lab.answer(Role::Replica, &["1", "0", "2", "0-1-7", "", ""]);
+    assert_eq!(lab.lag(), known(0));
+    lab.at(250).answer(Role::Primary, &["0", "1", "1", "", "0-1-9", "0-1-9"]);
+    // In the binary log of the replica, but not yet applied.
+    lab.at(300).answer(Role::Replica, &["1", "1", "2", "0-1-8", "0-1-9", "0-1-9"]);
+    assert_eq!(lab.lag(), known(50));
+    // Its own write of the same number does not count, and is found out.
+    let mut all = Vec::new();
+    for ms in (500..20_000).step_by(250) {
+        lab.at(ms).answer(Role::Primary, &["0", "1", "1", "", "0-1-9", "0-1-9"]);
+        all.extend(lab.answer(Role::Replica, &["1", "1", "2", "0-1-8", "0-2-9", "0-1-8,0-2-9"]));
+    }
+    assert_eq!(lab.lag(), known(19_500));
+    let errant = Arc::new(Position::parse(Flavor::MariaDb, "0-2-9").unwrap());
+    assert_eq!(all, [Note::Errant(errant)]);
+}
+
+#[test]
+fn a_mariadb_primary_without_a_binary_log() {
+    let mut lab = Lab::new(Flavor::MariaDb);
+    let notes = lab.answer(Role::Primary, &["0", "0", "1", "", "", ""]);
+    assert_eq!(notes[0], Note::NoPosition("log_bin is off".into()));
+    lab.answer(Role::Replica, &["1", "0", "2", "", "", ""]);
+    assert_eq!(lab.lag(), Lag::Unknown(NoLag::PrimaryNotSampled));
+}
+
+#[test]
+fn a_change_of_role_forgets_what_was_measured() {
+    let mut lab = Lab::new(Flavor::MySql);
+    lab.mysql(Role::Primary, 5);
+    lab.mysql(Role::Replica, 5);
+    lab.reference.reset();
+    let columns = ["1", "0", "ON", &gtid("1-5")];
+    let row = columns.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
+    let answer = Answer {
+        sent_at: lab.now,
+        answered_at: lab.now,
+        state: read_answer(Flavor::MySql, &[row]),
+    };
+    // The former replica is asked as the primary.
+    let mut promoted = std::mem::replace(&mut lab.replica, Tracker::new(Role::Replica, lab.now));
+    let event = Event::Answered(answer);
+    let notes = promoted.observe(event, Role::Primary, &mut lab.reference, &THRESHOLDS, lab.now);
+    assert_eq!(notes, [Note::ReadOnly(true)]);
+    assert_eq!(promoted.status().lag, None);
+    // The former primary is a replica now, with nothing known of it until its next probe.
+    let mut demoted = std::mem::replace(&mut lab.primary, promoted);
+    demoted.observe(Event::Waiting, Role::Replica, &mut lab.reference, &THRESHOLDS, lab.now);
+    assert_eq!(demoted.status().lag, Some(Lag::Unknown(NoLag::ReplicaNotProbed)));
+}
