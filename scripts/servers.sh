@@ -4,7 +4,8 @@
 # is touched; only processes that were started here are ever ended.
 #
 #   servers.sh fetch   --make mysql|mariadb
-#   servers.sh start   --make mysql|mariadb --dir DIR [--replicas N] [--owner PID] [--set name=value]…
+#   servers.sh start   --make mysql|mariadb --dir DIR [--replicas N] [--owner PID] [--no-fetch]
+#                      [--set name=value]…
 #   servers.sh restart --dir DIR --server I      # after a kill, or instead of one
 #   servers.sh stop    --dir DIR [--remove]
 #
@@ -39,6 +40,11 @@ SETTINGS=()
 while [ $# -gt 0 ]; do
   case $1 in
     --remove) REMOVE=yes ;;
+    --no-fetch) export NO_FETCH=yes ;;
+    --*=*)
+      # --name=value is --name value.
+      set -- "$1" "${1%%=*}" "${1#*=}" "${@:2}"
+      ;;
     --make | --dir | --replicas | --owner | --server | --set)
       [ $# -ge 2 ] || usage
       case $1 in
@@ -331,7 +337,8 @@ restart() {
   read_env
   [ -n "$SERVER_INDEX" ] || usage
   end_process "$(pid_of "$SERVER_INDEX")" "$(mark "$SERVER_INDEX")" 30
-  rm -f "$SOCKETS/s$SERVER_INDEX.sock"
+  # A killed server leaves its lock file, and its process id may still be taken.
+  rm -f "$SOCKETS/s$SERVER_INDEX.sock" "$SOCKETS/s$SERVER_INDEX.sock.lock"
   spawn "$SERVER_INDEX"
   bring_up "$SERVER_INDEX" || {
     tail_logs "$SERVER_INDEX"

@@ -118,6 +118,14 @@ fetch_packages() {
   touch "$folder/complete"
 }
 
+# fetch_step LABEL COMMAND… : run_step for a download, unless NO_FETCH forbids it: a test
+# that is run by itself must not spend its time on the network.
+fetch_step() {
+  [ -z "${NO_FETCH:-}" ] || die "the test servers are not fetched yet: run scripts/test.sh once \
+(or 'scripts/servers.sh fetch --make mysql' and '… --make mariadb')"
+  run_step "$@"
+}
+
 # fetched FOLDER : true when fetch_packages has done its work there before.
 fetched() {
   [ -e "$1/complete" ]

@@ -30,7 +30,7 @@ mariadb_programs() {
 # those of a running service.
 mariadb_fetch() {
   local folder=$TARGET/mariadb
-  fetched "$folder" || run_step "Fetching MariaDB 10.11 from Debian 12" \
+  fetched "$folder" || fetch_step "Fetching MariaDB 10.11 from Debian 12" \
     fetch_packages "$folder" bookworm "mariadb-server-core mariadb-client-core libmariadb3" mariadb-server
   write_wrapper "$folder" usr/sbin/mariadbd
   write_wrapper "$folder" usr/bin/mariadb

@@ -28,7 +28,7 @@ mysql_programs() {
 
 mysql_fetch() {
   local folder=$TARGET/mysql lib=$TARGET/mysql/root/usr/lib
-  fetched "$folder" || run_step "Fetching MySQL 9 from Debian unstable" \
+  fetched "$folder" || fetch_step "Fetching MySQL 9 from Debian unstable" \
     fetch_packages "$folder" sid "mysql-server-core mysql-client-core mysql-router"
   write_wrapper "$folder" usr/sbin/mysqld "$lib/mysql/private"
   write_wrapper "$folder" usr/bin/mysql
