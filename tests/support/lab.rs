@@ -148,7 +148,7 @@ impl Lab {
     /// Like [`Lab::sql`], but hands the client's error text back.
     pub fn try_sql(&self, server: usize, text: &str) -> Result<String, String> {
         let output = Command::new(self.client())
-            .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names"])
+            .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--comments"])
             .arg(format!("--socket={}", self.socket(server).display()))
             .args(["--execute", text])
             .stdin(Stdio::null())
