@@ -183,7 +183,7 @@ start_server() {
 # a server version and these scripts, then only copied.
 template() {
   local key
-  key=$({ "$SERVER" --version; cat "$ROOT"/scripts/lib/*.s* "$ROOT/scripts/servers.sh"; } | cksum | cut -d' ' -f1)
+  key=$({ "$SERVER" --version; cat "$ROOT"/scripts/lib/{fixture.sql,mysql.sh,mariadb.sh} "$ROOT/scripts/servers.sh"; } | cksum | cut -d' ' -f1)
   TEMPLATE=$TARGET/servers/template-$MAKE-$key
   [ -e "$TEMPLATE/complete" ] || locked "template-$MAKE" make_template_once
 }
