@@ -1,0 +1,281 @@
+#!/usr/bin/env bash
+# The same sysbench point-select load direct, through HAProxy in TCP mode, through MySQL Router
+# and through lagwise; all of it against the same server, interleaved in one run, so that a
+# noisy machine disturbs all alike. Prints medians over the rounds: queries/s, p50 and p95
+# latency, and the CPU microseconds per query of the proxy's own process.
+#
+#   scripts/bench.sh [--quick]
+#   ROUNDS=5 DURATION=5 THREADS="1 8" MODES="text prepared" PATHS="direct haproxy router lagwise" scripts/bench.sh
+#
+# lagwise sits before a primary with one replica and sends reads to that replica; the others
+# are pointed at the replica itself. HAProxy has one thread; MySQL Router forwards without
+# looking into the traffic; lagwise has its defaults. Raw results: target/bench/*.json.
+# LAGWISE=/path measures a program that was built before.
+
+# shellcheck source=lib/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
+# shellcheck source=lib/fetch.sh
+source "$ROOT/scripts/lib/fetch.sh"
+# shellcheck source=lib/packages.sh
+source "$ROOT/scripts/lib/packages.sh"
+# shellcheck source=lib/proxy.sh
+source "$ROOT/scripts/lib/proxy.sh"
+
+case ${1:-} in
+  '') ;;
+  --quick)
+    ROUNDS=${ROUNDS:-1}
+    DURATION=${DURATION:-2}
+    ;;
+  *)
+    sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+    exit 2
+    ;;
+esac
+ROUNDS=${ROUNDS:-5}
+DURATION=${DURATION:-5}
+read -r -a THREADS <<<"${THREADS:-1 8}"
+read -r -a MODES <<<"${MODES:-text prepared}"
+read -r -a PATHS <<<"${PATHS:-direct haproxy router lagwise}"
+TABLE_SIZE=10000
+
+DIR=$TARGET/bench/servers-$$
+RESULT=$TARGET/bench/$(date +%Y%m%d-%H%M%S).json
+TICKS=$(getconf CLK_TCK)
+declare -A PORT_OF PID_OF
+RAW=()
+
+# shellcheck disable=SC2317  # called by the trap
+finish() {
+  trap - EXIT INT TERM HUP
+  local path
+  for path in haproxy router; do
+    end_process "${PID_OF[$path]:-}" "$DIR/$path" 5
+  done
+  stop_proxy "$DIR"
+  "$ROOT/scripts/servers.sh" stop --dir "$DIR" --remove
+}
+
+# ---- the paths
+
+fetch_haproxy() {
+  fetch_packages "$TARGET/haproxy" bookworm haproxy
+  write_wrapper "$TARGET/haproxy" usr/sbin/haproxy
+}
+
+start_haproxy() {
+  fetched "$TARGET/haproxy" || run_step "Fetching HAProxy" fetch_haproxy
+  cat >"$DIR/haproxy.cfg" <<CFG
+global
+  nbthread 1
+  maxconn 1000
+defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+listen bench
+  bind 127.0.0.1:${PORT_OF[haproxy]}
+  server replica 127.0.0.1:$REPLICA_PORT
+CFG
+  setsid "$TARGET/haproxy/bin/haproxy" -db -f "$DIR/haproxy.cfg" </dev/null >"$DIR/haproxy.log" 2>&1 &
+  PID_OF[haproxy]=$!
+}
+
+start_router() {
+  local lib=$TARGET/mysql/root/usr/lib/mysqlrouter
+  [ -x "$TARGET/mysql/bin/mysqlrouter" ] || die "MySQL Router comes with the fetched MySQL; \
+with MYSQLD=… leave it out: PATHS='direct haproxy lagwise'"
+  mkdir -p "$DIR/router.d"
+  cat >"$DIR/router.conf" <<CFG
+[DEFAULT]
+logging_folder=$DIR/router.d
+runtime_folder=$DIR/router.d
+data_folder=$DIR/router.d
+plugin_folder=$lib/plugin
+max_total_connections=1000
+[logger]
+level=WARNING
+[routing:bench]
+bind_address=127.0.0.1
+bind_port=${PORT_OF[router]}
+destinations=127.0.0.1:$REPLICA_PORT
+routing_strategy=first-available
+protocol=classic
+client_ssl_mode=PASSTHROUGH
+server_ssl_mode=AS_CLIENT
+CFG
+  setsid "$TARGET/mysql/bin/mysqlrouter" --config="$DIR/router.conf" </dev/null >"$DIR/router.log" 2>&1 &
+  PID_OF[router]=$!
+}
+
+start_lagwise() {
+  LAGWISE_HTTP=$(free_port)
+  write_proxy_config "$DIR" "${PORT_OF[lagwise]}" "$LAGWISE_HTTP" 1
+  start_proxy "$DIR" "$LAGWISE_HTTP"
+  PID_OF[lagwise]=$PROXY_PID
+}
+
+# query SERVER SQL : as root, direct.
+query() {
+  "$(server_value "$DIR" CLIENT)" --no-defaults --user=root --batch --skip-column-names \
+    --socket="$(server_value "$DIR" "S$1_SOCKET")" --execute="$2"
+}
+
+# prepared_table : true once the replica has the whole table.
+prepared_table() {
+  [ "$(query 1 "SELECT COUNT(*) FROM shop.sbtest1" 2>/dev/null)" = "$TABLE_SIZE" ]
+}
+
+load() {
+  sysbench oltp_point_select --mysql-host=127.0.0.1 --mysql-port="$1" --mysql-user=app \
+    --mysql-password=app_password --mysql-db=shop --tables=1 --table-size="$TABLE_SIZE" "${@:2}"
+}
+
+# ---- one measurement
+
+# cpu_ticks PID : user and system time of the process, all its threads, in clock ticks.
+cpu_ticks() {
+  local stat
+  stat=$(<"/proc/$1/stat")
+  # The name in parentheses may hold blanks; utime and stime are the 12th and 13th after it.
+  awk '{ print $12 + $13 }' <<<"${stat##*) }"
+}
+
+# read_sysbench : queries, queries/s, p50 ms, p95 ms from its report with a histogram.
+read_sysbench() {
+  awk '
+    # "       0.028 |**                 123"
+    $2 ~ /^\|/ && $1 ~ /^[0-9.]+$/ { value[n] = $1; count[n] = $NF; total += $NF; n++ }
+    $1 == "queries:" { queries = $2; rate = $3; sub(/\(/, "", rate) }
+    END {
+      for (i = 0; i < n; i++) {
+        seen += count[i]
+        if (p50 == "" && seen >= total * 0.50) p50 = value[i]
+        if (p95 == "" && seen >= total * 0.95) p95 = value[i]
+      }
+      if (queries == "" || p95 == "") exit 1
+      print queries, rate, p50, p95
+    }'
+}
+
+# measure ROUND MODE THREADS PATH : one run, appended to RAW; with ROUND 0 it is a warm-up.
+measure() {
+  local round=$1 mode=$2 threads=$3 path=$4 ps=auto pid before=0 after=0 report queries rate p50 p95 cpu
+  local seconds=$DURATION
+  if [ "$mode" = text ]; then ps=disable; fi
+  if [ "$round" = 0 ]; then seconds=1; fi
+  pid=${PID_OF[$path]:-}
+  if [ -n "$pid" ]; then before=$(cpu_ticks "$pid"); fi
+  report=$(load "${PORT_OF[$path]}" --threads="$threads" --time="$seconds" --db-ps-mode="$ps" --histogram=on run 2>&1) \
+    || die "sysbench ($path, $mode, $threads threads) failed:"$'\n'"$report"
+  if [ -n "$pid" ]; then after=$(cpu_ticks "$pid"); fi
+  read -r queries rate p50 p95 < <(read_sysbench <<<"$report") \
+    || die "could not read sysbench's report:"$'\n'"$report"
+  [ "$round" != 0 ] || return 0
+  cpu=$(awk -v t=$((after - before)) -v hz="$TICKS" -v q="$queries" 'BEGIN { printf "%.2f", t * 1e6 / hz / q }')
+  RAW+=("{\"round\":$round,\"mode\":\"$mode\",\"threads\":$threads,\"path\":\"$path\",\"queries\":$queries,\"queries_per_second\":$rate,\"p50_ms\":$p50,\"p95_ms\":$p95,\"cpu_us_per_query\":$cpu}")
+  printf '%s %s %s %s %s %s %s\n' "$mode" "$threads" "$path" "$rate" "$p50" "$p95" "$cpu" >>"$DIR/rows"
+}
+
+run_rounds() {
+  local round mode threads index count=${#PATHS[@]} done=0 all
+  all=$((ROUNDS * ${#MODES[@]} * ${#THREADS[@]} * count))
+  for index in "${!PATHS[@]}"; do
+    for mode in "${MODES[@]}"; do measure 0 "$mode" 4 "${PATHS[index]}"; done
+  done
+  for round in $(seq "$ROUNDS"); do
+    for mode in "${MODES[@]}"; do
+      for threads in "${THREADS[@]}"; do
+        # Each round begins with another path.
+        for index in "${!PATHS[@]}"; do
+          done=$((done + 1))
+          # On a terminal one line that changes, in a log one line a round.
+          if [ -t 2 ]; then
+            printf '\r==> round %d of %d: measurement %d of %d ' "$round" "$ROUNDS" "$done" "$all" >&2
+          elif [ $((done % (all / ROUNDS))) = 1 ]; then
+            say "==> round $round of $ROUNDS"
+          fi
+          measure "$round" "$mode" "$threads" "${PATHS[(index + round) % count]}"
+        done
+      done
+    done
+  done
+  if [ -t 2 ]; then say ""; fi
+}
+
+# ---- results
+
+print_medians() {
+  awk -v paths="${PATHS[*]}" -v modes="${MODES[*]}" -v threads="${THREADS[*]}" '
+    { key = $1 " " $2 " " $3; n[key]++; for (c = 4; c <= 7; c++) v[key, c, n[key]] = $c }
+    function median(key, c,   i, j, t, a, m) {
+      m = n[key]
+      for (i = 1; i <= m; i++) a[i] = v[key, c, i] + 0
+      for (i = 2; i <= m; i++) for (j = i; j > 1 && a[j] < a[j - 1]; j--) { t = a[j]; a[j] = a[j - 1]; a[j - 1] = t }
+      return m % 2 ? a[(m + 1) / 2] : (a[m / 2] + a[m / 2 + 1]) / 2
+    }
+    END {
+      np = split(paths, p, " "); nm = split(modes, mo, " "); nt = split(threads, th, " ")
+      printf "%-9s %7s %-8s %11s %9s %9s %9s %13s\n", "mode", "threads", "path", "queries/s", "of direct", "p50 ms", "p95 ms", "proxy CPU us"
+      for (m = 1; m <= nm; m++) for (t = 1; t <= nt; t++) for (i = 1; i <= np; i++) {
+        key = mo[m] " " th[t] " " p[i]
+        direct = mo[m] " " th[t] " direct"
+        ratio = n[direct] ? sprintf("%.2f", median(key, 4) / median(direct, 4)) : "-"
+        cpu = p[i] == "direct" ? "-" : sprintf("%.1f", median(key, 7))
+        printf "%-9s %7s %-8s %11.0f %9s %9.3f %9.3f %13s\n", mo[m], th[t], p[i], median(key, 4), ratio, median(key, 5), median(key, 6), cpu
+      }
+    }' "$DIR/rows"
+}
+
+write_json() {
+  local separator='' run
+  {
+    printf '{"rounds":%s,"seconds":%s,"cores":%s,"server":"%s","lagwise":"%s","runs":[' \
+      "$ROUNDS" "$DURATION" "$(nproc)" "$(query 1 'SELECT VERSION()')" \
+      "$("${LAGWISE:-true}" --version)"
+    for run in "${RAW[@]}"; do
+      printf '%s\n%s' "$separator" "$run"
+      separator=,
+    done
+    printf '\n]}\n'
+  } >"$RESULT"
+}
+
+# reads_on_replica : the comparison is fair only if lagwise's reads went to the replica.
+check_reads() {
+  local counts
+  counts=$(curl -fs --max-time 5 "http://127.0.0.1:$LAGWISE_HTTP/metrics" | grep '^lagwise_queries_total{')
+  awk '/target="replica"/ { r += $NF } { all += $NF } END { exit !(all > 0 && r / all > 0.99) }' <<<"$counts" \
+    || die "lagwise did not send these reads to the replica:"$'\n'"$counts"
+}
+
+# ---- go
+
+need_packages sysbench curl
+wants() { [[ " ${PATHS[*]} " == *" $1 "* ]]; }
+if wants lagwise; then build_release; fi
+trap finish EXIT
+trap 'exit 130' INT TERM HUP
+mkdir -p "$DIR"
+say "==> Starting a primary and a replica"
+"$ROOT/scripts/servers.sh" start --make mysql --dir "$DIR" --replicas 1 --owner $$ >/dev/null
+REPLICA_PORT=$(server_value "$DIR" S1_PORT)
+load "$(server_value "$DIR" S0_PORT)" prepare >"$DIR/prepare.log" 2>&1 \
+  || die "sysbench could not fill its table: $(tail -n 3 "$DIR/prepare.log")"
+await 60 prepared_table || die "the replica did not get sysbench's table"
+PORT_OF[direct]=$REPLICA_PORT
+for path in haproxy router lagwise; do
+  wants "$path" || continue
+  PORT_OF[$path]=$(free_port)
+  "start_$path"
+done
+for path in "${PATHS[@]}"; do
+  await 20 load "${PORT_OF[$path]}" --time=0 --events=1 run >/dev/null 2>&1 \
+    || die "$path does not answer: $(tail -n 5 "$DIR/$path.log" 2>/dev/null)"
+done
+run_rounds
+if wants lagwise; then check_reads; fi
+write_json
+print_medians
+say "raw results: $RESULT"
