@@ -119,7 +119,7 @@ impl Lexer<'_> {
             Make::MariaDb if (50_700..=99_999).contains(&version) => return Body::Comment,
             _ => {}
         }
-        if server == 0 && version < 999_999 {
+        if server == 0 {
             Body::Either
         } else if version <= server {
             Body::Code
