@@ -7,7 +7,7 @@
 //! DELETE or CREATE occurs is none.
 
 use super::functions::{self, Class};
-use super::lexer::{Kind, Lexer, Token};
+use super::lexer::{Lexer, Token};
 use super::mode::{LexMode, Make};
 use super::statement::{
     Flags, FunctionName, HASH_START, KEPT_FUNCTIONS, KillKind, Statement, StatementKind, hash_name,
@@ -23,9 +23,9 @@ pub fn classify(sql: &[u8], mode: &LexMode) -> Statement {
     let mut kind = StatementKind::Empty;
     let mut statements = 0u32;
     loop {
-        match classifier.token.kind {
-            Kind::End => break,
-            Kind::Semicolon => classifier.bump(),
+        match classifier.token.word {
+            Word::End => break,
+            Word::Semicolon => classifier.step(),
             _ => {
                 let one = classifier.statement();
                 statements += 1;
@@ -68,15 +68,15 @@ pub fn kill_target(sql: &[u8], mode: &LexMode) -> Option<(KillKind, u64)> {
         token = lexer.next();
     }
     let digits = lexer.slice(token);
-    if token.kind != Kind::Number || !digits.iter().all(u8::is_ascii_digit) {
+    if token.word != Word::Number || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     let id = std::str::from_utf8(digits).ok()?.parse().ok()?;
     let mut last = lexer.next();
-    while last.kind == Kind::Semicolon {
+    while last.word == Word::Semicolon {
         last = lexer.next();
     }
-    (last.kind == Kind::End && !lexer.ambiguous).then_some((kind, id))
+    (last.word == Word::End && !lexer.ambiguous).then_some((kind, id))
 }
 
 pub(super) struct Classifier<'a> {
@@ -108,13 +108,13 @@ impl<'a> Classifier<'a> {
             skip_unknown: false,
             into: false,
         };
-        classifier.bump();
+        classifier.step();
         classifier
     }
 
     /// One statement, from its first token to the semicolon or the end.
     fn statement(&mut self) -> StatementKind {
-        self.depth = u32::from(self.token.kind == Kind::Open);
+        self.depth = u32::from(self.token.word == Word::OpenParen);
         self.skip_unknown = false;
         self.into = false;
         let kind = self.family();
@@ -122,9 +122,16 @@ impl<'a> Classifier<'a> {
         kind
     }
 
-    /// Moves to the next token and looks at it.
-    #[inline]
+    /// Moves to the next token of the statement, if it is not over, and looks at it.
     pub(super) fn bump(&mut self) {
+        if !self.at_end() {
+            self.step();
+        }
+    }
+
+    /// Moves to the next token, whatever the one at hand is.
+    #[inline]
+    pub(super) fn step(&mut self) {
         self.before = self.previous;
         self.previous = self.token;
         self.token = self.lexer.next();
@@ -143,44 +150,46 @@ impl<'a> Classifier<'a> {
     /// Moves to the end of the statement.
     pub(super) fn finish(&mut self) {
         while !self.at_end() {
-            self.bump();
+            self.step();
         }
     }
 
     /// Whether the statement is over.
     pub(super) fn at_end(&self) -> bool {
-        matches!(self.token.kind, Kind::End | Kind::Semicolon)
+        self.token.word <= Word::Semicolon
     }
 
     /// Raises what the token at hand says by itself.
     #[inline]
     fn observe(&mut self) {
-        match self.token.kind {
-            Kind::Open => {
+        match self.token.word {
+            Word::None if self.previous.word == Word::Dot => self.observe_member(),
+            Word::None | Word::Comma | Word::Dot | Word::Other | Word::Equals => {}
+            Word::OpenParen => {
                 self.depth += 1;
-                if matches!(self.previous.kind, Kind::Word | Kind::Quoted) {
+                if self.previous.is_name() {
                     self.call();
                 }
             }
-            Kind::Close => self.depth = self.depth.saturating_sub(1),
-            Kind::Word if self.token.word != Word::None => self.observe_word(),
-            Kind::Word if self.previous.kind == Kind::Dot => self.observe_member(),
-            Kind::Quoted if variables::is_server_schema(self.lexer.slice(self.token)) => {
-                self.flags |= Flags::SERVER_SCHEMA;
+            Word::CloseParen => self.depth = self.depth.saturating_sub(1),
+            Word::Quoted => {
+                if variables::is_server_schema(self.lexer.slice(self.token)) {
+                    self.flags |= Flags::SERVER_SCHEMA;
+                }
             }
-            Kind::UserVariable => {
+            Word::UserVariable => {
                 self.flags |= Flags::USES_USER_VARIABLE;
                 if self.into {
                     self.flags |= Flags::ASSIGNS_USER_VARIABLE;
                 }
             }
-            Kind::SystemVariable => self.flags |= variables::reads(self.lexer.slice(self.token)),
-            Kind::Assign => self.flags |= Flags::ASSIGNS_USER_VARIABLE,
-            _ => {}
+            Word::SystemVariable => self.flags |= variables::reads(self.lexer.slice(self.token)),
+            Word::Assign => self.flags |= Flags::ASSIGNS_USER_VARIABLE,
+            _ => self.observe_keyword(),
         }
     }
 
-    fn observe_word(&mut self) {
+    fn observe_keyword(&mut self) {
         let previous = self.previous.word;
         match self.token.word {
             Word::Update | Word::Share if previous == Word::For => self.flags |= Flags::LOCKING,
@@ -205,30 +214,30 @@ impl<'a> Classifier<'a> {
 
     /// A name behind a dot. Under `sql_mode=ORACLE` MariaDB moves a sequence by `s.nextval`.
     fn observe_member(&mut self) {
-        if self.lexer.mode.make == Make::MariaDb {
-            let name = self.lexer.slice(self.token);
-            if name.eq_ignore_ascii_case(b"nextval") || name.eq_ignore_ascii_case(b"currval") {
-                self.flags |= Flags::SEQUENCE;
-            }
+        let name = self.lexer.slice(self.token);
+        let sequence = name.len() == 7
+            && (name.eq_ignore_ascii_case(b"nextval") || name.eq_ignore_ascii_case(b"currval"));
+        if sequence && self.lexer.mode.make == Make::MariaDb {
+            self.flags |= Flags::SEQUENCE;
         }
     }
 
     /// A name before a parenthesis, which is the token at hand.
     fn call(&mut self) {
         let name = self.previous;
-        let touching = name.end == self.token.start;
+        let touching = name.end() == self.token.start();
         let bytes = self.lexer.slice(name);
-        let qualified = self.before.kind == Kind::Dot;
+        let qualified = self.before.word == Word::Dot;
         let class = if qualified {
             Class::Unknown
-        } else if name.kind == Kind::Quoted {
+        } else if name.word == Word::Quoted {
             functions::class(unquote(bytes), false, &self.lexer.mode)
         } else {
             functions::class(bytes, touching, &self.lexer.mode)
         };
         self.flags |= match class {
             // A quoted keyword is a name.
-            Class::Keyword if name.kind == Kind::Quoted => return self.unknown_call(qualified),
+            Class::Keyword if name.word == Word::Quoted => return self.unknown_call(qualified),
             Class::Harmless | Class::Keyword => return,
             Class::Unknown => return self.unknown_call(qualified),
             Class::Session => Flags::SESSION_FUNCTION,
@@ -242,16 +251,15 @@ impl<'a> Classifier<'a> {
     #[cold]
     fn unknown_call(&mut self, qualified: bool) {
         // `AS t (a, b)` and `(…) t (a, b)` name columns.
-        let columns = self.before.word == Word::As || self.before.kind == Kind::Close;
+        let columns = self.before.word == Word::As || self.before.word == Word::CloseParen;
         if self.skip_unknown || columns || self.is_cte_header() {
             return;
         }
         let name = unquote(self.lexer.slice(self.previous));
         let hash = hash_name(name, HASH_START);
         let qualified = if qualified { self.qualified_hash(name) } else { hash };
-        let start = u32::try_from(self.previous.start).unwrap_or(u32::MAX);
-        let length = u32::try_from(self.previous.end - self.previous.start).unwrap_or(0);
-        let found = FunctionName { hash, qualified, span: Span { start, length } };
+        let span = span(self.previous);
+        let found = FunctionName { hash, qualified, span };
         self.flags |= Flags::UNKNOWN_FUNCTION;
         for place in &mut self.functions {
             match place {
@@ -269,7 +277,7 @@ impl<'a> Classifier<'a> {
     /// Hash of `schema.name`, for the name before the parenthesis.
     fn qualified_hash(&self, name: &[u8]) -> u64 {
         // The dot is the token before the name; the schema ends before the dot.
-        let head = self.lexer.text.get(..self.before.start).unwrap_or_default().trim_ascii_end();
+        let head = self.lexer.text.get(..self.before.start()).unwrap_or_default().trim_ascii_end();
         let quoted = head.last() == Some(&b'`');
         let from = if quoted {
             let inner = head.get(..head.len().saturating_sub(1)).unwrap_or_default();
@@ -290,14 +298,20 @@ impl<'a> Classifier<'a> {
     fn is_cte_header(&self) -> bool {
         let mut ahead = self.lexer.clone();
         loop {
-            match ahead.next().kind {
-                Kind::Word | Kind::Quoted | Kind::Comma => {}
-                Kind::Close => break,
+            match ahead.next().word {
+                Word::Comma | Word::Quoted => {}
+                Word::CloseParen => break,
+                word if word >= Word::None => {}
                 _ => return false,
             }
         }
-        ahead.next().word == Word::As && ahead.next().kind == Kind::Open
+        ahead.next().word == Word::As && ahead.next().word == Word::OpenParen
     }
+}
+
+fn span(token: Token) -> Span {
+    let start = token.start() as u32;
+    Span { start, length: token.end() as u32 - start }
 }
 
 /// A quoted identifier without its quotes; any other word as it is.

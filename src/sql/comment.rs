@@ -100,8 +100,10 @@ impl Lexer<'_> {
             rest.iter().take(count).fold(0, |sum, byte| sum * 10 + u32::from(byte - b'0'))
         };
         let body = self.version_body(number(digits), maria_only);
-        // Old servers read five digits only.
-        self.ambiguous |= self.version_body(number(5), maria_only) != body || body == Body::Either;
+        // MySQL of old read five digits only.
+        let five = self.version_body(number(5), maria_only);
+        self.ambiguous |= five != body && self.mode.make == Make::MySql;
+        self.ambiguous |= body == Body::Either;
         self.at += digits;
         if body == Body::Comment {
             self.skip_to_comment_end(1);

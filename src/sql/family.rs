@@ -2,14 +2,13 @@
 //! SET (`set.rs`).
 
 use super::classify::Classifier;
-use super::lexer::Kind;
 use super::statement::{Flags, StatementKind};
 use super::words::Word;
 
 impl Classifier<'_> {
     /// The kind of the statement at hand. The caller moves to its end.
     pub(super) fn family(&mut self) -> StatementKind {
-        if self.token.kind == Kind::Open {
+        if self.token.word == Word::OpenParen {
             return self.read();
         }
         match self.token.word {
@@ -80,7 +79,7 @@ impl Classifier<'_> {
     fn with_out_variables(&mut self, kind: StatementKind) -> StatementKind {
         self.bump();
         while !self.at_end() {
-            if self.token.kind == Kind::UserVariable {
+            if self.token.word == Word::UserVariable {
                 self.flags |= Flags::ASSIGNS_USER_VARIABLE;
             }
             self.bump();
@@ -96,7 +95,7 @@ impl Classifier<'_> {
         self.skip_unknown = true;
         let verb = self.token.word;
         self.bump();
-        while !self.at_end() && self.token.kind != Kind::Open {
+        while !self.at_end() && self.token.word != Word::OpenParen {
             match self.token.word {
                 Word::Prepare if verb == Word::Drop => return StatementKind::TextDeallocate,
                 Word::User | Word::Role => return StatementKind::Account,
@@ -118,8 +117,8 @@ impl Classifier<'_> {
     /// Takes the rest of the text: the semicolons in it part the statements of a program.
     fn stored_program(&mut self) {
         self.flags |= Flags::STORED_PROGRAM;
-        while self.token.kind != Kind::End {
-            self.bump();
+        while self.token.word != Word::End {
+            self.step();
         }
     }
 
@@ -158,7 +157,7 @@ impl Classifier<'_> {
                     true
                 }
                 Word::With | Word::Consistent => true,
-                _ => self.token.kind == Kind::Comma,
+                _ => self.token.word == Word::Comma,
             };
             if !known {
                 return StatementKind::Unknown;
@@ -194,7 +193,7 @@ impl Classifier<'_> {
             return StatementKind::Admin;
         }
         let mut local = false;
-        while !self.at_end() && self.token.kind != Kind::Text {
+        while !self.at_end() && self.token.word != Word::Text {
             local |= self.token.word == Word::Local;
             self.bump();
         }

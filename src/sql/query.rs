@@ -1,7 +1,6 @@
 //! Questions: SELECT and its kin, EXPLAIN, SHOW.
 
 use super::classify::Classifier;
-use super::lexer::Kind;
 use super::statement::{Flags, StatementKind};
 use super::words::Word;
 
@@ -11,7 +10,7 @@ impl Classifier<'_> {
     /// The words that begin a write are reserved in both servers, so that unquoted they occur in no
     /// read but as `INSERT(…)`, `REPLACE(…)` and FOR UPDATE. Whatever else holds one is none.
     pub(super) fn read(&mut self) -> StatementKind {
-        while self.token.kind == Kind::Open {
+        while self.token.word == Word::OpenParen {
             self.bump();
         }
         if !matches!(self.token.word, Word::Select | Word::Table | Word::Values | Word::With) {
@@ -22,14 +21,13 @@ impl Classifier<'_> {
         let mut kind = StatementKind::Read;
         while !self.at_end() {
             match self.token.word {
-                Word::None => {}
                 Word::Into => self.flags |= Flags::INTO,
                 Word::Lock => self.flags |= Flags::LOCKING,
                 Word::Update if self.previous.word == Word::For => {}
                 Word::Update | Word::Delete => kind = StatementKind::Write,
                 Word::Insert | Word::Replace => {
                     self.bump();
-                    if self.token.kind != Kind::Open {
+                    if self.token.word != Word::OpenParen {
                         kind = StatementKind::Write;
                     }
                     continue;
@@ -45,7 +43,7 @@ impl Classifier<'_> {
                 | Word::Kill => kind = StatementKind::Unknown,
                 _ => {}
             }
-            self.bump();
+            self.step();
         }
         if kind == StatementKind::Read && self.flags.contains(Flags::LOCKING) {
             kind = StatementKind::LockingRead;
@@ -67,7 +65,7 @@ impl Classifier<'_> {
                 Word::Extended | Word::Partitions | Word::Analyze => self.bump(),
                 Word::Format => {
                     self.bump();
-                    if self.token.kind != Kind::Equals {
+                    if self.token.word != Word::Equals {
                         // A table of that name.
                         return StatementKind::Describe;
                     }
@@ -95,8 +93,8 @@ impl Classifier<'_> {
                     self.write();
                     return StatementKind::ExplainWrite;
                 }
-                _ if self.token.kind == Kind::Open => break,
-                _ if matches!(self.token.kind, Kind::Word | Kind::Quoted) => {
+                _ if self.token.word == Word::OpenParen => break,
+                _ if self.token.is_name() => {
                     return StatementKind::Describe;
                 }
                 _ => return StatementKind::Unknown,
@@ -141,8 +139,8 @@ impl Classifier<'_> {
     /// SHOW COUNT(*) WARNINGS and SHOW COUNT(*) ERRORS.
     fn show_count(&mut self) -> StatementKind {
         self.bump();
-        if self.token.kind == Kind::Open {
-            while !self.at_end() && self.token.kind != Kind::Close {
+        if self.token.word == Word::OpenParen {
+            while !self.at_end() && self.token.word != Word::CloseParen {
                 self.bump();
             }
             self.bump();

@@ -4,7 +4,6 @@
 //! here is what no tracker tells, and what lagwise must not let pass unseen.
 
 use super::classify::Classifier;
-use super::lexer::Kind;
 use super::statement::{Flags, StatementKind};
 use super::variables;
 use super::words::Word;
@@ -53,16 +52,14 @@ impl Classifier<'_> {
             _ => {}
         }
         let name = self.lexer.slice(self.token);
-        match self.token.kind {
-            Kind::UserVariable => {
+        match self.token.word {
+            Word::UserVariable => {
                 self.flags |= Flags::SETS_USER_VARIABLE | Flags::ASSIGNS_USER_VARIABLE;
             }
-            Kind::SystemVariable => self.flags |= variables::assigns_at(name),
-            Kind::Word if self.token.word == Word::Transaction => {
-                return StatementKind::SetTransaction;
-            }
-            Kind::Word if self.token.word == Word::Password => return StatementKind::Account,
-            Kind::Word | Kind::Quoted => self.flags |= variables::assigns(name),
+            Word::SystemVariable => self.flags |= variables::assigns_at(name),
+            Word::Transaction => return StatementKind::SetTransaction,
+            Word::Password => return StatementKind::Account,
+            _ if self.token.is_name() => self.flags |= variables::assigns(name),
             _ => return StatementKind::Unknown,
         }
         StatementKind::Set
@@ -71,7 +68,7 @@ impl Classifier<'_> {
     /// Moves behind the next comma outside parentheses.
     fn skip_to_comma(&mut self) {
         while !self.at_end() {
-            let comma = self.token.kind == Kind::Comma && self.depth == 0;
+            let comma = self.token.word == Word::Comma && self.depth == 0;
             self.bump();
             if comma {
                 return;

@@ -133,6 +133,11 @@ pub(super) fn assigns(name: &[u8]) -> Flags {
 
 /// Whether a quoted identifier names one of the servers' own schemas.
 pub(super) fn is_server_schema(quoted: &[u8]) -> bool {
-    const SCHEMAS: &[&str] = &["information_schema", "performance_schema", "mysql", "sys"];
-    holds(SCHEMAS, unquoted(quoted))
+    let name = unquoted(quoted);
+    match name.len() {
+        3 => name.eq_ignore_ascii_case(b"sys"),
+        5 => name.eq_ignore_ascii_case(b"mysql"),
+        18 => holds(&["information_schema", "performance_schema"], name),
+        _ => false,
+    }
 }

@@ -21,10 +21,36 @@ pub(super) const fn hash(word: &[u8]) -> usize {
 
 macro_rules! words {
     ($($variant:ident $name:literal)*) => {
-        /// A word that matters, [`Word::None`] for every other.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        /// What a token is: a byte or literal of some sort, a word without meaning to routing, or a
+        /// keyword. One enum of one byte for all, so that a token fits into two registers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
-        pub(super) enum Word { None, $($variant),* }
+        pub(super) enum Word {
+            /// Past the last byte.
+            End,
+            Semicolon,
+            /// A quoted identifier, quotes included.
+            Quoted,
+            /// A string literal, quotes included.
+            Text,
+            Number,
+            /// `@name`, whole.
+            UserVariable,
+            /// `@@name` or `@@scope.name`, whole.
+            SystemVariable,
+            /// `:=`
+            Assign,
+            OpenParen,
+            CloseParen,
+            Comma,
+            Dot,
+            Equals,
+            /// Any other byte.
+            Other,
+            /// An unquoted name, or a keyword of no meaning here.
+            None,
+            $($variant),*
+        }
 
         const WORDS: &[Word] = &[Word::None, $(Word::$variant),*];
         const NAMES: &[&str] = &["", $($name),*];
@@ -44,7 +70,7 @@ words! {
     Get "get" Global "global" Grant "grant" Handler "handler" Help "help" Import "import" In "in"
     InformationSchema "information_schema" Insert "insert" Install "install" Into "into" Kill "kill"
     Lastval "lastval" Load "load" Local "local" Lock "lock" Mysql "mysql" Names "names" Next "next"
-    NoWriteToBinlog "no_write_to_binlog" Only "only" Open "open" Optimize "optimize" Or "or"
+    NoWriteToBinlog "no_write_to_binlog" Only "only" Optimize "optimize" Or "or"
     Package "package" Partitions "partitions" Password "password"
     PerformanceSchema "performance_schema" Persist "persist" PersistOnly "persist_only"
     Prepare "prepare" Previous "previous" Procedure "procedure" Purge "purge" Query "query"
@@ -77,8 +103,29 @@ const fn build() -> [u8; SIZE] {
     table
 }
 
+/// Names as they are compared: length, then bytes with 0x20 set, which folds the case of letters and
+/// confuses no two bytes that occur in identifiers and in these names.
+const FOLDED: [(u8, [u8; LONGEST]); NAMES.len()] = {
+    let mut folded = [(0, [0; LONGEST]); NAMES.len()];
+    let mut index = 0;
+    while index < NAMES.len() {
+        let name = NAMES[index].as_bytes();
+        folded[index].0 = name.len() as u8;
+        let mut at = 0;
+        while at < name.len() {
+            folded[index].1[at] = name[at] | 0x20;
+            at += 1;
+        }
+        index += 1;
+    }
+    folded
+};
+
+const LONGEST: usize = 19;
+
 impl Word {
-    /// The word that `text` spells in any case.
+    /// The word that the identifier `text` spells in any case.
+    #[inline]
     pub(super) fn find(text: &[u8]) -> Word {
         let mut slot = hash(text) % SIZE;
         loop {
@@ -86,7 +133,10 @@ impl Word {
             if index == 0 {
                 return Word::None;
             }
-            if NAMES[index].as_bytes().eq_ignore_ascii_case(text) {
+            let (length, name) = &FOLDED[index];
+            if *length as usize == text.len()
+                && text.iter().zip(name).all(|(&byte, &known)| byte | 0x20 == known)
+            {
                 return WORDS[index];
             }
             slot = (slot + 1) % SIZE;
