@@ -1,1 +1,35 @@
-//! sql.
+//! What a statement is, read from its bytes: kind, side effects, use of session state.
+//!
+//! Routing must never send a write to a replica and never miss state that lives on one connection,
+//! so this module answers "what might it do?", not "what does it mean?". There is no grammar and no
+//! tree: a lexer that cuts the text as the server would, a table of words, a table of built-in
+//! functions, and a classifier that reads leading words and watches every token. Unclear is a result
+//! ([`StatementKind::Unknown`], [`Flags::AMBIGUOUS`]), and the router sends it to the primary.
+//!
+//! Deliberately absent: values (the server's trackers report what a SET did), names of schemas and
+//! tables, and any allocation. [`classify`] and [`kill_target`] take any bytes.
+//!
+//! Reading order: `mode` (what changes the meaning of bytes), `lexer` and `comment`, `words`,
+//! `functions`, `variables`, `statement` (the result), `classify`, and the families `query`, `family`
+//! and `set`; `hint` reads what an application asks in a comment.
+
+mod classify;
+mod comment;
+mod family;
+mod functions;
+mod hint;
+mod lexer;
+mod mode;
+mod query;
+mod set;
+mod statement;
+mod variables;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+pub use classify::{classify, kill_target};
+pub use hint::{Hint, HintTarget, Span};
+pub use mode::{ClientCharset, LexMode, Make};
+pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};

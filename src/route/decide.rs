@@ -1,0 +1,240 @@
+//! Where a statement runs.
+//!
+//! The order of the questions is the order of the promises: what already ties the session to a
+//! connection, then what the statement is, then what it uses, then what the session must see, and
+//! only then a replica.
+
+use super::facts::{Policy, SessionFacts, Side, Transaction};
+use super::reason::Reason;
+use crate::sql::{Flags, HintTarget, Statement, StatementKind};
+
+/// Where a statement is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// The primary.
+    Primary,
+    /// Any eligible replica; the one that holds the READ ONLY transaction if there is one.
+    Replica,
+    /// The replica's connection that ran the previous statement and holds its diagnostics area.
+    Last,
+}
+
+impl Target {
+    /// Name for metrics and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Target::Primary => "primary",
+            Target::Replica => "replica",
+            Target::Last => "last",
+        }
+    }
+}
+
+/// A decision and its reason, one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Where to.
+    pub target: Target,
+    /// Why.
+    pub reason: Reason,
+}
+
+const fn primary(reason: Reason) -> Route {
+    Route { target: Target::Primary, reason }
+}
+
+const fn replica(reason: Reason) -> Route {
+    Route { target: Target::Replica, reason }
+}
+
+/// Decides where `statement` runs in a session of which `facts` hold.
+///
+/// Whether a replica is eligible is not asked here: with none, the caller takes the primary.
+pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> Route {
+    if let Some(route) = by_transaction(statement, facts) {
+        return route;
+    }
+    if let Some(route) = by_diagnostics(statement, facts) {
+        return route;
+    }
+    let hint = statement.hint.filter(|_| policy.hints).and_then(|hint| hint.target);
+    if hint == Some(HintTarget::Primary) {
+        return primary(Reason::Hint);
+    }
+    if let Some(reason) = by_kind(statement) {
+        return primary(reason);
+    }
+    if let Some(hold) = facts.hold {
+        return primary(hold.into());
+    }
+    if matches!(statement.kind, StatementKind::Begin { .. }) {
+        // `by_kind` let through only START TRANSACTION READ ONLY.
+        return match facts.pin {
+            Some(cause) => primary(cause.into()),
+            None => replica(Reason::ReadOnlyTransactionStart),
+        };
+    }
+    let asked = hint == Some(HintTarget::Replica);
+    let tried = match by_use(statement, facts, policy, asked) {
+        Ok(tried) => tried,
+        Err(reason) => return primary(reason),
+    };
+    if let Some(cause) = facts.pin {
+        return primary(cause.into());
+    }
+    replica(match (asked, tried) {
+        (true, _) => Reason::HintReplica,
+        (false, true) => Reason::TriedFunction,
+        (false, false) => Reason::Read,
+    })
+}
+
+/// Whether the statement may write, given what the policy knows of functions: such a statement pins
+/// the session once it was sent to the primary.
+pub fn may_write(statement: &Statement, policy: &Policy) -> bool {
+    statement.may_write_but_for(&policy.read_only_functions)
+}
+
+fn by_transaction(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
+    match facts.transaction {
+        Transaction::OnPrimary => Some(primary(Reason::Transaction)),
+        Transaction::OnReplica => Some(in_read_only_transaction(statement)),
+        Transaction::None if !facts.autocommit => Some(primary(Reason::AutocommitOff)),
+        Transaction::None => None,
+    }
+}
+
+/// What a READ ONLY transaction on a replica does with a statement: it runs there, writes too, which
+/// the replica refuses. Only what would first commit the transaction and then run outside of it
+/// belongs to the primary; the session ends the replica's transaction before.
+fn in_read_only_transaction(statement: &Statement) -> Route {
+    match statement.kind {
+        // Refused with the transaction left open, also by the primary.
+        StatementKind::Ddl | StatementKind::Account => replica(Reason::ReadOnlyTransaction),
+        _ if statement.commits_implicitly() => primary(Reason::ImplicitCommit),
+        _ => replica(Reason::ReadOnlyTransaction),
+    }
+}
+
+/// SHOW WARNINGS, FOUND_ROWS() and kin ask about the statement before, wherever that ran. In a text
+/// of several statements they ask about an earlier one of these.
+fn by_diagnostics(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
+    let asks = match statement.kind {
+        StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics => true,
+        StatementKind::Read => {
+            let others = Flags::NOT_ON_REPLICA - Flags::DIAGNOSTICS_FUNCTION;
+            statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION)
+                && !statement.flags.intersects(others)
+        }
+        _ => false,
+    };
+    if !asks || statement.flags.contains(Flags::MULTI) {
+        return None;
+    }
+    let target = match facts.last_on {
+        Side::Primary => Target::Primary,
+        Side::Replica => Target::Last,
+    };
+    Some(Route { target, reason: Reason::Diagnostics })
+}
+
+/// Why a statement of this kind needs the primary; `None` for queries and for START TRANSACTION READ
+/// ONLY.
+fn by_kind(statement: &Statement) -> Option<Reason> {
+    let flags = statement.flags;
+    if flags.contains(Flags::AMBIGUOUS) {
+        return Some(Reason::Ambiguous);
+    }
+    let multi = flags.contains(Flags::MULTI);
+    let reason = match statement.kind {
+        StatementKind::Read
+        | StatementKind::Explain
+        | StatementKind::Describe
+        | StatementKind::Checksum
+        | StatementKind::Help
+        | StatementKind::Show => return None,
+        StatementKind::Begin { read_only: true, read_write: false, .. } if !multi => return None,
+        _ if multi && !statement.may_write() => Reason::Multi,
+        StatementKind::Empty => Reason::Empty,
+        StatementKind::LockingRead => Reason::LockingRead,
+        StatementKind::ExplainWrite => Reason::ExplainWrite,
+        StatementKind::ExplainConnection | StatementKind::ShowServer => Reason::ShowServer,
+        StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics => Reason::Diagnostics,
+        StatementKind::Set | StatementKind::Use => Reason::SessionState,
+        StatementKind::SetTransaction => Reason::TransactionCharacteristics,
+        StatementKind::Begin { .. } => Reason::TransactionStart,
+        StatementKind::Commit | StatementKind::Rollback | StatementKind::Savepoint => {
+            Reason::TransactionEnd
+        }
+        StatementKind::Write => Reason::Write,
+        StatementKind::LoadData { .. } => Reason::LoadData,
+        StatementKind::Ddl => Reason::Ddl,
+        StatementKind::Account => Reason::Account,
+        StatementKind::Admin => Reason::Admin,
+        StatementKind::Call => Reason::Call,
+        StatementKind::Do => Reason::Do,
+        StatementKind::Handler => Reason::Handler,
+        StatementKind::TextPrepare | StatementKind::TextExecute | StatementKind::TextDeallocate => {
+            Reason::TextPrepare
+        }
+        StatementKind::LockTables | StatementKind::UnlockTables => Reason::LockTables,
+        StatementKind::Kill => Reason::Kill,
+        StatementKind::Xa => Reason::Xa,
+        StatementKind::Unknown => Reason::Unknown,
+    };
+    Some(reason)
+}
+
+/// Why a query needs the primary by what it uses, or whether it tries an unknown function.
+///
+/// A hint for a replica settles what differs from server to server, because the application asked for
+/// another server's answer; never what lives on the primary's connection, locks, or may write.
+fn by_use(
+    statement: &Statement,
+    facts: &SessionFacts,
+    policy: &Policy,
+    asked: bool,
+) -> Result<bool, Reason> {
+    const USES: &[(Flags, Reason, bool)] = &[
+        (Flags::LOCKING, Reason::LockingRead, false),
+        (Flags::INTO, Reason::Into, false),
+        (Flags::USER_LOCK, Reason::UserLock, false),
+        (Flags::SEQUENCE, Reason::Sequence, false),
+        (Flags::USES_USER_VARIABLE, Reason::UserVariable, false),
+        (Flags::ASSIGNS_USER_VARIABLE, Reason::UserVariable, false),
+        (Flags::SESSION_FUNCTION, Reason::SessionFunction, false),
+        (Flags::DIAGNOSTICS_FUNCTION, Reason::SessionFunction, false),
+        (Flags::SET_STATEMENT, Reason::SetStatement, false),
+        (Flags::SERVER_FUNCTION, Reason::ServerFunction, true),
+        (Flags::SERVER_VARIABLE, Reason::ServerVariable, true),
+        (Flags::SERVER_SCHEMA, Reason::ServerSchema, true),
+    ];
+    for &(flag, reason, settled) in USES {
+        if statement.flags.contains(flag) && !(settled && asked) {
+            return Err(reason);
+        }
+    }
+    if facts.in_server_schema && !asked {
+        return Err(Reason::ServerSchema);
+    }
+    let synced = policy.variables_synced || asked;
+    if statement.flags.contains(Flags::SYNCED_VARIABLE) && !synced {
+        return Err(Reason::SessionVariable);
+    }
+    by_functions(statement, policy)
+}
+
+fn by_functions(statement: &Statement, policy: &Policy) -> Result<bool, Reason> {
+    if !statement.flags.contains(Flags::UNKNOWN_FUNCTION)
+        || statement.calls_only(&policy.read_only_functions)
+    {
+        return Ok(false);
+    }
+    let refused = statement.unknown_functions().any(|name| policy.writing_functions.contains(name));
+    let too_many = statement.flags.contains(Flags::MORE_UNKNOWN_FUNCTIONS);
+    if policy.try_unknown_functions && !refused && !too_many {
+        Ok(true)
+    } else {
+        Err(Reason::UnknownFunction)
+    }
+}

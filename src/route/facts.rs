@@ -1,0 +1,131 @@
+//! What the router is told: plain copies, never a session, a pool or a configuration file.
+
+use std::sync::Arc;
+
+use crate::sql::FunctionSet;
+
+/// Where the session's open transaction lives, by the status flags of the server that runs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transaction {
+    /// None is open.
+    #[default]
+    None,
+    /// On the primary.
+    OnPrimary,
+    /// A READ ONLY transaction on a replica.
+    OnReplica,
+}
+
+/// The side whose connection ran the session's last statement.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Side {
+    /// The primary, or no statement ran yet.
+    #[default]
+    Primary,
+    /// A replica.
+    Replica,
+}
+
+/// Why a session must not read from a replica that may lack its writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PinCause {
+    /// It wrote.
+    Write,
+    /// A write failed; part of it may have happened.
+    FailedWrite,
+    /// The reply to a write was lost.
+    LostWrite,
+    /// It committed a transaction.
+    Commit,
+    /// It called a procedure.
+    Call,
+    /// It ran something that was not understood, or that names an unknown function.
+    Unknown,
+}
+
+/// State that lives on one connection and cannot be brought to another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HoldReason {
+    /// A temporary table.
+    TemporaryTable,
+    /// A lock taken by GET_LOCK().
+    UserLock,
+    /// LOCK TABLES.
+    LockTables,
+    /// User variables were assigned.
+    UserVariable,
+    /// A statement prepared by PREPARE.
+    TextPrepare,
+    /// An open HANDLER.
+    Handler,
+    /// An open cursor, or long data sent for a statement.
+    Cursor,
+    /// SET TRANSACTION for the next transaction.
+    OneShotTransaction,
+    /// An XA transaction.
+    Xa,
+    /// Session state that no tracker describes: gtid_next, a role, a resource group.
+    Unreplayable,
+    /// The session changed the trackers, or they reported something that is not understood.
+    UnknownState,
+}
+
+/// What the session knows of itself before a statement runs.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionFacts {
+    /// Where the open transaction lives.
+    pub transaction: Transaction,
+    /// The AUTOCOMMIT status flag.
+    pub autocommit: bool,
+    /// Set after a write, until the configured end of the pin; `None` when a replica may serve, be it
+    /// that no write happened or that an eligible replica has it.
+    pub pin: Option<PinCause>,
+    /// Set while the primary's connection holds state that cannot move.
+    pub hold: Option<HoldReason>,
+    /// Where the last statement ran that was not itself about the statement before.
+    pub last_on: Side,
+    /// The current schema is mysql, sys, performance_schema or information_schema.
+    pub in_server_schema: bool,
+}
+
+impl Default for SessionFacts {
+    /// A session that has just logged in.
+    fn default() -> Self {
+        SessionFacts {
+            transaction: Transaction::None,
+            autocommit: true,
+            pin: None,
+            hold: None,
+            last_on: Side::Primary,
+            in_server_schema: false,
+        }
+    }
+}
+
+/// What the configuration says about routing.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Leading comments `/* lagwise: … */` are obeyed.
+    pub hints: bool,
+    /// Functions that are not built in and that the operator knows to read only.
+    pub read_only_functions: Arc<FunctionSet>,
+    /// Functions that a replica refused to run: `[routing]` learning. They go to the primary.
+    pub writing_functions: Arc<FunctionSet>,
+    /// Try functions that are not built in on a replica until one of them is refused there.
+    pub try_unknown_functions: bool,
+    /// Every connection of a session has the same value of the well-known session variables, also of
+    /// those that the session never set; only then `SELECT @@sql_mode` may run on a replica.
+    pub variables_synced: bool,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            hints: true,
+            read_only_functions: Arc::default(),
+            writing_functions: Arc::default(),
+            try_unknown_functions: false,
+            variables_synced: false,
+        }
+    }
+}
