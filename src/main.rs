@@ -84,9 +84,14 @@ fn with_config(path: &Path, command: impl FnOnce(Config) -> ExitCode) -> ExitCod
 }
 
 /// Serves clients until a signal ends it.
-fn run_proxy(_config: Config, _path: &Path) -> ExitCode {
-    complain("lagwise: this build cannot serve clients");
-    ExitCode::from(FAILURE)
+fn run_proxy(config: Config, path: &Path) -> ExitCode {
+    match lagwise::server::run(config, path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("lagwise: {error}"));
+            ExitCode::from(FAILURE)
+        }
+    }
 }
 
 fn check(config: &Config, path: &Path) -> ExitCode {

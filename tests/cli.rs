@@ -64,8 +64,8 @@ fn check_confirms_the_topology() {
 proxy.toml is good.
 listen   0.0.0.0:3307
 listen   unix:/run/lagwise.sock
-primary  10.0.0.1:3306, TLS preferred
-replica  10.0.0.2:3306, TLS preferred
+primary  10.0.0.1:3306, TLS as_client
+replica  10.0.0.2:3306, TLS as_client
 replica  reports at 10.0.0.3:3306, weight 2, zone b, only for bi, at most 9 connections, TLS off
 monitor  monitor
 http     127.0.0.1:9104
@@ -79,7 +79,7 @@ fn check_warns_of_files_that_everybody_may_read() {
     let folder = Folder::new("warnings");
     let inline = "listen = \"0.0.0.0:3307\"\nprimary = \"a:1\"\nmonitor.user = \"m\"\n\
                   monitor.password = \"hunter2\"\n";
-    let summary = "p.toml is good.\nlisten   0.0.0.0:3307\nprimary  a:1, TLS preferred\n\
+    let summary = "p.toml is good.\nlisten   0.0.0.0:3307\nprimary  a:1, TLS as_client\n\
                    monitor  m\nhttp     off\n";
     let no_replicas = "warning: there are no replicas: every read goes to the primary\n";
     let exposed = "warning: p.toml holds a secret and every user may read it; chmod o-r p.toml\n";

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use zeroize::Zeroize;
 
 use super::connection::{Connection, ServerFacts};
-use super::endpoint::{Endpoint, EndpointTls};
+use super::endpoint::{Endpoint, EndpointTls, UseFor};
 use super::error::Error;
 use crate::auth::{Credential, ServerLogin, ServerLoginStep};
 use crate::config::ServerAddress;
@@ -41,6 +41,8 @@ pub struct Login<'a> {
     pub schema: Option<&'a [u8]>,
     /// Connection attributes as the client sent them.
     pub attributes: Option<&'a [u8]>,
+    /// Whether the client that this is for uses TLS.
+    pub client_tls: bool,
     /// Whether the server is to report session state and GTIDs.
     pub track: bool,
 }
@@ -89,7 +91,7 @@ async fn open(endpoint: &Endpoint, login: Login<'_>) -> Result<Connection, Error
         attributes: login.attributes.map(<[u8]>::to_vec),
         zstd_level: 0,
     };
-    if let Some(tls) = wanted_tls(endpoint, &stream, &greeting)? {
+    if let Some(tls) = wanted_tls(endpoint, &stream, &greeting, login.client_tls)? {
         response.capabilities |= Capabilities::SSL;
         let mut request = Vec::new();
         next_seq = build_packet(&mut request, next_seq, |out| response.write_head(out));
@@ -112,7 +114,7 @@ async fn open(endpoint: &Endpoint, login: Login<'_>) -> Result<Connection, Error
     let ok = authenticate(&mut stream, auth).await?;
     let status = OkPacket::parse(&ok, true)?.status;
     let facts = ServerFacts::of(greeting, capabilities);
-    let mut connection = Connection::new(stream, facts, status);
+    let mut connection = Connection::new(stream, facts, status, ok);
     if login.track {
         connection.start_tracking().await?;
     }
@@ -149,14 +151,18 @@ fn wanted_tls<'a>(
     endpoint: &'a Endpoint,
     stream: &PacketStream,
     greeting: &Greeting,
+    client_tls: bool,
 ) -> Result<Option<&'a EndpointTls>, Error> {
     let Some(tls) = endpoint.tls.as_ref().filter(|_| !stream.is_unix()) else {
         return Ok(None);
     };
+    if tls.use_for == UseFor::SecureClients && !client_tls {
+        return Ok(None);
+    }
     if greeting.capabilities.contains(Capabilities::SSL) {
         return Ok(Some(tls));
     }
-    if tls.required {
+    if tls.use_for == UseFor::All {
         return Err(Error::Tls("the server offers no TLS, but server_tls requires it".into()));
     }
     Ok(None)

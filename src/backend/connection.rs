@@ -58,6 +58,22 @@ impl ServerFacts {
     }
 }
 
+impl ServerFacts {
+    /// The version as servers write it in version comments: 90700 for 9.7.0, 101114 for 10.11.14;
+    /// 0 if it cannot be read.
+    pub fn version_number(&self) -> u32 {
+        let version = self.version.strip_prefix(b"5.5.5-").unwrap_or(&self.version);
+        let mut parts = version.split(|byte| !byte.is_ascii_digit()).map(|digits| {
+            std::str::from_utf8(digits).ok().and_then(|digits| digits.parse::<u32>().ok())
+        });
+        let mut part = || parts.next().flatten().filter(|part| *part < 100);
+        match (part(), part(), part()) {
+            (Some(major), Some(minor), patch) => major * 10_000 + minor * 100 + patch.unwrap_or(0),
+            _ => 0,
+        }
+    }
+}
+
 /// True if a version string is MariaDB's, as its own client libraries decide.
 pub fn is_mariadb(version: &[u8]) -> bool {
     version.windows(7).any(|window| window.eq_ignore_ascii_case(b"mariadb"))
@@ -99,6 +115,10 @@ pub struct Connection {
     stream: PacketStream,
     facts: ServerFacts,
     phase: Phase,
+    login_ok: Vec<u8>,
+    initial_state: Vec<u8>,
+    /// Commands without a response that go out with the next command.
+    pending: Vec<u8>,
     /// Status flags after the last response.
     pub status: StatusFlags,
     /// The version of the session's state that this connection is in line with.
@@ -109,11 +129,19 @@ pub struct Connection {
 
 impl Connection {
     /// A connection whose login has just ended.
-    pub fn new(stream: PacketStream, facts: ServerFacts, status: StatusFlags) -> Self {
+    pub fn new(
+        stream: PacketStream,
+        facts: ServerFacts,
+        status: StatusFlags,
+        login_ok: Vec<u8>,
+    ) -> Self {
         Self {
             stream,
             facts,
             phase: Phase::Ready,
+            login_ok,
+            initial_state: Vec::new(),
+            pending: Vec::new(),
             status,
             synced_version: 0,
             statements: HashMap::new(),
@@ -123,6 +151,25 @@ impl Connection {
     /// What the greeting told.
     pub fn facts(&self) -> &ServerFacts {
         &self.facts
+    }
+
+    /// The OK packet of the login, to be passed on to the client; once.
+    pub fn take_login_ok(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.login_ok)
+    }
+
+    /// What the server reported when the trackers were turned on.
+    pub fn initial_state(&self) -> &[u8] {
+        &self.initial_state
+    }
+
+    /// Forgets a statement, and has the server forget it with the next command that is sent.
+    pub fn close_statement(&mut self, id: u32) {
+        let Some(statement) = self.statements.remove(&id) else { return };
+        build_packet(&mut self.pending, 0, |out| {
+            out.push(code::STMT_CLOSE);
+            out.extend_from_slice(&statement.id.to_le_bytes());
+        });
     }
 
     /// Where it is between commands.
@@ -160,7 +207,13 @@ impl Connection {
     /// [`Error::Lost`]: how much arrived is not known.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.phase = Phase::Busy;
-        let result = self.stream.write_all(bytes, WRITE_STALL).await;
+        let result = if self.pending.is_empty() {
+            self.stream.write_all(bytes, WRITE_STALL).await
+        } else {
+            let mut all = std::mem::take(&mut self.pending);
+            all.extend_from_slice(bytes);
+            self.stream.write_all(&all, WRITE_STALL).await
+        };
         if result.is_err() {
             self.phase = Phase::Broken;
         }
@@ -197,7 +250,8 @@ impl Connection {
         let mut packet = Vec::new();
         self.build_query(&mut packet, sync::tracking_statement(self.facts.is_mariadb));
         self.send(&packet).await?;
-        self.finish(ResponseKind::Results).await.map(drop)
+        self.initial_state = self.finish(ResponseKind::Results).await?.state;
+        Ok(())
     }
 
     /// Reads and drops one response.

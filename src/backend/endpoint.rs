@@ -25,6 +25,17 @@ pub struct EndpointTls {
     pub config: Arc<rustls::ClientConfig>,
     /// The name that the certificate is checked against.
     pub name: ServerName<'static>,
-    /// False: a server that offers no TLS is spoken to without.
-    pub required: bool,
+    /// Which connections use it.
+    pub use_for: UseFor,
+}
+
+/// Which connections to a server use TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UseFor {
+    /// Those of clients that use TLS themselves, if the server offers it.
+    SecureClients,
+    /// All, if the server offers it.
+    AllIfOffered,
+    /// All; a server that offers none is an error.
+    All,
 }

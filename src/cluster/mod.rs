@@ -13,7 +13,8 @@
 //! - [`settings`]: what of the configuration matters here.
 //! - [`member`]: one server and its published status.
 //! - [`topology`]: the published picture, and the one place that changes it.
-//! - `monitor`: the task that watches one server; the only I/O.
+//! - `monitor`: the task that watches one server. [`native_hashes`]: a second small one, for old
+//!   clients. The only I/O.
 //!
 //! Deliberately absent: changing roles. The configuration says which server is the primary.
 
@@ -24,6 +25,7 @@ pub mod health;
 pub mod lag;
 pub mod member;
 mod monitor;
+pub mod native_hashes;
 pub mod position;
 pub mod probe;
 pub mod settings;
@@ -91,6 +93,11 @@ impl ClusterHandle {
     /// The present picture, to keep.
     pub fn snapshot(&self) -> Arc<Cluster> {
         self.topology.snapshot()
+    }
+
+    /// The settings now in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.borrow())
     }
 
     /// Wakes whenever anything about any server has changed, so that a waiter can look again.

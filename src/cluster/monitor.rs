@@ -263,6 +263,7 @@ async fn connect(
         charset: UTF8MB4,
         schema: None,
         attributes: Some(ATTRIBUTES),
+        client_tls: false,
         track: false,
     };
     backend::connect(endpoint, login, deadline).await

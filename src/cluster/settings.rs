@@ -29,6 +29,8 @@ pub struct Settings {
     pub check_interval: Duration,
     /// Deadline of one probe, connecting included.
     pub check_timeout: Duration,
+    /// Whether mysql_native_password hashes are read from the primary.
+    pub read_native_hashes: bool,
     /// When a server is up or down.
     pub thresholds: Thresholds,
     /// A replica that lags more gets no reads.
@@ -49,6 +51,7 @@ impl Settings {
             },
             check_interval: monitor.check_interval,
             check_timeout: monitor.check_timeout,
+            read_native_hashes: config.auth.read_native_hashes,
             thresholds: Thresholds { up_after: monitor.up_after, down_after: monitor.down_after },
             max_lag: config.routing.max_lag,
             lag_tolerance: config.routing.lag_tolerance,

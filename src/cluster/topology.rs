@@ -73,6 +73,16 @@ impl Cluster {
         self.candidates.group(tag).is_some_and(|group| !group.members.is_empty())
     }
 
+    /// Whether `member` is among the replicas that a read which asks for `tag` may choose from.
+    pub fn is_among_best(&self, tag: Option<&str>, member: &Arc<Member>) -> bool {
+        let is_it = |index: usize| {
+            self.replicas.get(index).is_some_and(|replica| Arc::ptr_eq(replica, member))
+        };
+        self.candidates
+            .group(tag)
+            .is_some_and(|group| group.members.iter().any(|candidate| is_it(candidate.index)))
+    }
+
     /// Picks a replica for a read that asks for `tag`, if there is one that `accept`s, as
     /// [`super::view::Group::choose`] does. `random` is any random number.
     pub fn choose(

@@ -61,6 +61,9 @@ word_enum! {
     pub enum ServerTlsMode {
         /// Never.
         Off = "off",
+        /// For the sessions of clients that use TLS themselves, when the server offers it. (The
+        /// word is MySQL Router's.)
+        AsClient = "as_client",
         /// When the server offers it.
         Preferred = "preferred",
         /// Always; a server without TLS is an error.
@@ -94,7 +97,7 @@ pub struct ServerTls {
 
 impl Default for ServerTls {
     fn default() -> Self {
-        Self { mode: ServerTlsMode::Preferred, verify: TlsVerify::None, ca: None }
+        Self { mode: ServerTlsMode::AsClient, verify: TlsVerify::None, ca: None }
     }
 }
 
@@ -263,10 +266,10 @@ word_enum! {
 /// `[client_tls]`: TLS from clients.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientTls {
-    /// `mode`: by default [`ClientTlsMode::Allow`] when a certificate is given, else
-    /// [`ClientTlsMode::Off`].
+    /// `mode`.
     pub mode: ClientTlsMode,
-    /// `cert_file`: the certificate chain, PEM; there unless `mode` is off.
+    /// `cert_file`: the certificate chain, PEM; without one, lagwise makes itself a self-signed
+    /// certificate at each start, as the servers do.
     pub cert: Option<PemFile>,
     /// `key_file`: the private key, PEM; there exactly when `cert` is.
     pub key: Option<PemFile>,
@@ -274,7 +277,7 @@ pub struct ClientTls {
 
 impl Default for ClientTls {
     fn default() -> Self {
-        Self { mode: ClientTlsMode::Off, cert: None, key: None }
+        Self { mode: ClientTlsMode::Allow, cert: None, key: None }
     }
 }
 

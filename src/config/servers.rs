@@ -121,9 +121,9 @@ pub(super) fn tls(table: &Table<'_>, sources: &Sources<'_>, default: &ServerTls)
         return tls;
     }
     let checks = tls.verify != TlsVerify::None;
-    if checks && tls.mode == ServerTlsMode::Preferred {
+    if checks && matches!(tls.mode, ServerTlsMode::Preferred | ServerTlsMode::AsClient) {
         let allowed = "mode = \"required\" with it, or verify = \"none\"";
-        table.error("verify", "is of no use with mode = \"preferred\"", allowed);
+        table.error("verify", format!("is of no use with mode = \"{}\"", tls.mode), allowed);
     }
     if checks && tls.ca.is_none() && !table.has("ca_file") {
         table.error("ca_file", "missing, as verify needs it", CERTIFICATE_FORM);

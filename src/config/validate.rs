@@ -14,9 +14,9 @@ use super::load::{ReadFile, Variable};
 use super::sources::{CERTIFICATE_FORM, PRIVATE_KEY_FORM, PemKind, Sources};
 use super::units::format_duration;
 use super::{
-    AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, ClientTlsMode, Config,
-    ConfigErrors, ConsistencyConfig, Credential, HttpConfig, ListenAddress, LogConfig,
-    MonitorConfig, Pin, PoolConfig, RoutingConfig, Secret, ServerTls, address, servers, units,
+    AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config, ConfigErrors,
+    ConsistencyConfig, Credential, HttpConfig, ListenAddress, LogConfig, MonitorConfig, Pin,
+    PoolConfig, RoutingConfig, Secret, ServerTls, address, servers, units,
 };
 
 const MS: Duration = Duration::from_millis(1);
@@ -227,16 +227,9 @@ fn client_tls(table: &Table<'_>, sources: &Sources<'_>) -> ClientTls {
     let cert = sources.pem(table, "cert_file", PemKind::Certificate);
     let key = sources.pem(table, "key_file", PemKind::PrivateKey);
     let has_cert = table.has("cert_file");
-    let default = if has_cert { ClientTlsMode::Allow } else { ClientTlsMode::Off };
-    let mode = table.word("mode").unwrap_or(default);
+    let mode = table.word("mode").unwrap_or(ClientTls::default().mode);
     let has_key = table.has("key_file");
-    if !has_cert && mode != ClientTlsMode::Off {
-        table.error(
-            "cert_file",
-            format!("missing, as mode = \"{mode}\" needs it"),
-            CERTIFICATE_FORM,
-        );
-    } else if !has_cert && has_key {
+    if !has_cert && has_key {
         table.error("cert_file", "missing, as key_file needs it", CERTIFICATE_FORM);
     } else if has_cert && !has_key {
         table.error("key_file", "missing, as cert_file needs it", PRIVATE_KEY_FORM);

@@ -39,6 +39,12 @@ pub struct Metrics {
     registry: Registry,
 }
 
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
 /// What the collector, owned by the registry, shares with [`Metrics`].
 struct Core {
     labels: LabelSets,
@@ -163,6 +169,7 @@ impl Metrics {
 
 /// Counts one session as open until dropped.
 #[must_use = "the session counts as ended when this is dropped"]
+#[derive(Debug)]
 pub struct SessionCount(Arc<Metrics>);
 
 impl Drop for SessionCount {
@@ -173,6 +180,7 @@ impl Drop for SessionCount {
 
 /// Counts one session as pinned until dropped.
 #[must_use = "the pin counts as ended when this is dropped"]
+#[derive(Debug)]
 pub struct PinCount(Arc<Metrics>);
 
 impl Drop for PinCount {

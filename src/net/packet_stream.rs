@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::buffer::Buffer;
-use super::compress::Compression;
+use super::compressed::Compression;
 use super::transport::Transport;
 use crate::protocol::frame::{HEADER_LEN, Header};
 
@@ -213,11 +213,7 @@ impl PacketStream {
         match self.compression.take() {
             None => self.write_raw(bytes, stall).await,
             Some(mut compression) => {
-                let encoded = compression.encode(bytes);
-                let result = match encoded {
-                    Ok(encoded) => self.write_raw(encoded, stall).await,
-                    Err(error) => Err(error),
-                };
+                let result = self.write_raw(compression.encode(bytes), stall).await;
                 self.compression = Some(compression);
                 result
             }
@@ -251,12 +247,11 @@ impl PacketStream {
         Ok(())
     }
 
-    /// Starts a new command: the compressed protocol counts its own packets from 0 again.
+    /// True while the compressed protocol is spoken. Packets inside of it may carry any sequence
+    /// id.
     #[inline]
-    pub fn begin_command(&mut self) {
-        if let Some(compression) = &mut self.compression {
-            compression.reset_sequence();
-        }
+    pub fn is_compressed(&self) -> bool {
+        self.compression.is_some()
     }
 
     /// Ends the stream towards the peer (TLS close_notify, FIN); errors do not matter any more.

@@ -89,6 +89,9 @@ pub enum TlsError {
     /// What TLS cannot send as a server name.
     #[error("'{0}' is neither a host name nor an IP address that TLS can use")]
     ServerName(String),
+    /// No certificate of lagwise's own could be made.
+    #[error("cannot make a self-signed certificate: {0}")]
+    SelfSigned(String),
     /// The library could not be set up.
     #[error("TLS cannot be set up: {0}")]
     Setup(#[from] rustls::Error),
@@ -120,6 +123,25 @@ pub fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsEr
             other => TlsError::Invalid { path: key.to_owned(), reason: other.to_string() },
         })?;
     // Sessions live in tickets that the clients keep. Without, rustls keeps 256 in all, here.
+    config.ticketer = aws_lc_rs::Ticketer::new()?;
+    Ok(Arc::new(config))
+}
+
+/// The configuration for clients where no certificate is configured: a new key and a certificate
+/// that nobody signed. It keeps passwords and data from eavesdroppers, and spares clients that
+/// insist on TLS for sending a password (the mysql command line client) any set-up; who wants
+/// clients to verify lagwise configures a certificate.
+///
+/// # Errors
+/// [`TlsError::SelfSigned`] and [`TlsError::Setup`].
+pub fn self_signed_config() -> Result<Arc<ServerConfig>, TlsError> {
+    let certified = rcgen::generate_simple_self_signed(vec!["lagwise".to_owned()])
+        .map_err(|error| TlsError::SelfSigned(error.to_string()))?;
+    let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key)?;
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Arc::new(config))
 }

@@ -43,6 +43,12 @@ pub enum PinCause {
     Unknown,
 }
 
+impl PinCause {
+    /// Names for metrics, in the order of the causes.
+    pub const NAMES: &'static [&'static str] =
+        &["write", "failed_write", "lost_write", "commit", "call", "unknown"];
+}
+
 /// State that lives on one connection and cannot be brought to another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HoldReason {

@@ -13,6 +13,9 @@ macro_rules! reasons {
             /// All reasons, in the order of [`Reason::index`].
             pub const ALL: &'static [Reason] = &[$(Reason::$variant),*];
 
+            /// The names of all reasons, in the same order.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
             /// Name for metrics and logs, in snake case. Names are never changed, so that dashboards
             /// keep working.
             pub const fn as_str(self) -> &'static str {
@@ -85,6 +88,10 @@ reasons! {
     ShowServer "show_server" "Its answer differs from server to server."
     ExplainWrite "explain_write" "It explains a write."
     SetStatement "set_statement" "SET STATEMENT changes variables for the statement behind it."
+
+    NoReplica "no_replica" "It is a read, but no replica is eligible."
+    SameConnection "same_connection"
+        "It belongs to what runs on one connection: a cursor, long data, or a reset."
 
     PinnedWrite "pinned_write" "The session wrote, and no replica is known to have it yet."
     PinnedFailedWrite "pinned_failed_write" "A write of the session failed, perhaps not whole."

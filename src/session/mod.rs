@@ -1,1 +1,258 @@
-//! session.
+//! One client: login, then command after command until either side ends it.
+//!
+//! In reading order:
+//! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
+//! - [`login`]: from an accepted socket to a proven account. [`credentials`]: remembered proofs.
+//! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
+//! - [`execute`]: one statement: decide, connect, send, relay, observe.
+//! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
+//! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
+//! - [`state`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
+//! - [`reply`], [`error`]: what lagwise itself says.
+//!
+//! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
+
+mod commands;
+pub mod context;
+mod control;
+pub mod credentials;
+pub mod error;
+mod execute;
+mod incoming;
+mod login;
+mod pin;
+mod prepared;
+pub mod registry;
+mod relay;
+mod reply;
+mod servers;
+mod state;
+mod statements;
+mod tracked;
+
+use std::sync::Arc;
+
+pub use context::{Context, Settings};
+use error::{End, Kind};
+use login::{Established, Failure};
+use pin::Pin;
+use prepared::Prepared;
+use registry::{Interrupt, Registration};
+use servers::{LoginRecord, Servers};
+use state::SessionState;
+use tracked::Tracked;
+
+use crate::auth::Nonce;
+use crate::cluster::Flavor;
+use crate::metrics::{LoginResult, PinCount};
+use crate::net::listen::Accepted;
+use crate::net::{PacketStream, Socket, Transport};
+use crate::route::Side;
+use crate::sql::{ClientCharset, LexMode, Make};
+
+/// A client that is logged in.
+#[derive(Debug)]
+pub struct Session {
+    context: Arc<Context>,
+    handle: Registration,
+    client: PacketStream,
+    login: LoginRecord,
+    /// The greeting's nonce.
+    nonce: Nonce,
+    servers: Servers,
+    state: SessionState,
+    prepared: Prepared,
+    tracked: Tracked,
+    /// A response to the current command has begun to reach the client.
+    touched: bool,
+    /// Room for rewritten packets.
+    scratch: Vec<u8>,
+    pin_count: Option<PinCount>,
+}
+
+/// Serves one accepted client until it leaves.
+pub async fn serve(accepted: Accepted, context: Arc<Context>) {
+    let peer = match &accepted {
+        Accepted::Tcp(_, address) => address.to_string(),
+        Accepted::Unix(_) => "a Unix socket".to_owned(),
+    };
+    let Ok(socket) = to_socket(accepted) else { return };
+    let mut client = PacketStream::new(Transport::Plain(socket));
+    let Some(_permit) = context.admit() else {
+        context.metrics.local().client_rejected(RejectCause::MaxClients as usize);
+        let _ = reply::err(&mut client, 0, &error::too_many_connections()).await;
+        return;
+    };
+    let handle = context.registry.register();
+    let id = handle.id;
+    // Boxed: logging in needs much more room than the session does afterwards.
+    let Some(mut session) = Box::pin(establish(client, handle, Arc::clone(&context), &peer)).await
+    else {
+        return;
+    };
+    let _count = context.metrics.session();
+    let end = session.until_end().await;
+    session.farewell(&end).await;
+    tracing::debug!(session = id, %end, "session ended");
+}
+
+/// Why a client was turned away before its login, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectCause {
+    /// `max_clients` are there.
+    MaxClients,
+    /// lagwise is being stopped.
+    Shutdown,
+}
+
+impl RejectCause {
+    /// The label values.
+    pub const NAMES: &'static [&'static str] = &["max_clients", "shutdown"];
+}
+
+fn to_socket(accepted: Accepted) -> std::io::Result<Socket> {
+    match accepted {
+        Accepted::Tcp(stream, _) => Socket::tcp(stream, CLIENT_DEAD_AFTER),
+        Accepted::Unix(stream) => Ok(Socket::Unix(stream)),
+    }
+}
+
+/// A client that vanished silently is given up after about this long. Longer than for servers:
+/// clients may be far away.
+const CLIENT_DEAD_AFTER: std::time::Duration = std::time::Duration::from_secs(60);
+
+async fn establish(
+    mut client: PacketStream,
+    handle: Registration,
+    context: Arc<Context>,
+    peer: &str,
+) -> Option<Box<Session>> {
+    let settings = context.settings.load_full();
+    let login = login::login(&mut client, handle.id, &context, &settings);
+    let result = tokio::time::timeout(settings.login_timeout, login).await;
+    let metrics = context.metrics.local();
+    match result {
+        Ok(Ok(established)) => {
+            metrics.login(LoginResult::Ok);
+            return Some(Box::new(Session::new(client, handle, context, established)));
+        }
+        Ok(Err(Failure::Denied(error))) => {
+            metrics.login(LoginResult::Denied);
+            tracing::info!(peer, ?error, "login denied");
+        }
+        Ok(Err(Failure::Ended(end))) => {
+            metrics.login(LoginResult::Error);
+            let kind = match end {
+                End::ClientGone(_) => Kind::Vanished,
+                End::Refused(_) => Kind::BadPacket,
+                _ => Kind::Internal,
+            };
+            metrics.error(kind.blame(), kind.index());
+            tracing::debug!(peer, ?end, "login failed");
+        }
+        Err(_) => {
+            metrics.login(LoginResult::Timeout);
+            let _ = reply::err(&mut client, 1, &error::login_timeout()).await;
+            tracing::debug!(peer, "login timed out");
+        }
+    }
+    None
+}
+
+impl Session {
+    fn new(
+        client: PacketStream,
+        handle: Registration,
+        context: Arc<Context>,
+        established: Established,
+    ) -> Self {
+        let Established { login, first, side, schema, nonce } = established;
+        let tracked = Tracked::by_default(login.capabilities);
+        let state = new_state(&first, &login, schema);
+        let mut session = Self {
+            context,
+            handle,
+            client,
+            login,
+            nonce,
+            servers: Servers::default(),
+            state,
+            prepared: Prepared::default(),
+            tracked,
+            touched: false,
+            scratch: Vec::new(),
+            pin_count: None,
+        };
+        session.take_first(side, first);
+        session
+    }
+
+    /// The connection id that the client was told.
+    fn id(&self) -> u32 {
+        self.handle.id
+    }
+
+    /// Takes the first connection into use.
+    fn take_first(&mut self, side: Side, mut first: servers::Held) {
+        first.guard.synced_version = self.state.version();
+        self.servers.put(side, first, &self.handle);
+    }
+
+    /// Runs commands until the session ends by itself or is ended.
+    async fn until_end(&mut self) -> End {
+        let handle = Arc::clone(&self.handle);
+        let mut commands = std::pin::pin!(self.commands());
+        loop {
+            tokio::select! {
+                biased;
+                end = &mut commands => return end,
+                () = handle.interrupted() => match handle.interrupt() {
+                    Interrupt::None => {}
+                    // The command loop sees it when it is done with what it is at.
+                    Interrupt::Drain if !handle.is_idle() => {}
+                    Interrupt::Drain | Interrupt::Close => return End::Shutdown,
+                    Interrupt::Kill => return End::Killed,
+                },
+            }
+        }
+    }
+
+    /// Says why, if the client can still be told.
+    async fn farewell(&mut self, end: &End) {
+        let err = match end {
+            End::Shutdown => error::shutdown(),
+            End::Killed => error::killed(),
+            End::ServerLost(_) | End::Refused(_) | End::ClientGone(_) | End::Quit => {
+                return self.client.shutdown().await;
+            }
+        };
+        if !self.touched {
+            // Sequence id 1, as the answer to the command that runs or comes next.
+            let _ = reply::err(&mut self.client, 1, &err).await;
+        }
+        self.client.shutdown().await;
+    }
+
+    /// Keeps the gauge of pinned sessions right.
+    fn pin_gauge(&mut self, pinned: bool) {
+        if pinned && self.pin_count.is_none() {
+            let cause = self.state.pin.cause().map_or(0, |cause| cause as usize);
+            self.pin_count = Some(self.context.metrics.pin(cause));
+        } else if !pinned && self.pin_count.is_some() {
+            self.pin_count = None;
+        }
+    }
+}
+
+/// The state of a session that begins on `first`.
+fn new_state(first: &servers::Held, login: &LoginRecord, schema: Vec<u8>) -> SessionState {
+    let facts = first.guard.facts();
+    let lex_mode = LexMode {
+        make: if facts.is_mariadb { Make::MariaDb } else { Make::MySql },
+        server_version: facts.version_number(),
+        charset: ClientCharset::from_collation(u16::from(login.charset)),
+        ..LexMode::default()
+    };
+    let flavor = if facts.is_mariadb { Flavor::MariaDb } else { Flavor::MySql };
+    SessionState::new(first.guard.status, schema, lex_mode, Pin::new(flavor))
+}

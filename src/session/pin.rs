@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cluster::position::{Flavor, Position};
+use crate::cluster::{Flavor, Position};
 use crate::config::Pin as Policy;
 use crate::route::PinCause;
 
@@ -184,9 +184,8 @@ mod tests {
         let (mut pin, now) = (Pin::new(Flavor::MySql), Instant::now());
         pin.write(PinCause::FailedWrite, now);
         let step = Duration::from_millis(1);
-        let mut ask = |sent_at| {
-            pin.demand(Policy::UntilReplicated, now, || Some((position("1-7"), sent_at)))
-        };
+        let mut ask =
+            |sent_at| pin.demand(Policy::UntilReplicated, now, || Some((position("1-7"), sent_at)));
         assert_eq!(ask(now - step), Demand::Primary(PinCause::FailedWrite));
         assert_eq!(ask(now), Demand::Primary(PinCause::FailedWrite));
         assert_eq!(ask(now + step), Demand::Position(position("1-7")));

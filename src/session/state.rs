@@ -13,7 +13,7 @@ use crate::protocol::OkPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
 use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction};
-use crate::sql::{Flags, LexMode, Statement, StatementKind};
+use crate::sql::{ClientCharset, Flags, LexMode, Statement, StatementKind};
 
 /// Bound on replayed variables of one session; a session that changes more keeps to the primary.
 const MAX_VARIABLES: usize = 1000;
@@ -102,6 +102,12 @@ impl SessionState {
         self.transaction == Transaction::OnPrimary || self.hold.is_some() || self.one_shot
     }
 
+    /// True if the session must keep its connections: a transaction is open, or see
+    /// [`SessionState::is_bound_to_primary`].
+    pub fn is_bound(&self) -> bool {
+        self.transaction != Transaction::None || self.is_bound_to_primary()
+    }
+
     /// What routing has to know; `pinned` says whether every replica may lack a write of this
     /// session.
     pub fn facts(&self, pinned: Option<PinCause>) -> SessionFacts {
@@ -109,8 +115,9 @@ impl SessionState {
             transaction: self.transaction,
             autocommit: self.status.contains(StatusFlags::AUTOCOMMIT),
             pin: pinned,
-            hold: self.hold.or(self.one_shot.then_some(HoldReason::TransactionCharacteristics)),
+            hold: self.hold.or(self.one_shot.then_some(HoldReason::OneShotTransaction)),
             last_on: self.last_side,
+            in_server_schema: is_server_schema(&self.schema),
         }
     }
 
@@ -206,8 +213,10 @@ impl SessionState {
             HoldReason::UserLock
         } else if statement.kind == StatementKind::LockTables {
             HoldReason::LockTables
-        } else if flags.intersects(Flags::SETS_SESSION_TRACK | Flags::SETS_UNREPLAYABLE) {
-            HoldReason::SessionState
+        } else if flags.intersects(Flags::SETS_SESSION_TRACK) {
+            HoldReason::UnknownState
+        } else if flags.contains(Flags::SETS_UNREPLAYABLE) {
+            HoldReason::Unreplayable
         } else {
             return;
         };
@@ -230,36 +239,47 @@ impl SessionState {
                 }
                 // A routine may have made a temporary table, and a batch anything.
                 Ok((StateChange::State(_), _)) if runs_unseen(statement) => {
-                    self.hold = self.hold.or(Some(HoldReason::SessionState));
+                    self.hold = self.hold.or(Some(HoldReason::UnknownState));
                 }
                 Ok(_) => {}
-                Err(_) => self.hold = Some(HoldReason::SessionState),
+                Err(_) => self.hold = Some(HoldReason::UnknownState),
             }
         }
     }
 
     fn observe_variable(&mut self, name: &[u8], value: &[u8], now: Instant) {
         match name {
-            b"sql_mode" => self.lex_mode.set_sql_mode(value),
-            b"character_set_client" => self.lex_mode.set_charset(value),
+            b"sql_mode" => self.set_sql_mode(value),
+            b"character_set_client" => {
+                self.lex_mode.charset = ClientCharset::from_name(value);
+            }
             b"last_gtid" => self.pin.gtids(value, now),
             _ => {}
         }
         match sync::replay(name, value) {
             Replay::Ignore => {}
-            Replay::Hold => self.hold = self.hold.or(Some(HoldReason::SessionState)),
+            Replay::Hold => self.hold = self.hold.or(Some(HoldReason::UnknownState)),
             Replay::Set => {
                 if self.variables.get(name).is_some_and(|known| **known == *value) {
                     return;
                 }
                 if self.variables.len() >= MAX_VARIABLES {
-                    self.hold = Some(HoldReason::SessionState);
+                    self.hold = Some(HoldReason::UnknownState);
                     return;
                 }
                 self.variables.insert(name.into(), value.into());
                 self.version += 1;
             }
         }
+    }
+
+    fn set_sql_mode(&mut self, value: &[u8]) {
+        let has = |name: &[u8]| {
+            value.split(|byte| *byte == b',').any(|mode| mode.eq_ignore_ascii_case(name))
+        };
+        self.lex_mode.ansi_quotes = has(b"ANSI_QUOTES");
+        self.lex_mode.no_backslash_escapes = has(b"NO_BACKSLASH_ESCAPES");
+        self.lex_mode.ignore_space = has(b"IGNORE_SPACE");
     }
 
     fn set_schema(&mut self, schema: &[u8]) {
@@ -294,6 +314,11 @@ impl SessionState {
     }
 }
 
+fn is_server_schema(schema: &[u8]) -> bool {
+    let server: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
+    server.iter().any(|name| schema.eq_ignore_ascii_case(name))
+}
+
 /// Statements whose effects on the session are not in their text.
 fn runs_unseen(statement: &Statement) -> bool {
     matches!(
@@ -301,6 +326,3 @@ fn runs_unseen(statement: &Statement) -> bool {
         StatementKind::Call | StatementKind::TextExecute | StatementKind::Unknown
     ) || statement.flags.intersects(Flags::UNKNOWN_FUNCTION | Flags::STORED_PROGRAM)
 }
-
-#[cfg(test)]
-mod tests;

@@ -88,7 +88,7 @@ const ROWS: &[Row] = &[
         "server.tls.mode",
         ["", ""],
         ["", "[[server]]\naddress = \"10.0.0.2:3306\"\ntls.mode = \"off\""],
-        &["server.10.0.0.2:3306.tls.mode: preferred -> off"],
+        &["server.10.0.0.2:3306.tls.mode: as_client -> off"],
     ),
     (
         "server.tls.ca_file",
@@ -113,9 +113,9 @@ const ROWS: &[Row] = &[
         ["", ""],
         ["", "[server_tls]\nmode = \"off\""],
         &[
-            "server.10.0.0.1:3306.tls.mode: preferred -> off",
-            "server.10.0.0.2:3306.tls.mode: preferred -> off",
-            "server.10.0.0.3:3306.tls.mode: preferred -> off",
+            "server.10.0.0.1:3306.tls.mode: as_client -> off",
+            "server.10.0.0.2:3306.tls.mode: as_client -> off",
+            "server.10.0.0.3:3306.tls.mode: as_client -> off",
         ],
     ),
     (

@@ -257,7 +257,7 @@ fn tls() {
         "server_tls.ca_file = \"no\"\n",
         &[&format!("6: server_tls.ca_file: cannot read etc/no: entity not found; {CERTS}")],
     );
-    let preferred = "is of no use with mode = \"preferred\"; allowed: mode = \"required\" with it, or verify = \"none\"";
+    let preferred = "is of no use with mode = \"as_client\"; allowed: mode = \"required\" with it, or verify = \"none\"";
     appended(
         "[server_tls]\nverify = \"ca\"\nca_file = \"/abs/cert.pem\"\n",
         &[&format!("7: server_tls.verify: {preferred}")],

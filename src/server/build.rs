@@ -1,0 +1,176 @@
+//! From the configuration to what the modules take. Everything here may fail, and is done before
+//! anything is changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::{AuthError, KnownAccount, Plugin, RsaKey};
+use crate::backend::Endpoint;
+use crate::backend::endpoint::{EndpointTls, UseFor};
+use crate::cluster::{NoPrimary, Server};
+use crate::config::{
+    AuthPlugin, ClientTls, ClientTlsMode, Config, Credential, LogConfig, LogFormat, ServerAddress,
+    ServerConfig, ServerTlsMode, TlsVerify,
+};
+use crate::logging::Format;
+use crate::metrics::LabelSets;
+use crate::net::tls::{self, TlsError, VerifyMode};
+use crate::protocol::Command;
+use crate::route::{PinCause, Policy, Reason};
+use crate::session::error::Kind;
+use crate::session::{RejectCause, Settings};
+
+/// Silent peers among the servers are given up after this long.
+const SERVER_DEAD_AFTER: Duration = Duration::from_secs(3);
+
+/// Why a valid configuration cannot be put into effect.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Certificates and keys for clients.
+    #[error("client_tls: {0}")]
+    ClientTls(TlsError),
+    /// Authorities for a server.
+    #[error("TLS for server '{server}': {source}")]
+    ServerTls {
+        /// Name of the server.
+        server: String,
+        /// What is wrong.
+        source: TlsError,
+    },
+    /// The RSA key.
+    #[error("auth.rsa_private_key_file: {0}")]
+    RsaKey(#[from] AuthError),
+    /// There is no primary.
+    #[error(transparent)]
+    NoPrimary(#[from] NoPrimary),
+}
+
+/// The label values of the metrics that belong to other modules.
+pub const LABELS: LabelSets = LabelSets {
+    targets: &["primary", "replica"],
+    reasons: Reason::NAMES,
+    commands: Command::NAMES,
+    pin_causes: PinCause::NAMES,
+    reject_causes: RejectCause::NAMES,
+    error_kinds: Kind::NAMES,
+};
+
+/// A certificate for clients where none is configured.
+pub fn self_signed() -> Result<Arc<rustls::ServerConfig>, BuildError> {
+    tls::self_signed_config().map_err(BuildError::ClientTls)
+}
+
+/// What sessions need; `self_signed` serves clients where no certificate is configured.
+pub fn settings(
+    config: &Config,
+    self_signed: &Arc<rustls::ServerConfig>,
+) -> Result<Settings, BuildError> {
+    let ClientTls { mode, cert, key } = &config.client_tls;
+    let client_tls = match (mode, cert, key) {
+        (ClientTlsMode::Off, ..) => None,
+        (_, Some(cert), Some(key)) => {
+            Some(tls::server_config(&cert.path, &key.path).map_err(BuildError::ClientTls)?)
+        }
+        _ => Some(Arc::clone(self_signed)),
+    };
+    Ok(Settings {
+        policy: policy(config),
+        pin: config.consistency.pin,
+        max_clients: config.max_clients,
+        login_timeout: config.login_timeout,
+        connect_timeout: config.pool.connect_timeout,
+        checkout_timeout: config.pool.checkout_timeout,
+        max_packet: config.max_packet,
+        client_tls,
+        require_tls: config.client_tls.mode == ClientTlsMode::Require,
+        compression: config.client_protocol.compression,
+        greeting_plugin: match config.auth.default_plugin {
+            AuthPlugin::CachingSha2Password => Plugin::CachingSha2,
+            AuthPlugin::MysqlNativePassword => Plugin::Native,
+        },
+        accounts: accounts(config),
+    })
+}
+
+/// What routing goes by.
+pub fn policy(config: &Config) -> Policy {
+    let read_only = config.routing.read_only_functions.iter().map(String::as_str).collect();
+    Policy {
+        hints: config.routing.hints,
+        read_only_functions: Arc::new(read_only),
+        ..Policy::default()
+    }
+}
+
+fn accounts(config: &Config) -> HashMap<Vec<u8>, Arc<KnownAccount>> {
+    let known = |credential: &Credential| match credential {
+        Credential::Password(password) => {
+            KnownAccount::default().with_password(password.expose().to_vec().into())
+        }
+        Credential::NativeHash(hash) => KnownAccount::default().with_native_hash(*hash.expose()),
+    };
+    let entry = |account: &crate::config::AccountConfig| {
+        (account.user.clone().into_bytes(), Arc::new(known(&account.credential)))
+    };
+    config.accounts.iter().map(entry).collect()
+}
+
+/// The servers, and how they are reached.
+pub fn servers(config: &Config) -> Result<Vec<Server>, BuildError> {
+    config.servers.iter().map(server).collect()
+}
+
+fn server(config: &ServerConfig) -> Result<Server, BuildError> {
+    let named = |source| BuildError::ServerTls { server: config.name.clone(), source };
+    let tls = endpoint_tls(config).map_err(named)?;
+    let address = config.address.clone();
+    let endpoint = Endpoint { address, tls, dead_after: SERVER_DEAD_AFTER };
+    Ok(Server { config: config.clone(), endpoint })
+}
+
+fn endpoint_tls(server: &ServerConfig) -> Result<Option<EndpointTls>, TlsError> {
+    let ServerAddress::Tcp { host, .. } = &server.address else { return Ok(None) };
+    let use_for = match server.tls.mode {
+        ServerTlsMode::Off => return Ok(None),
+        ServerTlsMode::AsClient => UseFor::SecureClients,
+        ServerTlsMode::Preferred => UseFor::AllIfOffered,
+        ServerTlsMode::Required => UseFor::All,
+    };
+    let verify = match server.tls.verify {
+        TlsVerify::None => VerifyMode::None,
+        TlsVerify::Ca => VerifyMode::Ca,
+        TlsVerify::Full => VerifyMode::Full,
+    };
+    let ca = server.tls.ca.as_ref().map(|ca| ca.path.as_path());
+    let config = tls::client_config(verify, ca)?;
+    Ok(Some(EndpointTls { config, name: tls::server_name(host)?, use_for }))
+}
+
+/// The configured key, or a new one.
+pub fn rsa_key(config: &Config) -> Result<RsaKey, BuildError> {
+    let key = match &config.auth.rsa_private_key {
+        Some(file) => RsaKey::from_pem(file.contents.expose()),
+        None => RsaKey::generate(),
+    };
+    key.map_err(BuildError::RsaKey)
+}
+
+/// `worker_threads`, or one for each core.
+pub fn worker_threads(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    if config.worker_threads == 0 { cores() } else { config.worker_threads }
+}
+
+/// The log level as a filter.
+pub fn log_filter(log: &LogConfig) -> String {
+    format!("lagwise={}", log.level)
+}
+
+/// The log's format.
+pub fn log_format(log: &LogConfig) -> Format {
+    match log.format {
+        LogFormat::Human => Format::Human,
+        LogFormat::Json => Format::Json,
+    }
+}

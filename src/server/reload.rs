@@ -1,0 +1,48 @@
+//! SIGHUP: the configuration is read again and takes effect as a whole, or not at all.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::{Server, build};
+use crate::cluster;
+use crate::config::{Config, diff};
+
+impl Server {
+    /// Reads the configuration and puts it into effect; logs what changed, or what is wrong.
+    pub(super) fn reload(&mut self) {
+        match self.try_reload() {
+            Ok(()) => self.metrics.reload_succeeded(SystemTime::now()),
+            Err(error) => {
+                self.metrics.reload_failed();
+                tracing::error!("reload failed, the configuration stays as it was:\n{error}");
+            }
+        }
+    }
+
+    fn try_reload(&mut self) -> Result<(), String> {
+        let next = Config::load(&self.path).map_err(|errors| errors.to_string())?;
+        let difference = diff(&self.config, &next);
+        let restart = difference.needs_restart().join(", ");
+        let next = next.keeping_restart_keys(&self.config);
+        // Everything that can fail comes first.
+        let settings =
+            build::settings(&next, &self.self_signed).map_err(|error| error.to_string())?;
+        let servers = build::servers(&next).map_err(|error| error.to_string())?;
+        let filter = build::log_filter(&next.log);
+        self.log.set_filter(&filter).map_err(|error| error.to_string())?;
+        let applied = self.cluster.apply(servers, cluster::Settings::of(&next));
+        let applied = applied.map_err(|error| error.to_string())?;
+        self.context.settings.store(Arc::new(settings));
+        self.config = next;
+        if difference.is_empty() {
+            tracing::info!("reloaded, nothing has changed");
+        } else {
+            let changed = difference.lines().join("; ");
+            tracing::info!(added = ?applied.added, removed = ?applied.removed, "reloaded: {changed}");
+        }
+        if !restart.is_empty() {
+            tracing::warn!("these keys take effect at the next start only: {restart}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,41 @@
+//! What a scrape asks of the topology.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::cluster::{ClusterHandle, Health, Lag, Member};
+use crate::metrics::{Role, ServerSample, ServerSource};
+
+/// The servers of a running cluster.
+pub struct Servers(pub Arc<ClusterHandle>);
+
+impl ServerSource for Servers {
+    fn servers(&self) -> Vec<ServerSample> {
+        let cluster = self.0.snapshot();
+        let sample = |member: &Arc<Member>| {
+            let primary = Arc::ptr_eq(member, cluster.primary());
+            let status = member.status();
+            let lag = status.lag.and_then(Lag::known).filter(|_| !primary);
+            ServerSample {
+                name: member.config().name.clone(),
+                role: if primary { Role::Primary } else { Role::Replica },
+                up: status.health == Health::Up,
+                lag,
+                health: status.health.as_str(),
+                eligible: if primary {
+                    status.health.may_be_alive()
+                } else {
+                    cluster.excluded(member).is_none()
+                },
+                outstanding: u64::from(member.outstanding()),
+                connections: member.pool().open() as u64,
+                probe_failures: member.counters().probe_failures.load(Ordering::Relaxed),
+            }
+        };
+        cluster.members().map(sample).collect()
+    }
+
+    fn health_states(&self) -> &'static [&'static str] {
+        &["starting", "up", "suspect", "down", "denied"]
+    }
+}

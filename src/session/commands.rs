@@ -1,0 +1,165 @@
+//! What each command leads to.
+
+use super::Session;
+use super::error::{self, End, Kind};
+use super::execute::Job;
+use super::incoming::Incoming;
+use super::registry::Interrupt;
+use super::reply;
+use crate::protocol::command::Command;
+use crate::protocol::flags::Capabilities;
+use crate::protocol::query;
+use crate::protocol::response::ResponseKind;
+use crate::route::{Side, Transaction};
+use crate::sql::{self, Flags, Statement, StatementKind};
+
+impl Session {
+    /// Runs commands until the session ends.
+    pub(super) async fn commands(&mut self) -> End {
+        let mut incoming = Incoming::default();
+        loop {
+            let settings = self.context.settings.load_full();
+            self.touched = false;
+            let free = self.state.transaction() == Transaction::None && !self.state.is_bound();
+            if free && self.handle.interrupt() == Interrupt::Drain {
+                return End::Shutdown;
+            }
+            self.handle.set_idle(free);
+            let read = incoming.read(&mut self.client, &settings).await;
+            self.handle.set_idle(false);
+            let result = match read {
+                Ok(()) => self.command(&mut incoming).await,
+                Err(end) => Err(end),
+            };
+            if let Err(end) = result {
+                match end {
+                    End::Refused(_) => self.count_error(Kind::BadPacket),
+                    End::ClientGone(_) => self.count_error(Kind::Vanished),
+                    _ => {}
+                }
+                return end;
+            }
+        }
+    }
+
+    async fn command(&mut self, incoming: &mut Incoming) -> Result<(), End> {
+        let command = match Command::parse(incoming.payload()) {
+            Ok(command) => command,
+            Err(malformed) => {
+                let err = error::malformed(malformed.0);
+                reply::err(&mut self.client, 1, &err).await?;
+                return Err(End::Refused(malformed.to_string()));
+            }
+        };
+        self.context.metrics.local().command(command.index());
+        match command {
+            Command::Quit => Err(End::Quit),
+            Command::Query(_) => self.query(incoming).await,
+            Command::StmtPrepare(_) => self.stmt_prepare(incoming).await,
+            Command::StmtExecute(id, _) => self.stmt_execute(incoming, id, false).await,
+            Command::StmtBulkExecute(id, _) => self.stmt_execute(incoming, id, true).await,
+            Command::StmtSendLongData(id) => self.stmt_send_long_data(incoming, id).await,
+            Command::StmtFetch(id) => self.stmt_follow(incoming, id, ResponseKind::Rows).await,
+            Command::StmtReset(id) => self.stmt_follow(incoming, id, ResponseKind::Results).await,
+            Command::StmtClose(id) => {
+                self.stmt_close(id);
+                Ok(())
+            }
+            Command::Ping => reply::ok(&mut self.client, 1, self.state.status).await,
+            Command::InitDb(_) => self.plain(incoming, StatementKind::Use).await,
+            Command::Statistics => {
+                self.simple(incoming, StatementKind::ShowServer, ResponseKind::Single).await
+            }
+            Command::ProcessInfo => self.plain(incoming, StatementKind::ShowServer).await,
+            Command::FieldList => {
+                self.simple(incoming, StatementKind::Describe, ResponseKind::Rows).await
+            }
+            Command::Debug => self.plain(incoming, StatementKind::Admin).await,
+            Command::ProcessKill(id) => {
+                self.kill(sql::KillKind::Connection, u64::from(id), incoming).await
+            }
+            Command::ChangeUser(_) => self.change_user(incoming).await,
+            Command::ResetConnection => self.reset_connection(incoming).await,
+            Command::SetOption(option) => self.set_option(incoming, option).await,
+            Command::Replication(_) => {
+                self.refuse_command(incoming, &error::unsupported("replication commands")).await
+            }
+            Command::Unknown(_) => self.refuse_command(incoming, &error::unknown_command()).await,
+        }
+    }
+
+    /// COM_QUERY
+    async fn query(&mut self, incoming: &mut Incoming) -> Result<(), End> {
+        let statement = self.classify(incoming);
+        if statement.kind == StatementKind::Kill
+            && let Some((kind, id)) = self
+                .query_text(incoming)
+                .and_then(|text| sql::kill_target(text, self.state.lex_mode()))
+        {
+            return self.kill(kind, id, incoming).await;
+        }
+        if statement.flags.contains(Flags::SETS_SESSION_TRACK) {
+            self.tracked = super::Tracked::if_set_by_client(self.login.capabilities);
+        }
+        let kind = ResponseKind::Results;
+        self.run(Job { incoming, statement, kind, statement_id: None, fixed: None }).await?;
+        Ok(())
+    }
+
+    /// The text of a COM_QUERY that is held whole.
+    fn query_text<'a>(&self, incoming: &'a Incoming) -> Option<&'a [u8]> {
+        let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
+        let body = incoming.payload().get(1..).filter(|_| incoming.is_whole())?;
+        query::text(body, attributes).ok()
+    }
+
+    fn classify(&self, incoming: &Incoming) -> Statement {
+        match self.query_text(incoming) {
+            Some(text) => sql::classify(text, self.state.lex_mode()),
+            None => Statement::of_kind(StatementKind::Unknown),
+        }
+    }
+
+    /// A command with an ordinary response, routed as a statement of this kind.
+    async fn plain(&mut self, incoming: &mut Incoming, kind: StatementKind) -> Result<(), End> {
+        self.simple(incoming, kind, ResponseKind::Results).await
+    }
+
+    async fn simple(
+        &mut self,
+        incoming: &mut Incoming,
+        statement: StatementKind,
+        kind: ResponseKind,
+    ) -> Result<(), End> {
+        let statement = Statement::of_kind(statement);
+        self.run(Job { incoming, statement, kind, statement_id: None, fixed: None }).await?;
+        Ok(())
+    }
+
+    /// COM_SET_OPTION: the option belongs to the session, so that connections made later get it
+    /// with their login.
+    async fn set_option(&mut self, incoming: &mut Incoming, option: u16) -> Result<(), End> {
+        let statement = Statement::of_kind(StatementKind::Set);
+        let kind = ResponseKind::Results;
+        let fixed = Some(Side::Primary);
+        let job = Job { incoming, statement, kind, statement_id: None, fixed };
+        if let super::execute::Done::Forwarded(_, relayed) = self.run(job).await?
+            && relayed.error_code.is_none()
+        {
+            self.login.capabilities.set(Capabilities::MULTI_STATEMENTS, option == 0);
+            self.servers.drop_side(Side::Replica, &self.handle);
+        }
+        Ok(())
+    }
+
+    async fn refuse_command(
+        &mut self,
+        incoming: &mut Incoming,
+        err: &crate::protocol::ErrPacket,
+    ) -> Result<(), End> {
+        self.count_error(Kind::Unsupported);
+        let settings = self.context.settings.load_full();
+        let seq = incoming.discard_rest(&mut self.client, settings.max_packet).await?;
+        reply::err(&mut self.client, seq.wrapping_add(1), err).await
+    }
+}

@@ -1,0 +1,126 @@
+//! What all sessions share, and what a reload exchanges.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+
+use super::credentials::Credentials;
+use super::registry::Registry;
+use crate::auth::{KnownAccount, Plugin, RsaKey};
+use crate::cluster::ClusterHandle;
+use crate::cluster::native_hashes::NativeHashes;
+use crate::config::Pin;
+use crate::metrics::Metrics;
+use crate::route::Policy;
+
+/// The configuration as sessions need it; exchanged whole by a reload.
+#[derive(Debug)]
+pub struct Settings {
+    /// What routing goes by.
+    pub policy: Policy,
+    /// When a session that wrote may read from a replica again.
+    pub pin: Pin,
+    /// Most sessions at a time.
+    pub max_clients: usize,
+    /// From accept to OK.
+    pub login_timeout: Duration,
+    /// From the start of connecting to a server to the end of that login.
+    pub connect_timeout: Duration,
+    /// How long a statement may wait for a connection.
+    pub checkout_timeout: Duration,
+    /// Longest command of a client, in bytes.
+    pub max_packet: usize,
+    /// TLS towards clients, where it is offered.
+    pub client_tls: Option<Arc<rustls::ServerConfig>>,
+    /// A login without TLS is refused.
+    pub require_tls: bool,
+    /// The compressed protocol is offered.
+    pub compression: bool,
+    /// The plugin that the greeting names.
+    pub greeting_plugin: Plugin,
+    /// `[[account]]` entries by user name.
+    pub accounts: std::collections::HashMap<Vec<u8>, Arc<KnownAccount>>,
+}
+
+/// Where lagwise is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifecycle {
+    /// Serving.
+    Running,
+    /// No new sessions; running ones may finish what they are at.
+    Draining,
+    /// Sessions end now.
+    Closing,
+}
+
+/// What all sessions share.
+#[derive(Debug)]
+pub struct Context {
+    /// The servers.
+    pub cluster: Arc<ClusterHandle>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// What a reload exchanges.
+    pub settings: ArcSwap<Settings>,
+    /// Sessions by connection id.
+    pub registry: Arc<Registry>,
+    /// Proven passwords.
+    pub credentials: Credentials,
+    /// Hashes of mysql_native_password accounts as the servers store them.
+    pub native_hashes: Arc<ArcSwap<NativeHashes>>,
+    /// For passwords of clients without TLS.
+    pub rsa_key: RsaKey,
+    /// Where lagwise is in its life.
+    pub lifecycle: watch::Receiver<Lifecycle>,
+    sessions: AtomicUsize,
+}
+
+impl Context {
+    /// A context without sessions.
+    pub fn new(
+        cluster: Arc<ClusterHandle>,
+        metrics: Arc<Metrics>,
+        settings: Settings,
+        rsa_key: RsaKey,
+        lifecycle: watch::Receiver<Lifecycle>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            cluster,
+            metrics,
+            settings: ArcSwap::from_pointee(settings),
+            registry: Arc::default(),
+            credentials: Credentials::default(),
+            native_hashes: Arc::default(),
+            rsa_key,
+            lifecycle,
+            sessions: AtomicUsize::new(0),
+        })
+    }
+
+    /// Sessions, those that are logging in included.
+    pub fn sessions(&self) -> usize {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Counts a session until the permit is dropped; `None` if there are `max_clients` already.
+    pub fn admit(self: &Arc<Self>) -> Option<Permit> {
+        let max = self.settings.load().max_clients;
+        let taken = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
+            (count < max).then_some(count + 1)
+        });
+        taken.ok().map(|_| Permit(Arc::clone(self)))
+    }
+}
+
+/// A session's place among `max_clients`.
+#[derive(Debug)]
+pub struct Permit(Arc<Context>);
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}

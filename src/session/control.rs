@@ -1,0 +1,170 @@
+//! Commands about connections rather than data: KILL, COM_CHANGE_USER, COM_RESET_CONNECTION.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::Session;
+use super::error::{self, End, Kind};
+use super::execute::{Done, Job};
+use super::incoming::Incoming;
+use super::login::{self, Asking, Established, Failure};
+use super::registry::{Interrupt, Registry};
+use super::reply;
+use super::tracked::Tracked;
+use crate::auth::Nonce;
+use crate::backend::{self, Login};
+use crate::cluster::Member;
+use crate::pool;
+use crate::protocol::ErrPacket;
+use crate::protocol::handshake::ChangeUser;
+use crate::protocol::response::ResponseKind;
+use crate::route::Side;
+use crate::sql::{KillKind, Statement, StatementKind};
+
+impl Session {
+    /// KILL and COM_PROCESS_KILL. An id of lagwise's own, or one that the primary gave to a
+    /// session of lagwise's, means that session, wherever it runs; any other is the primary's
+    /// business. Whether this account may kill is for the servers to say.
+    pub(super) async fn kill(
+        &mut self,
+        kind: KillKind,
+        id: u64,
+        incoming: &mut Incoming,
+    ) -> Result<(), End> {
+        let primary = Arc::clone(self.context.cluster.load().primary());
+        let Some(target) = self.context.registry.find(id, &primary) else {
+            if Registry::is_own(id) {
+                let err = ErrPacket::new(1094, b"HY000", format!("Unknown thread id: {id}"));
+                return reply::err(&mut self.client, 1, &err).await;
+            }
+            let statement = Statement::of_kind(StatementKind::Kill);
+            let results = ResponseKind::Results;
+            let fixed = None;
+            let job = Job { incoming, statement, kind: results, statement_id: None, fixed };
+            return self.run(job).await.map(drop);
+        };
+        let places = match kind {
+            KillKind::Query => target.running_on().into_iter().collect(),
+            KillKind::Connection => target.places(),
+        };
+        for (member, thread) in places {
+            let word = match kind {
+                KillKind::Query => "QUERY",
+                KillKind::Connection => "CONNECTION",
+            };
+            if let Err(err) = self.kill_on(&member, &format!("KILL {word} {thread}")).await {
+                return reply::err(&mut self.client, 1, &err).await;
+            }
+        }
+        if kind == KillKind::Connection {
+            target.set_interrupt(Interrupt::Kill);
+        }
+        reply::ok(&mut self.client, 1, self.state.status).await
+    }
+
+    /// Runs a KILL over a connection of its own, under this session's account.
+    async fn kill_on(&self, member: &Arc<Member>, sql: &str) -> Result<(), ErrPacket> {
+        let settings = self.context.settings.load();
+        let deadline = Instant::now() + settings.connect_timeout;
+        let login = Login {
+            credential: &self.login.credential,
+            capabilities: self.login.capabilities,
+            charset: self.login.charset,
+            schema: None,
+            attributes: None,
+            client_tls: self.login.client_tls,
+            track: false,
+        };
+        let run = async {
+            let mut guard = member.pool().checkout(login, deadline).await?;
+            guard.query_rows(sql, deadline).await.map_err(pool::Error::from)
+        };
+        match run.await {
+            // Gone already: that is what was wanted.
+            Err(pool::Error::Backend(backend::Error::Server(err))) if err.code == 1094 => Ok(()),
+            Err(error) => Err(error::unreachable(&member.config().name, &error)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// COM_CHANGE_USER: a login anew on the same client connection. One that fails ends the
+    /// session, as a server does.
+    pub(super) async fn change_user(&mut self, incoming: &mut Incoming) -> Result<(), End> {
+        let body = incoming.payload().get(1..).unwrap_or_default();
+        let Ok(change) = ChangeUser::parse(body, self.login.capabilities) else {
+            reply::err(&mut self.client, 1, &error::malformed("COM_CHANGE_USER")).await?;
+            return Err(End::Refused("malformed COM_CHANGE_USER".into()));
+        };
+        let settings = self.context.settings.load_full();
+        let asking = Asking {
+            user: change.user,
+            plugin: change.auth_plugin,
+            data: change.auth_data,
+            capabilities: self.login.capabilities,
+            charset: change.charset.unwrap_or(self.login.charset),
+            attributes: change.attributes,
+            schema: change.schema.unwrap_or_default(),
+            nonce: self.nonce,
+            is_change: true,
+        };
+        let context = Arc::clone(&self.context);
+        let login = login::authenticate(&mut self.client, 1, asking, &context, &settings);
+        let established = match tokio::time::timeout(settings.login_timeout, login).await {
+            Ok(Ok(established)) => established,
+            Ok(Err(Failure::Denied(error))) => return Err(End::Refused(error)),
+            Ok(Err(Failure::Ended(end))) => return Err(end),
+            Err(_) => {
+                reply::err(&mut self.client, 1, &error::login_timeout()).await?;
+                return Err(End::Refused("COM_CHANGE_USER timed out".into()));
+            }
+        };
+        self.become_established(established);
+        Ok(())
+    }
+
+    fn become_established(&mut self, established: Established) {
+        let Established { login, first, side, schema, nonce } = established;
+        let nonce: Nonce = nonce;
+        self.servers.drop_side(Side::Primary, &self.handle);
+        self.servers.drop_side(Side::Replica, &self.handle);
+        let pin = std::mem::take(&mut self.state.pin);
+        self.state = super::new_state(&first, &login, schema);
+        // What this client wrote as another user it may look for as this one.
+        self.state.pin = pin;
+        self.tracked = Tracked::by_default(login.capabilities);
+        self.prepared.clear();
+        self.login = login;
+        self.nonce = nonce;
+        self.take_first(side, first);
+    }
+
+    /// COM_RESET_CONNECTION: the primary resets its side of the session; a replica's connection is
+    /// closed, as there is nothing on it to keep.
+    pub(super) async fn reset_connection(&mut self, incoming: &mut Incoming) -> Result<(), End> {
+        let statement = Statement::of_kind(StatementKind::Empty);
+        let kind = ResponseKind::Results;
+        let fixed = Some(Side::Primary);
+        let job = Job { incoming, statement, kind, statement_id: None, fixed };
+        let Done::Forwarded(_, relayed) = self.run(job).await? else { return Ok(()) };
+        if relayed.error_code.is_some() {
+            return Ok(());
+        }
+        self.prepared.clear();
+        self.tracked = Tracked::by_default(self.login.capabilities);
+        self.servers.drop_side(Side::Replica, &self.handle);
+        let status = self.state.status;
+        self.state.reset(status);
+        let version = self.state.version();
+        if let Some(held) = self.servers.get(Side::Primary) {
+            held.guard.statements.clear();
+            held.guard.synced_version = version;
+            // The trackers were reset as well.
+            if held.guard.start_tracking().await.is_err() {
+                self.servers.drop_side(Side::Primary, &self.handle);
+                self.count_error(Kind::Lost);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,195 @@
+//! What a client is told, and why a session ends.
+//!
+//! One place maps every failure to an ERR packet. Numbers and SQLSTATEs are MySQL's own. Texts
+//! that drivers take as "reconnect and run it again" ("server has gone away", "Lost connection")
+//! are not used where the statement may have run.
+
+use crate::backend;
+use crate::metrics::Side as Blame;
+use crate::net::ReadError;
+use crate::pool;
+use crate::protocol::ErrPacket;
+
+/// Why a session ends. Whatever could be said to the client has been said.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// COM_QUIT.
+    #[error("the client left")]
+    Quit,
+    /// The client closed its connection, or the network did.
+    #[error("the client is gone: {0}")]
+    ClientGone(String),
+    /// The client sent what no client may send, or did not log in.
+    #[error("refused: {0}")]
+    Refused(String),
+    /// A server's connection broke inside a response: nothing but closing tells the client.
+    #[error("the server's connection broke inside a response: {0}")]
+    ServerLost(String),
+    /// A server ended the session: KILL, or a fatal error that it had sent.
+    #[error("killed")]
+    Killed,
+    /// lagwise is being stopped.
+    #[error("lagwise is being stopped")]
+    Shutdown,
+}
+
+impl From<ReadError> for End {
+    fn from(error: ReadError) -> Self {
+        Self::ClientGone(error.to_string())
+    }
+}
+
+/// Kinds of error for metrics, by [`Kind::index`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A packet that is not the protocol.
+    BadPacket,
+    /// The client went away inside a command or a response.
+    Vanished,
+    /// A command or feature that lagwise does not pass on.
+    Unsupported,
+    /// No connection to a server came about.
+    Connect,
+    /// A server's connection broke while a statement ran.
+    Lost,
+    /// A server refused to take over the session's state.
+    Sync,
+    /// A limit of lagwise's own.
+    Limit,
+    /// A failure that should not be.
+    Internal,
+}
+
+impl Kind {
+    /// The label values.
+    pub const NAMES: &'static [&'static str] =
+        &["bad_packet", "vanished", "unsupported", "connect", "lost", "sync", "limit", "internal"];
+
+    /// Position in [`Kind::NAMES`].
+    pub fn index(self) -> usize {
+        self as usize
+    }
+
+    /// Whose fault it is.
+    pub fn blame(self) -> Blame {
+        match self {
+            Self::BadPacket | Self::Vanished | Self::Unsupported => Blame::Client,
+            Self::Connect | Self::Lost | Self::Sync => Blame::Server,
+            Self::Limit | Self::Internal => Blame::Proxy,
+        }
+    }
+}
+
+/// ER_HANDSHAKE_ERROR
+pub fn bad_handshake() -> ErrPacket {
+    ErrPacket::new(1043, b"08S01", "Bad handshake")
+}
+
+/// ER_CON_COUNT_ERROR
+pub fn too_many_connections() -> ErrPacket {
+    ErrPacket::new(1040, b"08004", "Too many connections")
+}
+
+/// ER_UNKNOWN_COM_ERROR, with the cause.
+pub fn unsupported(what: &str) -> ErrPacket {
+    ErrPacket::new(1047, b"08S01", format!("lagwise does not pass on {what}"))
+}
+
+/// ER_NET_PACKETS_OUT_OF_ORDER
+pub fn out_of_order() -> ErrPacket {
+    ErrPacket::new(1156, b"08S01", "Got packets out of order")
+}
+
+/// ER_NET_PACKET_TOO_LARGE
+pub fn too_large() -> ErrPacket {
+    let text = "Got a packet bigger than lagwise's 'max_packet' bytes";
+    ErrPacket::new(1153, b"08S01", text)
+}
+
+/// ER_NET_READ_INTERRUPTED
+pub fn login_timeout() -> ErrPacket {
+    ErrPacket::new(1159, b"08S01", "Got timeout reading communication packets")
+}
+
+/// ER_SERVER_SHUTDOWN
+pub fn shutdown() -> ErrPacket {
+    ErrPacket::new(1053, b"08S01", "Server shutdown in progress")
+}
+
+/// ER_QUERY_INTERRUPTED
+pub fn killed() -> ErrPacket {
+    ErrPacket::new(1317, b"70100", "Query execution was interrupted")
+}
+
+/// ER_UNKNOWN_COM_ERROR, as the servers word it.
+pub fn unknown_command() -> ErrPacket {
+    ErrPacket::new(1047, b"08S01", "Unknown command")
+}
+
+/// ER_MALFORMED_PACKET
+pub fn malformed(what: &str) -> ErrPacket {
+    ErrPacket::new(1835, b"HY000", format!("Malformed communication packet: {what}"))
+}
+
+/// ER_UNKNOWN_STMT_HANDLER, as the servers word it.
+pub fn unknown_statement(id: u32, command: &str) -> ErrPacket {
+    let text = format!("Unknown prepared statement handler ({id}) given to {command}");
+    ErrPacket::new(1243, b"HY000", text)
+}
+
+/// A server that cannot be reached: nothing was sent, the statement may be run again. CR_CONN_HOST
+/// and its number are what a client itself would say without a proxy.
+pub fn unreachable(server: &str, error: &pool::Error) -> ErrPacket {
+    match error {
+        pool::Error::Backend(backend::Error::Server(err)) => err.clone(),
+        pool::Error::Exhausted(_) => {
+            ErrPacket::new(1040, b"08004", format!("Too many connections: {server}: {error}"))
+        }
+        pool::Error::Backend(_) => {
+            let text = format!("Can't connect to MySQL server '{server}' through lagwise: {error}");
+            ErrPacket::new(2003, b"HY000", text)
+        }
+    }
+}
+
+/// A statement whose reply was lost. It must not be repeated blindly, so the text has none of the
+/// phrases that make drivers do so.
+pub fn outcome_unknown(server: &str, error: &backend::Error) -> ErrPacket {
+    let text = format!(
+        "lagwise: the connection to '{server}' broke while the statement ran ({error}); whether \
+         it took effect is not known"
+    );
+    ErrPacket::new(1158, b"08S01", text)
+}
+
+/// A connection that held a transaction or other state is gone; nothing of this statement was sent.
+pub fn state_lost(server: &str) -> ErrPacket {
+    let text = format!(
+        "lagwise: the connection to '{server}' was closed by the server, and with it the open \
+         transaction, temporary tables or locks of this session"
+    );
+    ErrPacket::new(1158, b"08S01", text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_outcome_is_not_worded_as_an_invitation_to_repeat() {
+        let lost = backend::Error::Lost(std::io::ErrorKind::ConnectionReset.into());
+        for err in [outcome_unknown("db1", &lost), state_lost("db1")] {
+            let text = String::from_utf8(err.message).unwrap().to_lowercase();
+            for phrase in ["gone away", "lost connection", "is dead", "try restarting"] {
+                assert!(!text.contains(phrase), "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_name() {
+        assert_eq!(Kind::NAMES[Kind::Internal.index()], "internal");
+        assert_eq!(Kind::NAMES[Kind::BadPacket.index()], "bad_packet");
+        assert_eq!(Kind::NAMES.len(), Kind::Internal.index() + 1);
+    }
+}

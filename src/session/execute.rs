@@ -1,0 +1,393 @@
+//! One statement: decide, take a connection, send, relay, observe.
+//!
+//! This is where the pure parts meet I/O: `route::decide` says where and why, [`Servers`] has the
+//! connection, [`Relay`] forwards, [`SessionState`] learns.
+//!
+//! [`Servers`]: super::servers::Servers
+//! [`SessionState`]: super::state::SessionState
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Session;
+use super::context::Settings;
+use super::error::{self, End, Kind};
+use super::incoming::Incoming;
+use super::pin::Demand;
+use super::relay::{Relay, RelayError, Relayed};
+use super::reply;
+use super::servers::Unavailable;
+use crate::backend;
+use crate::cluster::{Cluster, Member, Position, SessionFailure};
+use crate::metrics::{Direction, Role};
+use crate::protocol::ErrPacket;
+use crate::protocol::response::ResponseKind;
+use crate::route::{self, PinCause, Reason, Route, Side, Target, Transaction};
+use crate::sql::Statement;
+
+/// Connections that one statement may try: the first, and two more for a read.
+const MAX_ATTEMPTS: usize = 3;
+
+/// What is sent for a statement, and what its response is.
+pub struct Job<'a> {
+    /// The command; its payload is used where `frame` is `None`.
+    pub incoming: &'a mut Incoming,
+    /// What routing knows of the statement.
+    pub statement: Statement,
+    /// What response it has.
+    pub kind: ResponseKind,
+    /// The client's statement id, for commands on a prepared statement.
+    pub statement_id: Option<u32>,
+    /// The statement must run where this says, whatever routing would say.
+    pub fixed: Option<Side>,
+}
+
+/// How a job ended.
+pub enum Done {
+    /// The response was forwarded whole; it came from this side.
+    Forwarded(Side, Relayed),
+    /// The client got an error of lagwise's own, or of a step before the statement.
+    Failed,
+}
+
+/// How one attempt ended.
+enum Attempt {
+    Done(Done),
+    /// Nothing has reached the client; another server may be asked.
+    Again(Failed),
+}
+
+/// What made an attempt fail.
+enum Failed {
+    /// No connection came about: nothing was sent.
+    Unavailable(Unavailable),
+    /// The connection broke after the statement had been sent.
+    Lost(backend::Error),
+}
+
+impl Session {
+    /// Runs one statement and forwards its response.
+    ///
+    /// # Errors
+    /// The session ends.
+    pub(super) async fn run(&mut self, mut job: Job<'_>) -> Result<Done, End> {
+        let settings = self.context.settings.load_full();
+        let cluster = self.context.cluster.snapshot();
+        let mut avoid: Vec<Arc<Member>> = Vec::new();
+        for attempt in 1..=MAX_ATTEMPTS {
+            let (route, member) = self.route(&job, &settings, &cluster, &avoid);
+            let side = side_of(route.target, self.state.last_side());
+            if attempt == 1 {
+                self.count_route(side, route.reason);
+            }
+            let failed = match self.attempt(side, &member, &mut job, &settings).await? {
+                Attempt::Done(done) => return Ok(done),
+                Attempt::Again(failed) => failed,
+            };
+            let again = attempt < MAX_ATTEMPTS && self.may_repeat(&job, side, &failed);
+            self.note_failure(side, &job, &failed);
+            if !again {
+                return self.give_up(job, &member, failed).await;
+            }
+            self.context.metrics.local().read_retried();
+            avoid.push(member);
+        }
+        Ok(Done::Failed)
+    }
+
+    /// Where the statement goes, and why.
+    fn route(
+        &mut self,
+        job: &Job<'_>,
+        settings: &Settings,
+        cluster: &Cluster,
+        avoid: &[Arc<Member>],
+    ) -> (Route, Arc<Member>) {
+        let primary = || Arc::clone(cluster.primary());
+        if let Some(side) = job.fixed {
+            return self.route_to_fixed(side, cluster);
+        }
+        let now = Instant::now();
+        let demand = self.state.pin.demand(settings.pin, now, || cluster.primary_sample());
+        let (pinned, floor) = match demand {
+            Demand::None => (None, None),
+            Demand::Primary(cause) => (Some(cause), None),
+            Demand::Position(position) => (None, Some(position)),
+        };
+        self.pin_gauge(pinned.is_some() || floor.is_some());
+        let facts = self.state.facts(pinned);
+        let route = route::decide(&job.statement, &facts, &settings.policy);
+        match route.target {
+            Target::Primary => (route, primary()),
+            Target::Last if self.state.last_side() == Side::Primary => (route, primary()),
+            Target::Last => (route, self.current_replica().unwrap_or_else(primary)),
+            Target::Replica if facts.transaction == Transaction::OnReplica => {
+                (route, self.current_replica().unwrap_or_else(primary))
+            }
+            Target::Replica => match self.choose(cluster, floor.as_deref(), avoid) {
+                Some(member) => (route, member),
+                None => (self.no_replica(floor.is_some()), primary()),
+            },
+        }
+    }
+
+    fn route_to_fixed(&self, side: Side, cluster: &Cluster) -> (Route, Arc<Member>) {
+        let replica = self.current_replica().filter(|_| side == Side::Replica);
+        let target = if replica.is_some() { Target::Replica } else { Target::Primary };
+        let member = replica.unwrap_or_else(|| Arc::clone(cluster.primary()));
+        (Route { target, reason: Reason::SameConnection }, member)
+    }
+
+    /// The route of a read that no replica may serve.
+    fn no_replica(&self, pinned: bool) -> Route {
+        let cause = self.state.pin.cause().unwrap_or(PinCause::Write);
+        let reason = if pinned { cause.into() } else { Reason::NoReplica };
+        Route { target: Target::Primary, reason }
+    }
+
+    fn current_replica(&self) -> Option<Arc<Member>> {
+        self.servers.replica_member().map(Arc::clone)
+    }
+
+    /// The replica for a read: the one that the session reads from as long as it is among the
+    /// best, so that it keeps its connection.
+    fn choose(
+        &mut self,
+        cluster: &Cluster,
+        floor: Option<&Position>,
+        avoid: &[Arc<Member>],
+    ) -> Option<Arc<Member>> {
+        let accept = |member: &Member| {
+            let applied = |floor| member.with_status(|status| status.has_applied(floor));
+            floor.is_none_or(applied) && !avoid.iter().any(|other| std::ptr::eq(&**other, member))
+        };
+        if let Some(current) = self.servers.replica_member()
+            && cluster.is_among_best(None, current)
+            && accept(current)
+        {
+            return Some(Arc::clone(current));
+        }
+        cluster.choose(None, fastrand::u64(..), accept).cloned()
+    }
+
+    fn count_route(&mut self, side: Side, reason: Reason) {
+        let target = match side {
+            Side::Primary => 0,
+            Side::Replica => 1,
+        };
+        self.context.metrics.local().query(target, reason.index());
+        tracing::trace!(session = self.id(), target, reason = reason.as_str(), "statement");
+    }
+
+    /// One try on one connection.
+    async fn attempt(
+        &mut self,
+        side: Side,
+        member: &Arc<Member>,
+        job: &mut Job<'_>,
+        settings: &Settings,
+    ) -> Result<Attempt, End> {
+        let started = Instant::now();
+        let ensured = self
+            .servers
+            .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
+            .await;
+        if let Err(error) = ensured {
+            return Ok(Attempt::Again(Failed::Unavailable(error)));
+        }
+        match self.make_ready(side, job).await {
+            Ok(None) => {}
+            Ok(Some(err)) => {
+                self.answer_error(job, &err).await?;
+                return Ok(Attempt::Done(Done::Failed));
+            }
+            Err(error) => return Ok(Attempt::Again(Failed::Lost(error))),
+        }
+        let Some(held) = self.servers.get(side) else {
+            return Ok(Attempt::Again(Failed::Unavailable(Unavailable::StateLost)));
+        };
+        self.handle.set_running_on(side);
+        let _running = held.member.begin_query();
+        if let Err(error) = held.guard.send(&job.incoming.frame).await {
+            return Ok(Attempt::Again(Failed::Lost(error)));
+        }
+        let mut last_seq = 0;
+        if !job.incoming.is_whole() {
+            let client = &mut self.client;
+            while let Some(count) = job.incoming.next_piece(client, settings.max_packet).await? {
+                let piece = client.buffered().get(..count).unwrap_or_default();
+                if held.guard.send(piece).await.is_err() {
+                    // The server may have said why before it closed: that is relayed below.
+                    break;
+                }
+                job.incoming.took_piece(client, count);
+            }
+            last_seq = job.incoming.last_seq();
+        }
+        let sent = Instant::now();
+        let result = self.relay(side, job, last_seq).await;
+        self.conclude(side, job, result, started, sent)
+    }
+
+    async fn relay(
+        &mut self,
+        side: Side,
+        job: &Job<'_>,
+        last_seq: u8,
+    ) -> Result<Relayed, RelayError> {
+        let Some(held) = self.servers.get(side) else {
+            let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
+            return Err(RelayError::Untouched(backend::Error::Lost(error)));
+        };
+        let tracker = held.guard.tracker(job.kind).after(last_seq);
+        let prepare = job.kind == ResponseKind::Prepare;
+        let relay = Relay {
+            client: &mut self.client,
+            server: &mut held.guard,
+            tracked: self.tracked,
+            statement_id: prepare.then(|| self.prepared.next_id()),
+            scratch: &mut self.scratch,
+        };
+        let state = &mut self.state;
+        let statement = observed(job);
+        relay.run(tracker, |told| state.observe(side, &statement, told, Instant::now())).await
+    }
+
+    /// Judges what came of a response.
+    fn conclude(
+        &mut self,
+        side: Side,
+        job: &Job<'_>,
+        result: Result<Relayed, RelayError>,
+        started: Instant,
+        sent: Instant,
+    ) -> Result<Attempt, End> {
+        match result {
+            Ok(relayed) => {
+                if side == Side::Primary {
+                    self.servers.primary_is_in_line(self.state.version());
+                }
+                self.count_times(side, &relayed, started, sent);
+                Ok(Attempt::Done(Done::Forwarded(side, relayed)))
+            }
+            Err(RelayError::Untouched(error)) => Ok(Attempt::Again(Failed::Lost(error))),
+            Err(RelayError::Midway(error)) => {
+                self.state.lost(&job.statement, Instant::now());
+                self.count_error(Kind::Lost);
+                Err(End::ServerLost(error.to_string()))
+            }
+            Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
+            Err(RelayError::File(error)) => Err(error.into()),
+        }
+    }
+
+    fn count_times(&self, side: Side, relayed: &Relayed, started: Instant, sent: Instant) {
+        let metrics = self.context.metrics.local();
+        let first_byte = relayed.first_byte.unwrap_or(sent);
+        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let role = match side {
+            Side::Primary => Role::Primary,
+            Side::Replica => Role::Replica,
+        };
+        metrics.server_time(role, nanos(first_byte.saturating_duration_since(sent)));
+        let mut own = sent.saturating_duration_since(started);
+        // Of a long response the rest is mostly waiting for server and client.
+        if relayed.in_one_read {
+            own += first_byte.elapsed();
+        }
+        metrics.proxy_time(nanos(own));
+        metrics.bytes(Direction::ToClient, relayed.bytes);
+    }
+
+    /// May the statement be sent to another server? Never one that may have had an effect.
+    fn may_repeat(&self, job: &Job<'_>, side: Side, failed: &Failed) -> bool {
+        let bound = match side {
+            Side::Primary => self.state.is_bound_to_primary(),
+            Side::Replica => self.state.transaction() == Transaction::OnReplica,
+        };
+        if bound || job.fixed.is_some() || job.incoming.was_streamed() {
+            return false;
+        }
+        match failed {
+            Failed::Unavailable(Unavailable::StateLost) => false,
+            // Nothing was sent. The primary has no substitute.
+            Failed::Unavailable(_) => side == Side::Replica,
+            Failed::Lost(_) => job.statement.is_read() || job.kind == ResponseKind::Prepare,
+        }
+    }
+
+    fn note_failure(&mut self, side: Side, job: &Job<'_>, failed: &Failed) {
+        match failed {
+            Failed::Lost(error) => {
+                if let Some(held) = self.servers.get(side) {
+                    held.member.report_failure(SessionFailure::Lost);
+                }
+                tracing::debug!(session = self.id(), %error, "a server connection broke");
+                self.servers.drop_side(side, &self.handle);
+                self.count_error(Kind::Lost);
+                self.state.lost(&job.statement, Instant::now());
+                if side == Side::Primary {
+                    self.state.forget_hold();
+                }
+            }
+            Failed::Unavailable(Unavailable::StateLost) => {
+                self.count_error(Kind::Lost);
+                self.state.lost(&job.statement, Instant::now());
+                self.state.forget_hold();
+            }
+            Failed::Unavailable(Unavailable::Pool(_)) => self.count_error(Kind::Connect),
+            Failed::Unavailable(Unavailable::Sync(_)) => self.count_error(Kind::Sync),
+        }
+    }
+
+    /// Tells the client that its statement could not be run.
+    async fn give_up(
+        &mut self,
+        job: Job<'_>,
+        member: &Arc<Member>,
+        failed: Failed,
+    ) -> Result<Done, End> {
+        let server = member.config().name.clone();
+        let err = match &failed {
+            Failed::Unavailable(Unavailable::Pool(error)) => error::unreachable(&server, error),
+            Failed::Unavailable(Unavailable::StateLost) => error::state_lost(&server),
+            Failed::Unavailable(Unavailable::Sync(backend::Error::Server(err))) => err.clone(),
+            Failed::Unavailable(Unavailable::Sync(error)) | Failed::Lost(error) => {
+                error::outcome_unknown(&server, error)
+            }
+        };
+        self.answer_error(&job, &err).await?;
+        Ok(Done::Failed)
+    }
+
+    /// Answers the command with an error, having read all of it.
+    async fn answer_error(&mut self, job: &Job<'_>, err: &ErrPacket) -> Result<(), End> {
+        if !job.incoming.is_whole() {
+            // Its rest is still on the way; there is no telling where the next command begins.
+            reply::err(&mut self.client, 1, err).await?;
+            return Err(End::Refused(err.to_string()));
+        }
+        reply::err(&mut self.client, 1, err).await
+    }
+
+    /// Counts an error.
+    pub(super) fn count_error(&self, kind: Kind) {
+        self.context.metrics.local().error(kind.blame(), kind.index());
+    }
+}
+
+fn side_of(target: Target, last: Side) -> Side {
+    match target {
+        Target::Primary => Side::Primary,
+        Target::Replica => Side::Replica,
+        Target::Last => last,
+    }
+}
+
+/// What the session is taken to have run: a PREPARE runs nothing.
+fn observed(job: &Job<'_>) -> Statement {
+    match job.kind {
+        ResponseKind::Prepare => Statement::of_kind(crate::sql::StatementKind::Empty),
+        _ => job.statement,
+    }
+}

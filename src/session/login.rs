@@ -1,0 +1,390 @@
+//! From an accepted socket to a session: greeting, TLS, authentication, proof.
+//!
+//! lagwise has no account list. It learns the client's password (or a hash that is as good), logs
+//! in to a server with it, and lets that server decide; what the server refuses, the client is
+//! told in the server's own words. The first connection of the session is that proof.
+//!
+//! MySQL Internals, "Connection Phase".
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::context::{Context, Settings};
+use super::error::{self, End, Kind};
+use super::reply;
+use super::servers::{Held, LoginRecord, first_connection};
+use super::tracked::Tracked;
+use crate::auth::{
+    AuthError, ClientAuth, ClientLogin, ClientLoginStep, Credential, CredentialSecret,
+    KnownAccount, LoginContext, LoginPath, Nonce, RejectReason,
+};
+use crate::backend;
+use crate::backend::connection::ServerFacts;
+use crate::cluster::{Cluster, Member};
+use crate::net::compress::Algorithm;
+use crate::net::compressed::Compression;
+use crate::net::{PacketStream, Transport};
+use crate::pool;
+use crate::protocol::flags::{Capabilities, StatusFlags};
+use crate::protocol::frame::build_packet;
+use crate::protocol::handshake::{Greeting, HandshakeResponse};
+use crate::protocol::{ErrPacket, OkPacket};
+use crate::route::Side;
+
+/// Bound on a client's packet before it is logged in, in bytes.
+const MAX_LOGIN_PACKET: usize = 64 << 10;
+
+/// Packets that one login may take.
+const MAX_LOGIN_STEPS: usize = 8;
+
+/// A client that is in.
+#[derive(Debug)]
+pub struct Established {
+    /// How it logged in.
+    pub login: LoginRecord,
+    /// The connection that proved it.
+    pub first: Held,
+    /// Which side that is on.
+    pub side: Side,
+    /// Default schema; empty for none.
+    pub schema: Vec<u8>,
+    /// The greeting's nonce, which clients without plugin switching use again.
+    pub nonce: Nonce,
+}
+
+/// A login that did not come about; the client has been told.
+#[derive(Debug)]
+pub enum Failure {
+    /// A server, or a proof that one gave earlier, refused the account.
+    Denied(String),
+    /// Anything else.
+    Ended(End),
+}
+
+impl From<End> for Failure {
+    fn from(end: End) -> Self {
+        Self::Ended(end)
+    }
+}
+
+impl From<crate::net::ReadError> for Failure {
+    fn from(error: crate::net::ReadError) -> Self {
+        Self::Ended(error.into())
+    }
+}
+
+/// Logs one client in.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn login(
+    client: &mut PacketStream,
+    id: u32,
+    context: &Context,
+    settings: &Settings,
+) -> Result<Established, Failure> {
+    let cluster = context.cluster.snapshot();
+    let Some(facts) = server_facts(&cluster) else {
+        let text = "lagwise has not reached any server yet; see its log";
+        return refuse(client, 0, ErrPacket::new(2003, b"HY000", text)).await;
+    };
+    let nonce = Nonce::generate().map_err(|error| End::Refused(error.to_string()))?;
+    let offered = offered(&facts, settings);
+    let greeting = Greeting {
+        server_version: facts.version.clone(),
+        thread_id: id,
+        nonce: nonce.as_bytes().to_vec(),
+        capabilities: offered,
+        charset: facts.charset,
+        status: StatusFlags::AUTOCOMMIT,
+        auth_plugin: settings.greeting_plugin.name().as_bytes().to_vec(),
+    };
+    let mut bytes = Vec::new();
+    build_packet(&mut bytes, 0, |out| greeting.write(out));
+    reply::write(client, &bytes).await?;
+
+    let (mut seq, mut payload) = client.packet(MAX_LOGIN_PACKET).await?;
+    if HandshakeResponse::is_ssl_request(&payload) {
+        let Some(tls) = settings.client_tls.clone() else {
+            return refuse(client, seq.wrapping_add(1), error::bad_handshake()).await;
+        };
+        let upgrade = |transport: Transport| transport.accept_tls(tls);
+        let upgraded = client.upgrade(upgrade).await;
+        upgraded.map_err(|error| End::ClientGone(format!("TLS: {error}")))?;
+        (seq, payload) = client.packet(MAX_LOGIN_PACKET).await?;
+    }
+    let next_seq = seq.wrapping_add(1);
+    let Ok(mut response) = HandshakeResponse::parse(&payload) else {
+        return refuse(client, next_seq, error::bad_handshake()).await;
+    };
+    if settings.require_tls && !client.is_secure() {
+        return refuse(client, next_seq, tls_required()).await;
+    }
+    response.capabilities &= offered;
+    let schema = response.schema.clone().unwrap_or_default();
+    let asking = Asking {
+        user: response.user.clone(),
+        plugin: response.auth_plugin.clone(),
+        data: std::mem::take(&mut response.auth_data),
+        capabilities: response.capabilities,
+        charset: response.charset,
+        attributes: response.attributes.clone(),
+        schema,
+        nonce,
+        is_change: false,
+    };
+    let established = authenticate(client, next_seq, asking, context, settings).await?;
+    start_compression(client, &response)?;
+    Ok(established)
+}
+
+/// What a client said of itself in a handshake response or a COM_CHANGE_USER.
+pub struct Asking {
+    /// User name.
+    pub user: Vec<u8>,
+    /// The plugin that made `data`, if named.
+    pub plugin: Option<Vec<u8>>,
+    /// Authentication data.
+    pub data: Vec<u8>,
+    /// What is negotiated.
+    pub capabilities: Capabilities,
+    /// Collation id, low byte.
+    pub charset: u8,
+    /// Connection attributes.
+    pub attributes: Option<Vec<u8>>,
+    /// Default schema; empty for none.
+    pub schema: Vec<u8>,
+    /// The greeting's nonce.
+    pub nonce: Nonce,
+    /// A COM_CHANGE_USER.
+    pub is_change: bool,
+}
+
+/// Has the client prove itself, and the proof judged by a server; then sends OK.
+///
+/// # Errors
+/// See [`Failure`].
+pub async fn authenticate(
+    client: &mut PacketStream,
+    seq: u8,
+    asking: Asking,
+    context: &Context,
+    settings: &Settings,
+) -> Result<Established, Failure> {
+    let (seq, secret, path) = converse(client, seq, &asking, context, settings).await?;
+    let credential = Credential { user: asking.user, secret };
+    let login = LoginRecord {
+        credential: Arc::new(credential),
+        capabilities: asking.capabilities,
+        charset: asking.charset,
+        attributes: asking.attributes,
+        client_tls: client.is_secure() && !client.is_unix(),
+    };
+    let schema = (!asking.schema.is_empty()).then_some(&asking.schema[..]);
+    let (side, mut first) = match prove(context, settings, &login, schema).await {
+        Ok(proof) => proof,
+        Err((server, error)) => {
+            let credential = &login.credential;
+            return deny(client, seq, context, credential, &server, error).await;
+        }
+    };
+    context.credentials.proven(&login.credential.user, &login.credential.secret, Instant::now());
+    let mut bytes = Vec::new();
+    let mut seq = seq;
+    if let Some(payload) = path.before_ok().filter(|_| !asking.is_change || path == LoginPath::Fast)
+    {
+        seq = build_packet(&mut bytes, seq, |out| out.extend_from_slice(payload));
+    }
+    let ok = first.guard.take_login_ok();
+    let ok = OkPacket::parse(&ok, true).map_err(|error| End::ServerLost(error.to_string()))?;
+    let mut state = Vec::new();
+    let shown = Tracked::by_default(asking.capabilities).shown(&ok, &mut state);
+    build_packet(&mut bytes, seq, |out| shown.write(out));
+    reply::write(client, &bytes).await?;
+    Ok(Established { login, first, side, schema: asking.schema, nonce: asking.nonce })
+}
+
+/// Speaks the server's half of the login until the client has given what it has.
+async fn converse(
+    client: &mut PacketStream,
+    seq: u8,
+    asking: &Asking,
+    context: &Context,
+    settings: &Settings,
+) -> Result<(u8, CredentialSecret, LoginPath), Failure> {
+    let known = known_account(&asking.user, context, settings);
+    let switch_nonce = Nonce::generate().map_err(|error| End::Refused(error.to_string()))?;
+    let login_context = LoginContext {
+        greeting_plugin: settings.greeting_plugin,
+        greeting_nonce: asking.nonce,
+        switch_nonce,
+        secure_channel: client.is_secure(),
+        known: &known,
+        rsa_key: &context.rsa_key,
+    };
+    let auth = ClientAuth {
+        plugin_auth: asking.capabilities.contains(Capabilities::PLUGIN_AUTH),
+        plugin: asking.plugin.as_deref(),
+        response: &asking.data,
+    };
+    let mut step = if asking.is_change {
+        ClientLogin::start_change_user(login_context, &auth)
+    } else {
+        ClientLogin::start(login_context, &auth)
+    };
+    let mut seq = seq;
+    for _ in 0..MAX_LOGIN_STEPS {
+        match step {
+            ClientLoginStep::Send { payload, next } => {
+                reply::packet(client, seq, &payload).await?;
+                let (answer_seq, answer) = client.packet(MAX_LOGIN_PACKET).await?;
+                seq = answer_seq.wrapping_add(1);
+                step = next.handle(&answer);
+            }
+            ClientLoginStep::Authenticated { secret, path } => return Ok((seq, secret, path)),
+            ClientLoginStep::Reject(reason) => {
+                let err = rejection(&reason, &asking.user, settings);
+                reply::err(client, seq, &err).await?;
+                return Err(match reason {
+                    RejectReason::WrongPassword => Failure::Denied(err.to_string()),
+                    _ => End::Refused(err.to_string()).into(),
+                });
+            }
+        }
+    }
+    refuse(client, seq, error::bad_handshake()).await
+}
+
+/// Logs in to the primary, or, while it cannot be reached, to a replica.
+async fn prove(
+    context: &Context,
+    settings: &Settings,
+    login: &LoginRecord,
+    schema: Option<&[u8]>,
+) -> Result<(Side, Held), (String, pool::Error)> {
+    let cluster = context.cluster.snapshot();
+    let primary = cluster.primary();
+    let error = match first_connection(primary, login, schema, settings).await {
+        Ok(held) => return Ok((Side::Primary, held)),
+        Err(error) => error,
+    };
+    let fault = matches!(&error, pool::Error::Backend(error) if error.is_fault());
+    if fault {
+        let alive = |replica: &&Arc<Member>| replica.with_status(|s| s.health.serves_reads());
+        for replica in cluster.replicas().iter().filter(alive) {
+            if let Ok(held) = first_connection(replica, login, schema, settings).await {
+                return Ok((Side::Replica, held));
+            }
+        }
+    }
+    Err((primary.config().name.clone(), error))
+}
+
+async fn deny(
+    client: &mut PacketStream,
+    seq: u8,
+    context: &Context,
+    credential: &Credential,
+    server: &str,
+    error: pool::Error,
+) -> Result<Established, Failure> {
+    let err = match &error {
+        pool::Error::Backend(backend::Error::Auth(error)) => cannot_log_in(server, error),
+        other => error::unreachable(server, other),
+    };
+    reply::err(client, seq, &err).await?;
+    let by_server = matches!(&error, pool::Error::Backend(backend::Error::Server(_)));
+    if err.code == backend::error::codes::ACCESS_DENIED {
+        context.credentials.refused(&credential.user, &credential.secret);
+        return Err(Failure::Denied(err.to_string()));
+    }
+    if by_server {
+        return Err(Failure::Denied(err.to_string()));
+    }
+    context.metrics.local().error(Kind::Connect.blame(), Kind::Connect.index());
+    Err(End::Refused(err.to_string()).into())
+}
+
+fn server_facts(cluster: &Cluster) -> Option<Arc<ServerFacts>> {
+    let facts = |member: &Arc<Member>| member.with_status(|status| status.facts.clone());
+    cluster.members().find_map(facts)
+}
+
+/// What the greeting offers: what the primary has and lagwise passes on, and what lagwise does
+/// itself.
+fn offered(facts: &ServerFacts, settings: &Settings) -> Capabilities {
+    let mut offered = facts.server_capabilities & Capabilities::OFFERED;
+    offered |= Capabilities::PROTOCOL_41 | Capabilities::SECURE_CONNECTION;
+    offered |= Capabilities::PLUGIN_AUTH | Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA;
+    offered.set(Capabilities::SSL, settings.client_tls.is_some());
+    if settings.compression {
+        offered |= Capabilities::COMPRESS;
+        offered |= facts.server_capabilities & Capabilities::ZSTD_COMPRESSION;
+    }
+    offered
+}
+
+fn start_compression(client: &mut PacketStream, response: &HandshakeResponse) -> Result<(), End> {
+    let algorithm = if response.capabilities.contains(Capabilities::COMPRESS) {
+        Algorithm::Zlib
+    } else if response.capabilities.contains(Capabilities::ZSTD_COMPRESSION) {
+        Algorithm::Zstd { level: response.zstd_level }
+    } else {
+        return Ok(());
+    };
+    let compression = Compression::new(algorithm);
+    client.set_compression(compression.map_err(|error| End::Refused(error.to_string()))?);
+    Ok(())
+}
+
+/// What is known of an account: a proof, or what the configuration or the servers hold for clients
+/// that know only mysql_native_password.
+fn known_account(user: &[u8], context: &Context, settings: &Settings) -> Arc<KnownAccount> {
+    if let Some(account) = settings.accounts.get(user) {
+        return Arc::clone(account);
+    }
+    let known = context.credentials.known(user);
+    let hashes = context.native_hashes.load();
+    let Some(hash) = hashes.get(user).and_then(|hashes| hashes.first()) else {
+        return known.unwrap_or_default();
+    };
+    let known = known.map(|known| (*known).clone()).unwrap_or_default();
+    Arc::new(known.with_native_hash(*hash))
+}
+
+fn rejection(reason: &RejectReason, user: &[u8], settings: &Settings) -> ErrPacket {
+    let user = String::from_utf8_lossy(user);
+    match reason {
+        RejectReason::WrongPassword => {
+            let text = format!("Access denied for user '{user}' (using password: YES)");
+            ErrPacket::new(1045, b"28000", text)
+        }
+        RejectReason::NativeOnlyClient => {
+            let plugin = settings.greeting_plugin.name();
+            let text = format!(
+                "Client does not support authentication protocol requested by server: this client \
+                 knows only mysql_native_password, lagwise asks for {plugin}. Upgrade the client, \
+                 or give lagwise an [[account]] entry for '{user}', or let its monitor account \
+                 read mysql_native_password hashes from the servers"
+            );
+            ErrPacket::new(1251, b"08004", text)
+        }
+        RejectReason::Malformed(what) => {
+            ErrPacket::new(1043, b"08S01", format!("Bad handshake: {what}"))
+        }
+    }
+}
+
+fn cannot_log_in(server: &str, error: &AuthError) -> ErrPacket {
+    ErrPacket::new(1251, b"08004", format!("lagwise cannot log in to '{server}': {error}"))
+}
+
+fn tls_required() -> ErrPacket {
+    let text = "Connections using insecure transport are prohibited by lagwise's client_tls.mode";
+    ErrPacket::new(3159, b"HY000", text)
+}
+
+async fn refuse<T>(client: &mut PacketStream, seq: u8, err: ErrPacket) -> Result<T, Failure> {
+    reply::err(client, seq, &err).await?;
+    Err(End::Refused(err.to_string()).into())
+}

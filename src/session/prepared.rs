@@ -1,0 +1,201 @@
+//! A client's prepared statements.
+//!
+//! The client's statement ids are lagwise's own. Which server connection has prepared a statement,
+//! and under which id, the connection knows; here is what is needed to prepare and execute it on
+//! another one. Pure.
+
+use std::collections::HashMap;
+
+use crate::protocol::execute::{self, Execute};
+use crate::protocol::prepare::PrepareOk;
+use crate::protocol::reader::Malformed;
+use crate::route::Side;
+use crate::sql::Statement;
+
+/// MariaDB: the statement that was prepared last.
+pub const LAST_PREPARED: u32 = u32::MAX;
+
+/// One prepared statement of a client.
+#[derive(Debug)]
+pub struct ClientStatement {
+    /// Its text.
+    pub text: Box<[u8]>,
+    /// What routing knows of it.
+    pub statement: Statement,
+    /// Number of parameters.
+    pub num_params: u16,
+    /// Long data was sent since it was last executed or reset: only the connection that has it may
+    /// execute the statement.
+    pub long_data_on: Option<Side>,
+    /// Where it was executed last, which is where its cursor is.
+    pub last_side: Side,
+    /// Types of the parameters as last sent, and how often they have changed.
+    types: Vec<u8>,
+    types_version: u32,
+}
+
+/// How an execution must be sent on one connection.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Sending {
+    /// As it came, with the statement id exchanged.
+    AsItIs,
+    /// With the types put in that this connection has not seen: the whole payload.
+    WithTypes(Vec<u8>),
+}
+
+impl ClientStatement {
+    /// Takes note of the types that an execution carries.
+    ///
+    /// # Errors
+    /// The payload is malformed.
+    pub fn note_types(&mut self, payload: &[u8], query_attributes: bool) -> Result<(), Malformed> {
+        let execute = Execute::parse(payload, self.num_params, query_attributes)?;
+        if let Some(types) = execute.types
+            && (self.types_version == 0 || self.types != types)
+        {
+            self.types = types.to_vec();
+            self.types_version += 1;
+        }
+        Ok(())
+    }
+
+    /// Version of the types after [`ClientStatement::note_types`]; 0 while none were sent.
+    pub fn types_version(&self) -> u32 {
+        self.types_version
+    }
+
+    /// How to send this execution to a connection that saw version `seen` of the types last.
+    ///
+    /// # Errors
+    /// The payload is malformed.
+    pub fn sending(
+        &self,
+        payload: &[u8],
+        query_attributes: bool,
+        seen: u32,
+    ) -> Result<Sending, Malformed> {
+        let execute = Execute::parse(payload, self.num_params, query_attributes)?;
+        match execute.bind_flag_at {
+            Some(at) if execute.types.is_none() && seen != self.types_version => {
+                let whole = execute::with_types(payload, at, &self.types);
+                whole.map(Sending::WithTypes).ok_or(Malformed("COM_STMT_EXECUTE"))
+            }
+            _ => Ok(Sending::AsItIs),
+        }
+    }
+}
+
+/// All prepared statements of a client, by the ids that it knows.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    statements: HashMap<u32, ClientStatement>,
+    last_id: u32,
+}
+
+impl Prepared {
+    /// The id that the next statement gets.
+    pub fn next_id(&self) -> u32 {
+        let mut id = self.last_id.wrapping_add(1);
+        while id == 0 || id == LAST_PREPARED || self.statements.contains_key(&id) {
+            id = id.wrapping_add(1);
+        }
+        id
+    }
+
+    /// Keeps a statement that a server on `side` has prepared, under [`Prepared::next_id`].
+    pub fn insert(&mut self, text: &[u8], statement: Statement, ok: PrepareOk, side: Side) -> u32 {
+        let id = self.next_id();
+        self.last_id = id;
+        let kept = ClientStatement {
+            text: text.into(),
+            statement,
+            num_params: ok.num_params,
+            long_data_on: None,
+            last_side: side,
+            types: Vec::new(),
+            types_version: 0,
+        };
+        self.statements.insert(id, kept);
+        id
+    }
+
+    /// The id that a command means: MariaDB's -1 is the last one that was prepared.
+    pub fn resolve(&self, id: u32) -> u32 {
+        if id == LAST_PREPARED { self.last_id } else { id }
+    }
+
+    /// The statement of an id.
+    pub fn get(&self, id: u32) -> Option<&ClientStatement> {
+        self.statements.get(&id)
+    }
+
+    /// The statement of an id, to be changed.
+    pub fn get_mut(&mut self, id: u32) -> Option<&mut ClientStatement> {
+        self.statements.get_mut(&id)
+    }
+
+    /// Forgets a statement; false if there is none.
+    pub fn remove(&mut self, id: u32) -> bool {
+        let known = self.statements.remove(&id).is_some();
+        if known && self.statements.is_empty() {
+            self.statements.shrink_to(8);
+        }
+        known
+    }
+
+    /// Forgets all statements (COM_RESET_CONNECTION, COM_CHANGE_USER).
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Number of open statements.
+    pub fn len(&self) -> usize {
+        self.statements.len()
+    }
+
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.statements.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::StatementKind;
+
+    const OK: PrepareOk = PrepareOk { statement_id: 9, num_columns: 1, num_params: 1, warnings: 0 };
+    const WITH_TYPES: &[u8] = b"\x17\x01\0\0\0\x00\x01\0\0\0\x00\x01\x08\x0012345678";
+    const WITHOUT: &[u8] = b"\x17\x01\0\0\0\x00\x01\0\0\0\x00\x0012345678";
+
+    fn prepared() -> (Prepared, u32) {
+        let mut prepared = Prepared::default();
+        let statement = Statement::of_kind(StatementKind::Read);
+        let id = prepared.insert(b"SELECT ?", statement, OK, Side::Replica);
+        (prepared, id)
+    }
+
+    #[test]
+    fn ids_are_our_own_and_not_reused_at_once() {
+        let (mut prepared, first) = prepared();
+        assert_eq!((first, prepared.resolve(LAST_PREPARED)), (1, 1));
+        assert!(prepared.remove(first) && !prepared.remove(first));
+        assert_eq!(prepared.next_id(), 2);
+        prepared.last_id = LAST_PREPARED - 1;
+        assert_eq!(prepared.next_id(), 1, "neither -1 nor 0");
+    }
+
+    #[test]
+    fn types_are_put_in_for_a_connection_that_has_not_seen_them() {
+        let (mut prepared, id) = prepared();
+        let statement = prepared.get_mut(id).unwrap();
+        statement.note_types(WITH_TYPES, false).unwrap();
+        assert_eq!(statement.types_version(), 1);
+        assert_eq!(statement.sending(WITH_TYPES, false, 0), Ok(Sending::AsItIs));
+        statement.note_types(WITHOUT, false).unwrap();
+        assert_eq!(statement.sending(WITHOUT, false, 1), Ok(Sending::AsItIs));
+        let whole = Sending::WithTypes(WITH_TYPES.to_vec());
+        assert_eq!(statement.sending(WITHOUT, false, 0), Ok(whole));
+        assert!(statement.note_types(b"\x17\x01", false).is_err());
+    }
+}

@@ -1,0 +1,266 @@
+//! Forwarding one response.
+//!
+//! The server's bytes go to the client as they came, in as few writes as they were read;
+//! [`ResponseTracker`] says where the response ends. Only OK packets that carry session state are
+//! rewritten, for the state is lagwise's own to ask for, and the statement id of a PREPARE_OK is
+//! exchanged for lagwise's.
+//!
+//! Nothing is read from the server before the client has taken what was read before: what a slow
+//! client holds is one read buffer.
+
+use std::io;
+use std::time::Instant;
+
+use super::reply::WRITE_STALL;
+use super::state::Told;
+use super::tracked::Tracked;
+use crate::backend::{self, Connection};
+use crate::net::PacketStream;
+use crate::protocol::eof::EofPacket;
+use crate::protocol::frame::{HEADER_LEN, build_packet};
+use crate::protocol::ok::OkPacket;
+use crate::protocol::prepare::{PrepareOk, STATEMENT_ID};
+use crate::protocol::response::{Control, Event, ResponseTracker};
+use crate::protocol::{ErrPacket, Malformed};
+
+/// Why a response could not be forwarded whole.
+#[derive(Debug)]
+pub enum RelayError {
+    /// The server failed, and nothing of its response has reached the client.
+    Untouched(backend::Error),
+    /// The server failed after the client had got a part.
+    Midway(backend::Error),
+    /// The client does not take it.
+    Client(io::Error),
+    /// The client did not send the file that the server asked for.
+    File(crate::net::ReadError),
+}
+
+/// What was seen of a response that was forwarded whole.
+#[derive(Debug, Default)]
+pub struct Relayed {
+    /// When its first bytes arrived.
+    pub first_byte: Option<Instant>,
+    /// Everything came at once.
+    pub in_one_read: bool,
+    /// The PREPARE_OK, with the server's statement id.
+    pub prepare_ok: Option<PrepareOk>,
+    /// The server's error, if that is how it ended.
+    pub error_code: Option<u16>,
+    /// Bytes sent to the client.
+    pub bytes: u64,
+}
+
+/// What to do with control packets.
+pub struct Relay<'a> {
+    /// Where the response goes.
+    pub client: &'a mut PacketStream,
+    /// Where it comes from; Busy.
+    pub server: &'a mut Connection,
+    /// Which session state changes this client is told.
+    pub tracked: Tracked,
+    /// The id that a PREPARE_OK is to carry.
+    pub statement_id: Option<u32>,
+    /// Room for rewritten packets, kept from response to response.
+    pub scratch: &'a mut Vec<u8>,
+}
+
+/// How far one look at the buffered bytes came.
+enum Stop {
+    More(usize),
+    File,
+    End,
+}
+
+impl Relay<'_> {
+    /// Forwards the response that `tracker` follows; `observe` is told what its control packets
+    /// say.
+    ///
+    /// # Errors
+    /// See [`RelayError`]; the server connection is Broken then.
+    pub async fn run(
+        mut self,
+        mut tracker: ResponseTracker,
+        mut observe: impl FnMut(Told<'_>),
+    ) -> Result<Relayed, RelayError> {
+        let result = self.forward(&mut tracker, &mut observe).await;
+        match &result {
+            Ok(_) => self.server.mark_ready(),
+            Err(_) => self.server.mark_broken(),
+        }
+        result
+    }
+
+    async fn forward(
+        &mut self,
+        tracker: &mut ResponseTracker,
+        observe: &mut impl FnMut(Told<'_>),
+    ) -> Result<Relayed, RelayError> {
+        let mut relayed = Relayed::default();
+        let mut reads = 0_u32;
+        let mut need = 1;
+        loop {
+            self.fill(need, relayed.bytes > 0).await?;
+            reads += 1;
+            relayed.first_byte.get_or_insert_with(Instant::now);
+            let (count, stop) = self
+                .look(tracker, observe, &mut relayed)
+                .map_err(|error| failed(error.into(), relayed.bytes > 0))?;
+            if count > 0 {
+                relayed.bytes += self.write(count).await.map_err(RelayError::Client)?;
+            }
+            match stop {
+                Stop::End => {
+                    relayed.in_one_read = reads == 1;
+                    return Ok(relayed);
+                }
+                Stop::File => {
+                    let last_seq = self.forward_file().await?;
+                    tracker.file_sent(last_seq);
+                    need = 1;
+                }
+                Stop::More(more) => need = more,
+            }
+        }
+    }
+
+    /// Reads from the server until at least `need` more bytes are there.
+    async fn fill(&mut self, need: usize, touched: bool) -> Result<(), RelayError> {
+        let stream = self.server.stream();
+        let wanted = stream.buffered().len() + need;
+        while stream.buffered().len() < wanted {
+            let error = match stream.fill(wanted).await {
+                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
+                Ok(_) => continue,
+                Err(error) => error,
+            };
+            return Err(failed(backend::Error::Lost(error), touched));
+        }
+        Ok(())
+    }
+
+    /// Looks at what is buffered; returns how many bytes of it are to be forwarded. If packets
+    /// among them were rewritten, `scratch` holds what is to be sent instead.
+    fn look(
+        &mut self,
+        tracker: &mut ResponseTracker,
+        observe: &mut impl FnMut(Told<'_>),
+        relayed: &mut Relayed,
+    ) -> Result<(usize, Stop), Malformed> {
+        self.scratch.clear();
+        // Bytes before `copied` are in scratch already, if anything is.
+        let (mut at, mut copied) = (0, 0);
+        loop {
+            let bytes = self.server.stream().buffered();
+            let (count, event) = tracker.advance(bytes.get(at..).unwrap_or_default())?;
+            let (start, control, last) = match event {
+                Event::NeedMore(more) => {
+                    return Ok((self.rest(copied, at + count), Stop::More(more)));
+                }
+                Event::End => return Ok((self.rest(copied, at + count), Stop::End)),
+                Event::Packet { control, start, last } => (at + start, control, last),
+            };
+            let end = at + count;
+            let packet = bytes.get(start..end).unwrap_or_default();
+            let payload = packet.get(HEADER_LEN..).unwrap_or_default();
+            match control {
+                Control::Ok => {
+                    let ok = OkPacket::parse(payload, true)?;
+                    observe(Told::Ok(ok));
+                    if !ok.state.is_empty() && !self.tracked.is_everything() {
+                        let seq = packet.get(3).copied().unwrap_or_default();
+                        let before = bytes.get(copied..start).unwrap_or_default();
+                        self.scratch.extend_from_slice(before);
+                        let mut state = Vec::new();
+                        let shown = self.tracked.shown(&ok, &mut state);
+                        build_packet(self.scratch, seq, |out| shown.write(out));
+                        copied = end;
+                    }
+                }
+                Control::Eof => observe(Told::Eof(EofPacket::parse(payload)?.status)),
+                Control::Err => {
+                    let err = ErrPacket::parse(payload)?;
+                    relayed.error_code = Some(err.code);
+                    observe(Told::Err(err.code));
+                }
+                Control::PrepareOk => {
+                    relayed.prepare_ok = Some(PrepareOk::parse(payload)?);
+                    self.exchange_statement_id(start);
+                }
+                Control::LocalInfile => return Ok((self.rest(copied, end), Stop::File)),
+            }
+            at = end;
+            if last {
+                return Ok((self.rest(copied, at), Stop::End));
+            }
+        }
+    }
+
+    /// Completes `scratch`, if it is used, with what follows the last rewritten packet.
+    fn rest(&mut self, copied: usize, end: usize) -> usize {
+        if !self.scratch.is_empty() {
+            let bytes = self.server.stream().buffered();
+            self.scratch.extend_from_slice(bytes.get(copied..end).unwrap_or_default());
+        }
+        end
+    }
+
+    fn exchange_statement_id(&mut self, start: usize) {
+        let Some(id) = self.statement_id else { return };
+        let at = start + HEADER_LEN + STATEMENT_ID.start;
+        if let Some(field) = self.server.stream().buffered_mut().get_mut(at..at + 4) {
+            field.copy_from_slice(&id.to_le_bytes());
+        }
+    }
+
+    /// Sends the first `count` buffered bytes, or what was put in their place.
+    async fn write(&mut self, count: usize) -> io::Result<u64> {
+        let stream = self.server.stream();
+        let bytes = if self.scratch.is_empty() {
+            stream.buffered().get(..count).unwrap_or_default()
+        } else {
+            &self.scratch[..]
+        };
+        let sent = bytes.len() as u64;
+        self.client.write_all(bytes, WRITE_STALL).await?;
+        self.server.stream().consume(count);
+        Ok(sent)
+    }
+
+    /// Passes the client's packets to the server until the empty one that ends a file; returns its
+    /// sequence id.
+    async fn forward_file(&mut self) -> Result<u8, RelayError> {
+        loop {
+            let header = self.client.header().await.map_err(RelayError::File)?;
+            forward_frame(self.client, self.server, header.len).await?;
+            if header.len == 0 {
+                return Ok(header.seq);
+            }
+        }
+    }
+}
+
+/// Passes one frame on from client to server, in pieces as they come.
+///
+/// # Errors
+/// Either side fails.
+pub async fn forward_frame(
+    client: &mut PacketStream,
+    server: &mut Connection,
+    payload_len: usize,
+) -> Result<(), RelayError> {
+    let mut left = HEADER_LEN + payload_len;
+    while left > 0 {
+        client.require(1).await.map_err(RelayError::File)?;
+        let count = client.buffered().len().min(left);
+        let bytes = client.buffered().get(..count).unwrap_or_default();
+        server.send(bytes).await.map_err(RelayError::Midway)?;
+        client.consume(count);
+        left -= count;
+    }
+    Ok(())
+}
+
+fn failed(error: backend::Error, touched: bool) -> RelayError {
+    if touched { RelayError::Midway(error) } else { RelayError::Untouched(error) }
+}

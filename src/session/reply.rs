@@ -1,0 +1,77 @@
+//! Packets that lagwise itself sends to a client.
+
+use std::time::Duration;
+
+use super::error::End;
+use crate::net::PacketStream;
+use crate::protocol::flags::StatusFlags;
+use crate::protocol::frame::build_packet;
+use crate::protocol::ok::{OK, OkPacket};
+use crate::protocol::{ErrPacket, eof};
+
+/// How long a client may take none of what is written to it; MySQL's net_write_timeout.
+pub const WRITE_STALL: Duration = Duration::from_secs(60);
+
+/// Sends one packet with sequence id `seq`.
+///
+/// # Errors
+/// The client is gone.
+pub async fn packet(client: &mut PacketStream, seq: u8, payload: &[u8]) -> Result<(), End> {
+    let mut bytes = Vec::with_capacity(payload.len() + 4);
+    build_packet(&mut bytes, seq, |out| out.extend_from_slice(payload));
+    write(client, &bytes).await
+}
+
+/// Sends an ERR packet.
+///
+/// # Errors
+/// The client is gone.
+pub async fn err(client: &mut PacketStream, seq: u8, err: &ErrPacket) -> Result<(), End> {
+    let mut bytes = Vec::new();
+    build_packet(&mut bytes, seq, |out| err.write(out));
+    write(client, &bytes).await
+}
+
+/// Sends an OK packet that says nothing but the status.
+///
+/// # Errors
+/// The client is gone.
+pub async fn ok(client: &mut PacketStream, seq: u8, status: StatusFlags) -> Result<(), End> {
+    let status = status & (StatusFlags::IN_TRANS | StatusFlags::AUTOCOMMIT | CARRIED);
+    let ok = OkPacket {
+        header: OK,
+        affected_rows: 0,
+        last_insert_id: 0,
+        status,
+        warnings: 0,
+        info: b"",
+        state: b"",
+    };
+    let mut bytes = Vec::new();
+    build_packet(&mut bytes, seq, |out| ok.write(out));
+    write(client, &bytes).await
+}
+
+/// Status flags that describe the session rather than the statement.
+const CARRIED: StatusFlags = StatusFlags::NO_BACKSLASH_ESCAPES
+    .union(StatusFlags::IN_TRANS_READONLY)
+    .union(StatusFlags::ANSI_QUOTES);
+
+/// Sends an EOF packet.
+///
+/// # Errors
+/// The client is gone.
+pub async fn eof(client: &mut PacketStream, seq: u8, status: StatusFlags) -> Result<(), End> {
+    let mut bytes = Vec::new();
+    build_packet(&mut bytes, seq, |out| eof::EofPacket { warnings: 0, status }.write(out));
+    write(client, &bytes).await
+}
+
+/// Sends whole packets.
+///
+/// # Errors
+/// The client is gone.
+pub async fn write(client: &mut PacketStream, bytes: &[u8]) -> Result<(), End> {
+    let result = client.write_all(bytes, WRITE_STALL).await;
+    result.map_err(|error| End::ClientGone(error.to_string()))
+}

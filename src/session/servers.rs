@@ -1,0 +1,259 @@
+//! A session's server connections: at most one to the primary and one to a replica.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::time::Instant;
+
+use super::context::Settings;
+use super::registry::SessionHandle;
+use super::state::SessionState;
+use crate::auth::Credential;
+use crate::backend::connection::Phase;
+use crate::backend::{self, Login};
+use crate::cluster::Member;
+use crate::cluster::SessionFailure;
+use crate::pool;
+use crate::protocol::command::code;
+use crate::protocol::flags::{Capabilities, StatusFlags};
+use crate::protocol::frame::build_packet;
+use crate::protocol::response::ResponseKind;
+use crate::route::Side;
+
+/// How the client logged in: what every further connection of its session begins with.
+#[derive(Debug)]
+pub struct LoginRecord {
+    /// Account and secret.
+    pub credential: Arc<Credential>,
+    /// What the client negotiated.
+    pub capabilities: Capabilities,
+    /// Collation id, low byte.
+    pub charset: u8,
+    /// Connection attributes as the client sent them.
+    pub attributes: Option<Vec<u8>>,
+    /// The client uses TLS.
+    pub client_tls: bool,
+}
+
+/// A connection that the session holds.
+#[derive(Debug)]
+pub struct Held {
+    /// The connection.
+    pub guard: pool::Guard,
+    /// Its server.
+    pub member: Arc<Member>,
+}
+
+impl Held {
+    /// False once the server has closed it or said something unasked (which is a farewell: a
+    /// timeout, KILL, or shutdown). Costs no system call while nothing has arrived.
+    pub async fn is_usable(&mut self) -> bool {
+        if self.guard.phase() != Phase::Ready || self.member.is_removed() {
+            return self.guard.phase() == Phase::Ready;
+        }
+        let stream = self.guard.stream();
+        poll_fn(|cx| Poll::Ready(stream.poll_fill(cx, 0).is_pending())).await
+    }
+}
+
+/// The session's connections by side.
+#[derive(Debug, Default)]
+pub struct Servers {
+    primary: Option<Held>,
+    replica: Option<Held>,
+}
+
+/// Why a connection cannot be had.
+#[derive(Debug)]
+pub enum Unavailable {
+    /// The pool, the server or the network.
+    Pool(pool::Error),
+    /// The connection that held the session's state is gone.
+    StateLost,
+    /// The session's state cannot be brought about there.
+    Sync(backend::Error),
+}
+
+impl Servers {
+    /// The connection on `side`.
+    pub fn get(&mut self, side: Side) -> Option<&mut Held> {
+        match side {
+            Side::Primary => self.primary.as_mut(),
+            Side::Replica => self.replica.as_mut(),
+        }
+    }
+
+    /// The replica that the session reads from.
+    pub fn replica_member(&self) -> Option<&Arc<Member>> {
+        self.replica.as_ref().map(|held| &held.member)
+    }
+
+    /// Keeps a connection, instead of one that was there.
+    pub fn put(&mut self, side: Side, held: Held, handle: &SessionHandle) {
+        let place = (Arc::clone(&held.member), held.guard.facts().thread_id);
+        handle.set_place(side, Some(place));
+        match side {
+            Side::Primary => self.primary = Some(held),
+            Side::Replica => self.replica = Some(held),
+        }
+    }
+
+    /// Closes the connection on `side`.
+    pub fn drop_side(&mut self, side: Side, handle: &SessionHandle) {
+        handle.set_place(side, None);
+        match side {
+            Side::Primary => self.primary = None,
+            Side::Replica => self.replica = None,
+        }
+    }
+
+    /// Says that the primary connection is what the session's state was observed on.
+    #[inline]
+    pub fn primary_is_in_line(&mut self, version: u64) {
+        if let Some(held) = &mut self.primary {
+            held.guard.synced_version = version;
+        }
+    }
+
+    /// Makes the connection on `side` one to `member` that a statement can be sent on.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    pub async fn ensure(
+        &mut self,
+        side: Side,
+        member: &Arc<Member>,
+        login: &LoginRecord,
+        state: &mut SessionState,
+        handle: &SessionHandle,
+        settings: &Settings,
+    ) -> Result<(), Unavailable> {
+        if let Some(held) = self.get(side) {
+            let bound = match side {
+                Side::Primary => state.is_bound_to_primary(),
+                Side::Replica => state.transaction() == crate::route::Transaction::OnReplica,
+            };
+            let usable = held.is_usable().await;
+            if usable && (bound || Arc::ptr_eq(&held.member, member)) {
+                let in_line = held.guard.synced_version == state.version() || bound;
+                if in_line {
+                    return Ok(());
+                }
+                return self.sync(side, state, handle).await;
+            }
+            if !usable {
+                held.member.report_failure(SessionFailure::Lost);
+            }
+            self.drop_side(side, handle);
+            if bound {
+                return Err(Unavailable::StateLost);
+            }
+        }
+        let held = connect(member, login, state.schema(), settings).await?;
+        self.put(side, held, handle);
+        if let Some(held) = self.get(side) {
+            if state.version() > 1 {
+                return self.sync(side, state, handle).await;
+            }
+            held.guard.synced_version = state.version();
+        }
+        Ok(())
+    }
+
+    /// Brings the connection on `side` in line with the session.
+    async fn sync(
+        &mut self,
+        side: Side,
+        state: &SessionState,
+        handle: &SessionHandle,
+    ) -> Result<(), Unavailable> {
+        let Some(held) = self.get(side) else { return Ok(()) };
+        match bring_in_line(&mut held.guard, state).await {
+            Ok(()) => {
+                held.guard.synced_version = state.version();
+                Ok(())
+            }
+            Err(error) => {
+                self.drop_side(side, handle);
+                Err(Unavailable::Sync(error))
+            }
+        }
+    }
+}
+
+/// Opens a connection for a session whose default schema is `schema`; tells the monitor of a
+/// failure.
+async fn connect(
+    member: &Arc<Member>,
+    login: &LoginRecord,
+    schema: Option<&[u8]>,
+    settings: &Settings,
+) -> Result<Held, Unavailable> {
+    let login = Login {
+        credential: &login.credential,
+        capabilities: login.capabilities,
+        charset: login.charset,
+        schema,
+        attributes: login.attributes.as_deref(),
+        client_tls: login.client_tls,
+        track: true,
+    };
+    let deadline = Instant::now() + settings.connect_timeout;
+    match member.pool().checkout(login, deadline).await {
+        Ok(guard) => Ok(Held { guard, member: Arc::clone(member) }),
+        Err(error) => {
+            if matches!(&error, pool::Error::Backend(error) if error.is_fault()) {
+                member.report_failure(SessionFailure::Connect);
+            }
+            Err(Unavailable::Pool(error))
+        }
+    }
+}
+
+/// Opens the first connection of a session.
+///
+/// # Errors
+/// The pool's, the server's or the network's.
+pub async fn first_connection(
+    member: &Arc<Member>,
+    login: &LoginRecord,
+    schema: Option<&[u8]>,
+    settings: &Settings,
+) -> Result<Held, pool::Error> {
+    match connect(member, login, schema, settings).await {
+        Ok(held) => Ok(held),
+        Err(Unavailable::Pool(error)) => Err(error),
+        Err(Unavailable::Sync(error)) => Err(error.into()),
+        Err(Unavailable::StateLost) => Err(pool::Error::Exhausted(0)),
+    }
+}
+
+/// Sends schema and variables in one go, then reads what the server says to them.
+async fn bring_in_line(
+    connection: &mut backend::Connection,
+    state: &SessionState,
+) -> Result<(), backend::Error> {
+    let mut packets = Vec::new();
+    let mut responses = 0;
+    if let Some(schema) = state.schema() {
+        build_packet(&mut packets, 0, |out| {
+            out.push(code::INIT_DB);
+            out.extend_from_slice(schema);
+        });
+        responses += 1;
+    }
+    if let Some(sql) = state.replay() {
+        connection.build_query(&mut packets, &sql);
+        responses += 1;
+    }
+    if responses == 0 {
+        return Ok(());
+    }
+    connection.send(&packets).await?;
+    for _ in 0..responses {
+        let summary = connection.finish(ResponseKind::Results).await?;
+        connection.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
+    }
+    Ok(())
+}

@@ -1,0 +1,242 @@
+//! The COM_STMT_* family: the client's statement ids are lagwise's own.
+//!
+//! A statement is prepared where it is to run, and again, when it has to run elsewhere, on the
+//! connection that does not know it yet. The types of its parameters, which a client sends once,
+//! are put in for such a connection.
+
+use super::Session;
+use super::error::{self, End};
+use super::execute::{Done, Job};
+use super::incoming::Incoming;
+use super::prepared::Sending;
+use super::reply;
+use crate::backend::{self, connection::ServerStatement};
+use crate::protocol::ErrPacket;
+use crate::protocol::command::code;
+use crate::protocol::execute::{CURSOR_TYPES, Execute};
+use crate::protocol::flags::Capabilities;
+use crate::protocol::frame::{HEADER_LEN, build_packet};
+use crate::protocol::prepare::STATEMENT_ID;
+use crate::protocol::response::ResponseKind;
+use crate::route::Side;
+use crate::sql::{self, Statement, StatementKind};
+
+impl Session {
+    /// COM_STMT_PREPARE
+    pub(super) async fn stmt_prepare(&mut self, incoming: &mut Incoming) -> Result<(), End> {
+        if !incoming.is_whole() {
+            let settings = self.context.settings.load_full();
+            incoming.discard_rest(&mut self.client, settings.max_packet).await?;
+            return reply::err(&mut self.client, 1, &error::too_large()).await;
+        }
+        let text: Box<[u8]> = incoming.payload().get(1..).unwrap_or_default().into();
+        let statement = sql::classify(&text, self.state.lex_mode());
+        let kind = ResponseKind::Prepare;
+        let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
+        let Done::Forwarded(side, relayed) = self.run(job).await? else { return Ok(()) };
+        let Some(ok) = relayed.prepare_ok.filter(|_| relayed.error_code.is_none()) else {
+            return Ok(());
+        };
+        let id = self.prepared.insert(&text, statement, ok, side);
+        if let Some(held) = self.servers.get(side) {
+            let known = ServerStatement { id: ok.statement_id, types_version: 0 };
+            held.guard.statements.insert(id, known);
+        }
+        Ok(())
+    }
+
+    /// COM_STMT_EXECUTE, and MariaDB's COM_STMT_BULK_EXECUTE.
+    pub(super) async fn stmt_execute(
+        &mut self,
+        incoming: &mut Incoming,
+        id: u32,
+        bulk: bool,
+    ) -> Result<(), End> {
+        let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
+        let id = self.prepared.resolve(id);
+        let Some(known) = self.prepared.get_mut(id) else {
+            let name = if bulk { "mysqld_stmt_bulk_execute" } else { "mysqld_stmt_execute" };
+            return self.unknown_statement(incoming, id, name).await;
+        };
+        let mut fixed = known.long_data_on.take();
+        if !bulk && known.note_types(incoming.payload(), attributes).is_err() && incoming.is_whole()
+        {
+            let err = error::malformed("COM_STMT_EXECUTE");
+            return reply::err(&mut self.client, 1, &err).await;
+        }
+        let mut statement = known.statement;
+        if bulk || !incoming.is_whole() {
+            fixed = fixed.or(Some(Side::Primary));
+            if bulk && statement.is_read() {
+                statement = Statement::of_kind(StatementKind::Unknown);
+            }
+        }
+        let kind = ResponseKind::Results;
+        let job = Job { incoming, statement, kind, statement_id: Some(id), fixed };
+        if let Done::Forwarded(side, _) = self.run(job).await?
+            && let Some(known) = self.prepared.get_mut(id)
+        {
+            known.last_side = side;
+        }
+        Ok(())
+    }
+
+    /// COM_STMT_SEND_LONG_DATA: no response. All of it goes to the primary, and the execution
+    /// after it.
+    pub(super) async fn stmt_send_long_data(
+        &mut self,
+        incoming: &mut Incoming,
+        id: u32,
+    ) -> Result<(), End> {
+        let settings = self.context.settings.load_full();
+        let id = self.prepared.resolve(id);
+        let side = Side::Primary;
+        let known = self.prepared.get_mut(id);
+        if known.is_none() || !self.ready_for_statement(side, id, &settings).await {
+            // As a server: the error shows when the statement is executed.
+            return incoming.discard_rest(&mut self.client, settings.max_packet).await.map(drop);
+        }
+        if let Some(known) = self.prepared.get_mut(id) {
+            known.long_data_on = Some(side);
+        }
+        let Some(held) = self.servers.get(side) else { return Ok(()) };
+        let server_id = held.guard.statements.get(&id).map_or(0, |known| known.id);
+        exchange_id(&mut incoming.frame, server_id);
+        let server = &mut held.guard;
+        let mut sent = server.send_without_response(&incoming.frame).await;
+        let client = &mut self.client;
+        while let Some(count) = incoming.next_piece(client, settings.max_packet).await? {
+            let piece = client.buffered().get(..count).unwrap_or_default();
+            if sent.is_ok() {
+                sent = server.send_without_response(piece).await;
+            }
+            incoming.took_piece(client, count);
+        }
+        Ok(())
+    }
+
+    /// COM_STMT_CLOSE: no response.
+    pub(super) fn stmt_close(&mut self, id: u32) {
+        let id = self.prepared.resolve(id);
+        self.prepared.remove(id);
+        for side in [Side::Primary, Side::Replica] {
+            if let Some(held) = self.servers.get(side) {
+                held.guard.close_statement(id);
+            }
+        }
+    }
+
+    /// COM_STMT_RESET and COM_STMT_FETCH: where the statement was executed last.
+    pub(super) async fn stmt_follow(
+        &mut self,
+        incoming: &mut Incoming,
+        id: u32,
+        kind: ResponseKind,
+    ) -> Result<(), End> {
+        let id = self.prepared.resolve(id);
+        let Some(known) = self.prepared.get_mut(id) else {
+            let name = match kind {
+                ResponseKind::Rows => "mysqld_stmt_fetch",
+                _ => "mysqld_stmt_reset",
+            };
+            return self.unknown_statement(incoming, id, name).await;
+        };
+        let side = known.long_data_on.take().unwrap_or(known.last_side);
+        let statement = Statement::of_kind(StatementKind::Empty);
+        let fixed = Some(side);
+        self.run(Job { incoming, statement, kind, statement_id: Some(id), fixed }).await?;
+        Ok(())
+    }
+
+    /// Has the statement of a job prepared on its connection, and the job's frame made fit for it.
+    /// Returns the server's error if the statement cannot be prepared there.
+    pub(super) async fn make_ready(
+        &mut self,
+        side: Side,
+        job: &mut Job<'_>,
+    ) -> Result<Option<ErrPacket>, backend::Error> {
+        let Some(id) = job.statement_id else { return Ok(None) };
+        let Some(held) = self.servers.get(side) else { return Ok(None) };
+        if !held.guard.statements.contains_key(&id) {
+            let Some(known) = self.prepared.get(id) else { return Ok(None) };
+            match held.guard.prepare(&known.text).await {
+                Ok(server_id) => {
+                    let known = ServerStatement { id: server_id, types_version: 0 };
+                    held.guard.statements.insert(id, known);
+                }
+                Err(backend::Error::Server(err)) => return Ok(Some(err)),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(on_server) = held.guard.statements.get_mut(&id) else { return Ok(None) };
+        if let Some(known) = self.prepared.get(id)
+            && job.incoming.payload().first() == Some(&code::STMT_EXECUTE)
+        {
+            let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
+            let seen = on_server.types_version;
+            let sending = known.sending(job.incoming.payload(), attributes, seen);
+            if let Ok(Sending::WithTypes(payload)) = sending {
+                if !job.incoming.is_whole() {
+                    return Ok(Some(error::too_large()));
+                }
+                job.incoming.frame.clear();
+                build_packet(&mut job.incoming.frame, 0, |out| out.extend_from_slice(&payload));
+            }
+            on_server.types_version = known.types_version();
+        }
+        exchange_id(&mut job.incoming.frame, on_server.id);
+        Ok(None)
+    }
+
+    /// A connection on `side` that has the statement prepared; false if there is none to be had.
+    async fn ready_for_statement(
+        &mut self,
+        side: Side,
+        id: u32,
+        settings: &super::context::Settings,
+    ) -> bool {
+        let member = std::sync::Arc::clone(self.context.cluster.load().primary());
+        let ensured = self
+            .servers
+            .ensure(side, &member, &self.login, &mut self.state, &self.handle, settings)
+            .await;
+        let (Ok(()), Some(known)) = (ensured, self.prepared.get(id)) else { return false };
+        let Some(held) = self.servers.get(side) else { return false };
+        if held.guard.statements.contains_key(&id) {
+            return true;
+        }
+        match held.guard.prepare(&known.text).await {
+            Ok(server_id) => {
+                let known = ServerStatement { id: server_id, types_version: 0 };
+                held.guard.statements.insert(id, known);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    async fn unknown_statement(
+        &mut self,
+        incoming: &mut Incoming,
+        id: u32,
+        command: &str,
+    ) -> Result<(), End> {
+        let settings = self.context.settings.load_full();
+        let seq = incoming.discard_rest(&mut self.client, settings.max_packet).await?;
+        let err = error::unknown_statement(id, command);
+        reply::err(&mut self.client, seq.wrapping_add(1), &err).await
+    }
+}
+
+/// True if an execution opens a cursor.
+pub(super) fn opens_cursor(payload: &[u8]) -> bool {
+    Execute::parse(payload, 0, false).is_ok_and(|execute| execute.flags & CURSOR_TYPES != 0)
+}
+
+/// Puts the server's statement id into a command's frame.
+fn exchange_id(frame: &mut [u8], id: u32) {
+    let at = HEADER_LEN + STATEMENT_ID.start;
+    if let Some(field) = frame.get_mut(at..at + 4) {
+        field.copy_from_slice(&id.to_le_bytes());
+    }
+}

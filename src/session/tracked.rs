@@ -1,0 +1,114 @@
+//! Which session state changes a client is told.
+//!
+//! lagwise asks its servers to report everything. A client that did not negotiate SESSION_TRACK
+//! gets nothing of it; one that did gets what its server would tell by default, as on a direct
+//! connection; one that has set the session_track_ variables itself gets what comes.
+
+use crate::protocol::flags::{Capabilities, StatusFlags};
+use crate::protocol::ok::{OkPacket, StateChange, changes};
+use crate::protocol::writer;
+
+/// What a client is told of its session's state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tracked {
+    /// Nothing: no SESSION_TRACK.
+    Nothing,
+    /// What the servers track by default.
+    Default,
+    /// All that the server says.
+    Everything,
+}
+
+/// The default of session_track_system_variables in MySQL 5.7 to 9 and MariaDB from 10.2.
+const DEFAULT_VARIABLES: [&[u8]; 5] = [
+    b"autocommit",
+    b"character_set_client",
+    b"character_set_connection",
+    b"character_set_results",
+    b"time_zone",
+];
+
+impl Tracked {
+    /// For a client of these capabilities.
+    pub fn by_default(capabilities: Capabilities) -> Self {
+        if capabilities.contains(Capabilities::SESSION_TRACK) {
+            Self::Default
+        } else {
+            Self::Nothing
+        }
+    }
+
+    /// For a client that has set what is tracked itself.
+    pub fn if_set_by_client(capabilities: Capabilities) -> Self {
+        match Self::by_default(capabilities) {
+            Self::Default => Self::Everything,
+            other => other,
+        }
+    }
+
+    /// True if no packet needs to be rewritten.
+    pub fn is_everything(self) -> bool {
+        self == Self::Everything
+    }
+
+    /// The packet as the client gets it; `state` is room for its state.
+    pub fn shown<'a>(self, ok: &OkPacket<'a>, state: &'a mut Vec<u8>) -> OkPacket<'a> {
+        if self == Self::Default {
+            for (change, raw) in changes(ok.state).filter_map(Result::ok) {
+                let kind = match change {
+                    StateChange::SystemVariable { name, .. }
+                        if DEFAULT_VARIABLES.contains(&name) =>
+                    {
+                        0
+                    }
+                    StateChange::Schema(_) => 1,
+                    _ => continue,
+                };
+                state.push(kind);
+                writer::lenenc_bytes(state, raw);
+            }
+        }
+        let mut status = ok.status;
+        status.set(StatusFlags::SESSION_STATE_CHANGED, !state.is_empty());
+        OkPacket { status, state, ..*ok }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::ok::{write_schema, write_system_variable};
+
+    fn check(tracked: Tracked, want: &[u8]) {
+        let mut state = Vec::new();
+        write_system_variable(&mut state, b"sql_mode", b"ANSI");
+        write_system_variable(&mut state, b"time_zone", b"UTC");
+        write_schema(&mut state, b"shop");
+        state.extend_from_slice(&[2, 2, 1, b'1']);
+        let status = StatusFlags::AUTOCOMMIT | StatusFlags::SESSION_STATE_CHANGED;
+        let ok = OkPacket {
+            header: 0,
+            affected_rows: 1,
+            last_insert_id: 2,
+            status,
+            warnings: 3,
+            info: b"info",
+            state: &state,
+        };
+        let mut room = Vec::new();
+        let shown = tracked.shown(&ok, &mut room);
+        assert_eq!(shown.state, want);
+        assert_eq!((shown.affected_rows, shown.info, shown.warnings), (1, &b"info"[..], 3));
+        let flag = shown.status.contains(StatusFlags::SESSION_STATE_CHANGED);
+        assert_eq!(flag, !want.is_empty());
+    }
+
+    #[test]
+    fn clients_are_told_what_they_would_be_told_directly() {
+        check(Tracked::Nothing, b"");
+        let mut want = Vec::new();
+        write_system_variable(&mut want, b"time_zone", b"UTC");
+        write_schema(&mut want, b"shop");
+        check(Tracked::Default, &want);
+    }
+}
