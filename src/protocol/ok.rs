@@ -82,7 +82,7 @@ pub enum StateChange<'a> {
     },
     /// The default schema.
     Schema(&'a [u8]),
-    /// Anything in the session changed: `1`, or `0`.
+    /// Anything in the session changed: `1`.
     State(&'a [u8]),
     /// GTIDs of the statement, as MySQL prints them.
     Gtids(&'a [u8]),
@@ -145,7 +145,7 @@ fn change(kind: u8, data: &[u8]) -> Result<RawChange<'_>, Malformed> {
     let read = |value: Option<_>| value.ok_or(Malformed("session state"));
     let change = match kind {
         1 => StateChange::Schema(read(r.lenenc_bytes())?),
-        2 => StateChange::State(read(r.lenenc_bytes())?),
+        2 => StateChange::State(data), // as it is, without a length of its own
         3 => {
             r.u8().ok_or(Malformed("session state"))?; // int<1> encoding specification, always 0
             StateChange::Gtids(read(r.lenenc_bytes())?)
@@ -199,7 +199,7 @@ mod tests {
         let mut state = Vec::new();
         write_system_variable(&mut state, b"sql_mode", b"ANSI");
         write_schema(&mut state, b"shop");
-        state.extend_from_slice(&[3, 4, 0, 2, b'u', b'5', 2, 2, 1, b'1', 9, 1, 0]);
+        state.extend_from_slice(&[3, 4, 0, 2, b'u', b'5', 2, 1, b'1', 9, 1, 0]);
         // MariaDB: two variables in one entry.
         state.extend_from_slice(&[0, 8, 1, b'a', 1, b'1', 1, b'b', 1, b'2']);
         let got: Vec<_> = changes(&state).map(|change| change.unwrap().0).collect();

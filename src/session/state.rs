@@ -148,7 +148,10 @@ impl SessionState {
             }
             // An error carries no flags: what held before holds, and what may have been written
             // before the error is written.
-            Told::Err(_) => {
+            Told::Err(code) => {
+                if was_not_run(statement, code) {
+                    return;
+                }
                 if statement.may_write() || self.transaction == Transaction::OnPrimary {
                     self.pin.write(PinCause::FailedWrite, now);
                 }
@@ -317,6 +320,22 @@ impl SessionState {
 fn is_server_schema(schema: &[u8]) -> bool {
     let server: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
     server.iter().any(|name| schema.eq_ignore_ascii_case(name))
+}
+
+/// ER_PARSE_ERROR
+const PARSE_ERROR: u16 = 1064;
+
+/// Errors that say that nothing of a statement was run. Of several statements in one text, those
+/// before the wrong one were.
+fn was_not_run(statement: &Statement, code: u16) -> bool {
+    code == PARSE_ERROR
+        && !statement.flags.intersects(Flags::MULTI | Flags::STORED_PROGRAM)
+        && !runs_elsewhere(statement.kind)
+}
+
+/// Statements that run others, whose errors are reported as theirs.
+fn runs_elsewhere(kind: StatementKind) -> bool {
+    matches!(kind, StatementKind::Call | StatementKind::TextExecute)
 }
 
 /// Statements whose effects on the session are not in their text.

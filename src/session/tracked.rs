@@ -84,7 +84,7 @@ mod tests {
         write_system_variable(&mut state, b"sql_mode", b"ANSI");
         write_system_variable(&mut state, b"time_zone", b"UTC");
         write_schema(&mut state, b"shop");
-        state.extend_from_slice(&[2, 2, 1, b'1']);
+        state.extend_from_slice(&[2, 1, b'1']);
         let status = StatusFlags::AUTOCOMMIT | StatusFlags::SESSION_STATE_CHANGED;
         let ok = OkPacket {
             header: 0,

@@ -271,7 +271,6 @@ const ROWS: &[Row] = &[
         ["", "client_tls = { cert_file = \"/abs/cert.pem\", key_file = \"/abs/key.pem\" }"],
         ["", ""],
         &[
-            "client_tls.mode: allow -> off",
             "client_tls.cert_file: removed, was /abs/cert.pem",
             "client_tls.key_file: removed, was /abs/key.pem",
         ],
