@@ -137,8 +137,19 @@ pub fn unknown_statement(id: u32, command: &str) -> ErrPacket {
     ErrPacket::new(1243, b"HY000", text)
 }
 
-/// A server that cannot be reached: nothing was sent, the statement may be run again. CR_CONN_HOST
-/// and its number are what a client itself would say without a proxy.
+/// ER_CONNECT_TO_FOREIGN_DATA_SOURCE, the nearest that servers have. The client libraries' own 2003
+/// would say it better, but MariaDB's library takes a server that sends a number of a client's for
+/// a broken one.
+const CONNECT_FAILED: u16 = 1429;
+
+/// No server has been reached since lagwise started.
+pub fn no_server_yet() -> ErrPacket {
+    let text =
+        "Can't connect to any MySQL server through lagwise: none has answered yet; see its log";
+    ErrPacket::new(CONNECT_FAILED, b"HY000", text)
+}
+
+/// A server that cannot be reached: nothing was sent, the statement may be run again.
 pub fn unreachable(server: &str, error: &pool::Error) -> ErrPacket {
     match error {
         pool::Error::Backend(backend::Error::Server(err)) => err.clone(),
@@ -147,7 +158,7 @@ pub fn unreachable(server: &str, error: &pool::Error) -> ErrPacket {
         }
         pool::Error::Backend(_) => {
             let text = format!("Can't connect to MySQL server '{server}' through lagwise: {error}");
-            ErrPacket::new(2003, b"HY000", text)
+            ErrPacket::new(CONNECT_FAILED, b"HY000", text)
         }
     }
 }

@@ -85,8 +85,7 @@ pub async fn login(
 ) -> Result<Established, Failure> {
     let cluster = context.cluster.snapshot();
     let Some(facts) = server_facts(&cluster) else {
-        let text = "lagwise has not reached any server yet; see its log";
-        return refuse(client, 0, ErrPacket::new(2003, b"HY000", text)).await;
+        return refuse(client, 0, error::no_server_yet()).await;
     };
     let nonce = Nonce::generate().map_err(|error| End::Refused(error.to_string()))?;
     let offered = offered(&facts, settings);
