@@ -7,9 +7,12 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use lagwise::config::{Config, ServerConfig};
+use lagwise::route::{Policy, SessionFacts, Target};
+use lagwise::sql::{ClientCharset, FunctionSet, LexMode};
 
 /// Something that is not the user's doing went wrong.
 const FAILURE: u8 = 1;
@@ -153,8 +156,32 @@ fn describe(server: &ServerConfig) -> String {
     text
 }
 
-fn explain(_config: &Config, _statement: &str) -> ExitCode {
+/// Prints target, reason and a sentence for a statement of a new session. What only the server or
+/// the session knows is left at its default: the version (so that versioned comments count as
+/// unclear), `sql_mode`, the current schema.
+fn explain(config: &Config, statement: &str) -> ExitCode {
+    let mode = LexMode { charset: ClientCharset::from_name(b"utf8mb4"), ..LexMode::default() };
+    let statement = lagwise::sql::classify(statement.as_bytes(), &mode);
+    let route = lagwise::route::decide(&statement, &SessionFacts::default(), &policy(config));
+    let mut text = format!("target  {}\n", route.target.as_str());
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "reason  {}\n{}", route.reason.as_str(), route.reason.explain());
+    if route.target != Target::Primary && config.replicas().next().is_none() {
+        text.push_str("There are no replicas, so the primary runs it.\n");
+    }
+    say(&text);
     ExitCode::SUCCESS
+}
+
+/// What the configuration says about routing.
+fn policy(config: &Config) -> Policy {
+    let functions: FunctionSet =
+        config.routing.read_only_functions.iter().map(String::as_str).collect();
+    Policy {
+        hints: config.routing.hints,
+        read_only_functions: Arc::new(functions),
+        ..Policy::default()
+    }
 }
 
 /// Prints to standard output. Whoever stopped reading does not want to hear of it.

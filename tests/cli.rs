@@ -105,6 +105,40 @@ fn a_bad_configuration_is_refused_by_every_command() {
 }
 
 #[test]
+fn explain_tells_target_and_reason() {
+    let folder = Folder::new("explain");
+    folder.write("monitor.password", "hunter2\n", 0o640);
+    folder.write("proxy.toml", GOOD, 0o644);
+    let routing = "[routing]\nhints = false\nread_only_functions = [\"Shop.Price\"]\n";
+    folder.write("routing.toml", &format!("{GOOD}{routing}"), 0o644);
+    let alone = GOOD.lines().filter(|line| !line.starts_with("replicas"));
+    let alone = alone.take_while(|line| *line != "[[server]]").collect::<Vec<_>>().join("\n");
+    folder.write("alone.toml", &alone, 0o644);
+
+    let explain = |file: &str, sql: &str, stdout: &str| {
+        check(&folder.0, &["explain", "--config", file, sql], 0, stdout, "");
+    };
+    let read = "target  replica\nreason  read\n\
+                A read that any replica answers as the primary would.\n";
+    let write = "target  primary\nreason  write\nIt writes.\n";
+    let lock = "target  primary\nreason  locking_read\nThe read locks rows.\n";
+    let hint = "target  primary\nreason  hint\nA leading comment asked for the primary.\n";
+    let function = "target  primary\nreason  unknown_function\n\
+                    It calls a function that is not built in and not configured as read-only.\n";
+    explain("proxy.toml", "SELECT 'é'", read);
+    explain("proxy.toml", "INSERT INTO t VALUES (1)", write);
+    explain("proxy.toml", "SELECT * FROM t FOR UPDATE", lock);
+    // The two keys of [routing] that a decision depends on.
+    explain("proxy.toml", "/* lagwise: primary */ SELECT 1", hint);
+    explain("routing.toml", "/* lagwise: primary */ SELECT 1", read);
+    explain("proxy.toml", "SELECT shop.price(1)", function);
+    explain("routing.toml", "SELECT shop.price(1)", read);
+    let alone = format!("{read}There are no replicas, so the primary runs it.\n");
+    explain("alone.toml", "SELECT 1", &alone);
+    explain("alone.toml", "INSERT INTO t VALUES (1)", write);
+}
+
+#[test]
 fn version_and_help() {
     let here = std::env::temp_dir();
     check(&here, &["--version"], 0, &format!("lagwise {}\n", env!("CARGO_PKG_VERSION")), "");

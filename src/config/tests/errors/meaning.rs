@@ -218,6 +218,9 @@ fn tls() {
         "client_tls.mode = \"on\"\n",
         &["6: client_tls.mode: \"on\" is unknown; allowed: \"off\", \"allow\", \"require\""],
     );
+    for mode in ["off", "allow", "require"] {
+        appended(&format!("client_tls.mode = \"{mode}\"\n"), &[]);
+    }
     appended(
         "client_tls.cert_file = \"/abs/cert.pem\"\n",
         &[&format!("6: client_tls.key_file: missing, as cert_file needs it; {KEY}")],
@@ -228,7 +231,7 @@ fn tls() {
     );
     appended(
         "client_tls.mode = \"require\"\nclient_tls.key_file = \"/abs/key.pem\"\n",
-        &[&format!("7: client_tls.cert_file: missing, as key_file needs it; {CERTS}")],
+        &[&format!("6: client_tls.cert_file: missing, as key_file needs it; {CERTS}")],
     );
     appended(
         "[client_tls]\ncert_file = \"/abs/key.pem\"\nkey_file = \"/abs/cert.pem\"\n",
@@ -253,18 +256,23 @@ fn tls() {
         "server_tls.ca_file = \"no\"\n",
         &[&format!("6: server_tls.ca_file: cannot read etc/no: entity not found; {CERTS}")],
     );
-    let preferred = "is of no use with mode = \"as_client\"; allowed: mode = \"required\" with it, or verify = \"none\"";
-    appended(
-        "[server_tls]\nverify = \"ca\"\nca_file = \"/abs/cert.pem\"\n",
-        &[&format!("7: server_tls.verify: {preferred}")],
-    );
+    let no_use = |mode| {
+        let allowed = "mode = \"required\" with it, or verify = \"none\"";
+        format!("server_tls.verify: is of no use with mode = \"{mode}\"; allowed: {allowed}")
+    };
+    for mode in ["as_client", "preferred"] {
+        let text = format!(
+            "server_tls = {{ verify = \"ca\", mode = \"{mode}\", ca_file = \"/abs/cert.pem\" }}\n"
+        );
+        appended(&text, &[&format!("6: {}", no_use(mode))]);
+    }
     appended(
         "[server_tls]\nverify = \"full\"\nmode = \"required\"\n",
         &[&format!("6: server_tls.ca_file: missing, as verify needs it; {CERTS}")],
     );
     appended(
         "[[server]]\naddress = \"10.0.0.2:3306\"\ntls.verify = \"ca\"\ntls.ca_file = \"/abs/cert.pem\"\n",
-        &[&format!("8: server.tls.verify: {preferred}")],
+        &[&format!("8: {}", no_use("as_client").replace("server_tls", "server.tls"))],
     );
 }
 
