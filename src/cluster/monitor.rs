@@ -355,4 +355,7 @@ fn log_reads_changed(change: &ReadsChanged) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fake;
+#[cfg(test)]
 mod tests;
