@@ -323,15 +323,12 @@ fn forget_position(member: &Member) {
     member.set_status(MemberStatus { position, asked_at, probed_at, ..status });
 }
 
-/// The primary can be sampled (again): replicas whose lag waited for that need not wait for their
-/// own next probes.
+/// The primary was sampled: replicas whose lag waited for that need not wait for their own next
+/// probes.
 fn measure_unknown(replicas: &[Arc<Member>], reference: &Reference, now: Instant) {
     for member in replicas {
         let status = member.status();
-        let waiting = matches!(
-            status.lag,
-            Some(Lag::Unknown(NoLag::PrimaryNotSampled | NoLag::PrimarySampleTooOld))
-        );
+        let waiting = status.lag == Some(Lag::Unknown(NoLag::PrimaryNotSampled));
         if let Some(applied) = status.position.as_ref().filter(|_| waiting) {
             let lag = reference.lag(now, applied);
             member.set_status(MemberStatus { lag: Some(lag), ..(*status).clone() });

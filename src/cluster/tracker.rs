@@ -274,7 +274,7 @@ impl Tracker {
     }
 
     /// Only a primary that is lost for certain stops the clock. One that is denied or merely slow
-    /// goes on taking writes, and lag against it becomes unknown.
+    /// goes on taking writes, and lag against it grows until it can be sampled again.
     fn tell_reference(&self, report: Report, reference: &mut Reference, now: Instant) {
         if self.role != Role::Primary {
             return;

@@ -6,6 +6,7 @@ use tokio::time::timeout_at;
 use super::super::health::Thresholds;
 use super::super::lag::{Lag, NoLag};
 use super::super::settings::Server;
+use super::super::view::Excluded;
 use super::super::{Cluster, ClusterHandle};
 use super::fake::{Fake, Mode};
 use super::*;
@@ -31,9 +32,13 @@ struct Lab {
 
 impl Lab {
     async fn start(interval_ms: u64) -> Lab {
+        Lab::start_with(settings(interval_ms)).await
+    }
+
+    async fn start_with(settings: Settings) -> Lab {
         let (primary, replica) = (Fake::start(5).await, Fake::start(5).await);
         let servers = servers(&primary, &replica);
-        let handle = ClusterHandle::start(servers, settings(interval_ms)).unwrap();
+        let handle = ClusterHandle::start(servers, settings).unwrap();
         Lab { primary, replica, handle }
     }
 
@@ -123,16 +128,17 @@ async fn a_denied_replica_is_not_dead() {
 }
 
 #[tokio::test]
-async fn a_denied_primary_stays_in_use_and_makes_lag_unknown() {
-    let lab = Lab::ready(10).await;
+async fn a_denied_primary_stays_in_use_and_reads_stop_at_max_lag() {
+    let lab =
+        Lab::start_with(Settings { max_lag: Duration::from_millis(500), ..settings(10) }).await;
+    lab.until("reads", |cluster| cluster.serves_reads(None)).await;
     lab.primary.set(Mode::Refuse(1045));
     lab.primary.kill_connections();
-    let unknown = Some(Lag::Unknown(NoLag::PrimarySampleTooOld));
-    lab.until("lag unknown", |cluster| lag(cluster) == unknown).await;
+    lab.until("no reads", |cluster| !cluster.serves_reads(None)).await;
     let cluster = lab.handle.snapshot();
+    assert!(matches!(cluster.excluded(replica(&cluster)), Some(Excluded::OverMaxLag(_))));
     assert_eq!(cluster.primary().status().health, Health::Denied);
     assert!(cluster.primary().status().health.may_be_alive());
-    assert!(!cluster.serves_reads(None));
     lab.primary.set(Mode::Good);
     lab.until("reads", |cluster| cluster.serves_reads(None)).await;
 }
