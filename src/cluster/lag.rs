@@ -9,7 +9,9 @@
 //! How exact: a transaction is at most one check interval older than the first sample that holds
 //! it, so the reported lag is at most one interval too small, and never smaller than the time since
 //! that sample. Where the clock has to choose (a gap between samples, samples merged to save
-//! memory) it reports too much rather than too little.
+//! memory) it reports too much rather than too little. While the primary lives but cannot be
+//! sampled, every lag is at least the age of the last sample: nobody knows what was committed
+//! since, but it cannot be older than that.
 //!
 //! Deliberately absent: any idea of wall-clock time, and I/O.
 
@@ -55,9 +57,6 @@ pub enum NoLag {
     ReplicaHasNoPosition,
     /// The primary's position has never been read.
     PrimaryNotSampled,
-    /// The primary is alive as far as anyone knows, but its position could not be read for so long
-    /// that the samples say nothing about now.
-    PrimarySampleTooOld,
     /// Replica and primary are not of the same make.
     Unrelated,
 }
@@ -80,7 +79,6 @@ impl NoLag {
             NoLag::ReplicaNotProbed => "the replica has not been probed",
             NoLag::ReplicaHasNoPosition => "the replica has no GTID position",
             NoLag::PrimaryNotSampled => "the primary's position has not been read",
-            NoLag::PrimarySampleTooOld => "the primary's position is too old",
             NoLag::Unrelated => "replica and primary are of different makes",
         }
     }
@@ -130,7 +128,7 @@ pub struct LagClock {
     confirmed_at: Option<Instant>,
     /// When the primary was found lost; no lag grows beyond that moment.
     frozen_at: Option<Instant>,
-    /// How old the last sample may be.
+    /// How old the last sample may be before its age counts.
     fresh_for: Duration,
     max_samples: usize,
     max_weight: usize,
@@ -138,8 +136,8 @@ pub struct LagClock {
 }
 
 impl LagClock {
-    /// A clock without samples. `fresh_for` is how long one sample is good for: a few check
-    /// intervals and a probe's deadline.
+    /// A clock without samples. `fresh_for` is how long one sample stands for the present: a few
+    /// check intervals and a probe's deadline.
     pub fn new(fresh_for: Duration) -> LagClock {
         LagClock::bounded(fresh_for, MAX_SAMPLES, MAX_WEIGHT)
     }
@@ -227,17 +225,16 @@ impl LagClock {
         if newest.flavor() != applied.flavor() {
             return Lag::Unknown(NoLag::Unrelated);
         }
+        let frozen = self.frozen_at.is_some();
+        // What may have been committed since the last sample, unless that is recent or nobody can.
         let age = now.saturating_duration_since(confirmed_at);
-        if self.frozen_at.is_none() && age > self.fresh_for {
-            return Lag::Unknown(NoLag::PrimarySampleTooOld);
-        }
+        let unseen = if frozen || age <= self.fresh_for { Duration::ZERO } else { age };
         let now = self.frozen_at.map_or(now, |frozen_at| now.min(frozen_at));
-        let behind = |sample: &Sample| now.saturating_duration_since(sample.since);
+        let behind = |sample: &Sample| now.saturating_duration_since(sample.since).max(unseen);
         // Positions only grow, so what is applied is a prefix.
         let reached = self.samples.partition_point(|sample| applied.contains(&sample.position));
-        let frozen = self.frozen_at.is_some();
         match self.samples.get(reached) {
-            None => Lag::Known { lag: Duration::ZERO, frozen },
+            None => Lag::Known { lag: unseen, frozen },
             Some(_) if reached == 0 => Lag::AtLeast(behind(first)),
             Some(oldest_missing) => Lag::Known { lag: behind(oldest_missing), frozen },
         }

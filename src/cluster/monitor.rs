@@ -322,7 +322,7 @@ fn log_note(server: &str, tracker: &Tracker, note: &Note) {
             Health::Down => error!(server, %from, %to, cause, "server is down"),
             Health::Denied => error!(
                 server, %from, %to, cause,
-                "server refuses the monitor's account: it is alive, but its lag is unknown"
+                "server refuses the monitor's account: it is alive, but cannot be watched"
             ),
             Health::Starting => {}
         },
@@ -354,5 +354,8 @@ fn log_reads_changed(change: &ReadsChanged) {
     }
 }
 
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod fake;
 #[cfg(test)]
 mod tests;

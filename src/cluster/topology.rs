@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::health::Thresholds;
 use super::lag::{Lag, NoLag};
-use super::member::{Member, SessionFailure};
+use super::member::{Member, MemberStatus, SessionFailure};
 use super::position::Position;
 use super::settings::{Server, Settings};
 use super::tracker::{Event, Note, Reference, Tracker};
@@ -214,6 +214,8 @@ impl Topology {
         if !Arc::ptr_eq(&primary, &old.primary) {
             core.reference.reset();
             forget_lag(&built.replicas);
+            forget_position(&primary);
+            forget_position(&old.primary);
         }
         let next =
             Cluster { primary, replicas: built.replicas.into(), candidates: Candidates::default() };
@@ -251,6 +253,9 @@ impl Topology {
         let thresholds = core.thresholds;
         let notes = tracker.observe(event, role, &mut core.reference, &thresholds, now);
         member.set_status(tracker.status().clone());
+        if role == Role::Primary {
+            measure_unknown(&cluster.replicas, &core.reference, now);
+        }
         (notes, self.publish(&core, now))
     }
 
@@ -305,9 +310,29 @@ fn with_candidates(cluster: &Cluster, policy: &RoutingPolicy, now: Instant) -> C
 /// Another server is the primary: lags against the old one mean nothing until the next probes.
 fn forget_lag(replicas: &[Arc<Member>]) {
     for member in replicas {
-        let mut status = (*member.status()).clone();
-        status.lag = Some(Lag::Unknown(NoLag::PrimaryNotSampled));
-        member.set_status(status);
+        let lag = Some(Lag::Unknown(NoLag::PrimaryNotSampled));
+        member.set_status(MemberStatus { lag, ..(*member.status()).clone() });
+    }
+}
+
+/// What a server told in its old role says nothing in its new one: a replica's position is no
+/// sample of the primary.
+fn forget_position(member: &Member) {
+    let status = (*member.status()).clone();
+    let (position, asked_at, probed_at) = (None, None, None);
+    member.set_status(MemberStatus { position, asked_at, probed_at, ..status });
+}
+
+/// The primary was sampled: replicas whose lag waited for that need not wait for their own next
+/// probes.
+fn measure_unknown(replicas: &[Arc<Member>], reference: &Reference, now: Instant) {
+    for member in replicas {
+        let status = member.status();
+        let waiting = status.lag == Some(Lag::Unknown(NoLag::PrimaryNotSampled));
+        if let Some(applied) = status.position.as_ref().filter(|_| waiting) {
+            let lag = reference.lag(now, applied);
+            member.set_status(MemberStatus { lag: Some(lag), ..(*status).clone() });
+        }
     }
 }
 

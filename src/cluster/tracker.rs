@@ -37,6 +37,11 @@ impl Reference {
         self.known = None;
     }
 
+    /// How far a replica that has applied `applied` is behind at `now`.
+    pub fn lag(&self, now: Instant, applied: &Position) -> Lag {
+        self.clock.lag(now, applied)
+    }
+
     /// Changes how long one sample is good for.
     pub fn set_fresh_for(&mut self, fresh_for: Duration) {
         self.clock.set_fresh_for(fresh_for);
@@ -269,7 +274,7 @@ impl Tracker {
     }
 
     /// Only a primary that is lost for certain stops the clock. One that is denied or merely slow
-    /// goes on taking writes, and lag against it becomes unknown.
+    /// goes on taking writes, and lag against it grows until it can be sampled again.
     fn tell_reference(&self, report: Report, reference: &mut Reference, now: Instant) {
         if self.role != Role::Primary {
             return;
@@ -284,7 +289,7 @@ impl Tracker {
     fn evaluate_lag(&mut self, reference: &Reference, now: Instant) {
         self.status.lag = match (self.role, &self.status.position) {
             (Role::Primary, _) => None,
-            (Role::Replica, Some(applied)) => Some(reference.clock.lag(now, applied)),
+            (Role::Replica, Some(applied)) => Some(reference.lag(now, applied)),
             (Role::Replica, None) if self.status.no_position.is_some() => {
                 Some(Lag::Unknown(NoLag::ReplicaHasNoPosition))
             }

@@ -54,7 +54,9 @@ fn lag_is_the_age_of_the_oldest_sample_not_applied() {
         ("behind the first", &steady, 1000, 9, Lag::AtLeast(ms(1000))),
         ("nothing applied", &steady, 1000, 0, Lag::AtLeast(ms(1000))),
         ("sample good for its time", &steady, 2500, 30, known(0)),
-        ("sample too old", &steady, 2501, 30, Lag::Unknown(NoLag::PrimarySampleTooOld)),
+        ("no news of the primary", &steady, 2501, 30, known(1501)),
+        ("no news, and already behind by more", &steady, 2501, 20, known(1751)),
+        ("no news, and behind by less", &[(0, 10), (999, 10), (1000, 20)], 2501, 10, known(1501)),
         ("empty and empty", &[(0, 0)], 0, 0, known(0)),
         ("behind at once is not zero", &[(0, 5)], 0, 4, Lag::AtLeast(ms(0))),
     ] {
@@ -101,7 +103,7 @@ fn a_lost_primary_freezes_the_lag() {
     }
     clock.thaw();
     let lag = clock.lag(start + ms(900_000), &at(30));
-    assert_eq!(lag, Lag::Unknown(NoLag::PrimarySampleTooOld), "alive, but not sampled");
+    assert_eq!(lag, known(899_500), "alive, but not sampled");
     // The same transactions again: the replica is behind by the whole outage.
     assert_eq!(clock.sample(start + ms(900_000), at(30)), Sampled::Unchanged);
     assert_eq!(clock.lag(start + ms(900_000), &at(20)), known(899_500));
