@@ -1,1 +1,3 @@
 //! net.
+pub mod compress;
+pub mod tls;
