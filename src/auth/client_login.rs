@@ -14,14 +14,14 @@
 //!     another plugin ----------------------------------------> AuthSwitch
 //!   SwitchResponse: as above for the plugin asked for, but never a second AuthSwitch
 //!   Password: 0x02 -> 0x01 PEM -> Password
-//!                  password, in clear on a secure channel or in an RSA block
-//!                                                           -> Authenticated(Full)
+//!                  password, in clear or in an RSA block ----> Authenticated(Full)
 //! ```
 //!
-//! A plugin named `mysql_native_password` does not make a client that knows nothing else: the
-//! Node.js driver mysql2 always names it and answers by it, and libmariadb names it with an empty
-//! response when the greeting speaks of another. Both follow an AuthSwitchRequest, as they do
-//! with a real server; only a client without CLIENT_PLUGIN_AUTH cannot be asked.
+//! A plugin named `mysql_native_password` does not make a client that knows nothing else: MariaDB's
+//! Node.js driver names it and answers by it whatever the greeting says, and the C libraries send
+//! an empty response when their own default is not the greeting's plugin. All of them follow an
+//! AuthSwitchRequest, as they do with a real server; only a client without CLIENT_PLUGIN_AUTH
+//! cannot be asked.
 //!
 //! Source: MySQL's protocol documentation, "Connection Phase" and
 //! "Caching_sha2_password information".
@@ -69,6 +69,9 @@ pub enum LoginPath {
     Fast,
     /// The password itself was asked for.
     Full,
+    /// It was asked for and came in clear over an unencrypted network, by the client's own
+    /// choice: worth a warning.
+    FullInClear,
     /// A mysql_native_password scramble.
     Native,
     /// No password was given; nothing is proven.
@@ -81,7 +84,7 @@ impl LoginPath {
     pub const fn before_ok(self) -> Option<&'static [u8]> {
         match self {
             Self::Fast => Some(&[caching_sha2::AUTH_MORE_DATA, caching_sha2::FAST_AUTH_SUCCESS]),
-            Self::Full | Self::Native | Self::Empty => None,
+            Self::Full | Self::FullInClear | Self::Native | Self::Empty => None,
         }
     }
 }
@@ -290,23 +293,34 @@ fn password_response<'a>(
         let state = State::Password { nonce, key_sent: true };
         return ClientLoginStep::Send { payload, next: ClientLogin { context, state } };
     }
-    let password = if context.secure_channel && !key_sent {
-        match payload.split_last() {
-            Some((0, password)) if password.len() <= MAX_PASSWORD_LENGTH => {
-                Ok(Zeroizing::new(password.to_vec()))
-            }
-            Some((0, _)) => Err(AuthError::PasswordTooLong),
-            _ => return reject("a password in clear ends in NUL"),
+    let block_length = context.rsa_key.block_length();
+    let (password, path) = match payload.split_last() {
+        Some((0, password)) if !key_sent && context.secure_channel => {
+            (clear_password(password), LoginPath::Full)
         }
-    } else {
-        context.rsa_key.decrypt_password(payload, nonce.as_bytes())
+        // libmariadb does so whenever it would have liked TLS and the server has none, MySQL's
+        // pure Python driver always. Refusing would not take the password back off the wire.
+        Some((0, password)) if !key_sent && payload.len() != block_length => {
+            (clear_password(password), LoginPath::FullInClear)
+        }
+        _ if !key_sent && context.secure_channel => {
+            return reject("a password in clear ends in NUL");
+        }
+        _ => (context.rsa_key.decrypt_password(payload, nonce.as_bytes()), LoginPath::Full),
     };
     match password.map(CredentialSecret::from_password) {
         Ok(CredentialSecret::Empty) => authenticated(CredentialSecret::Empty, LoginPath::Empty),
-        Ok(secret) => authenticated(secret, LoginPath::Full),
+        Ok(secret) => authenticated(secret, path),
         Err(AuthError::PasswordTooLong) => reject("the password is too long"),
         Err(_) => reject("the RSA-encrypted password cannot be decrypted"),
     }
+}
+
+fn clear_password(password: &[u8]) -> Result<Zeroizing<Vec<u8>>, AuthError> {
+    if password.len() > MAX_PASSWORD_LENGTH {
+        return Err(AuthError::PasswordTooLong);
+    }
+    Ok(Zeroizing::new(password.to_vec()))
 }
 
 fn authenticated(secret: CredentialSecret, path: LoginPath) -> ClientLoginStep<'static> {

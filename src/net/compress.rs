@@ -19,7 +19,7 @@ mod encoder;
 
 use thiserror::Error;
 
-pub use decoder::{Decoded, Decoder};
+pub use decoder::{Decoded, Decoder, Stopped};
 pub use encoder::Encoder;
 
 /// Length in bytes of a compressed packet's header.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
+use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -31,10 +31,11 @@ const MAX_FILE_LENGTH: u64 = 4 * 1024 * 1024;
 pub enum VerifyMode {
     /// Encrypt, but believe any certificate: safe from listeners, not from impostors.
     None,
-    /// The chain must end at an authority of the CA file; the name is not looked at. For the
-    /// certificates that MySQL generates for itself, which name no host.
+    /// The chain must end at an authority of the CA file, or the certificate itself be in it;
+    /// the name is not looked at. For the certificates that MySQL generates for itself, which
+    /// name no host.
     Ca,
-    /// The chain, and the certificate must name the host that was dialled.
+    /// As `Ca`, and the certificate must name the host that was dialled.
     Full,
 }
 
@@ -159,17 +160,14 @@ pub fn client_config(
     let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?;
-    let roots = match (verify, ca_file) {
+    let trusted = match (verify, ca_file) {
         (VerifyMode::None, _) => None,
-        (VerifyMode::Ca | VerifyMode::Full, Some(path)) => Some(read_authorities(path)?),
+        (VerifyMode::Ca | VerifyMode::Full, Some(path)) => Some(Trusted::read(path)?),
         (VerifyMode::Ca | VerifyMode::Full, None) => return Err(TlsError::CaFileRequired),
     };
-    let config = match (verify, roots) {
-        (VerifyMode::Full, Some(roots)) => builder.with_root_certificates(roots),
-        (_, roots) => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(NamelessVerifier { roots, provider })),
-    };
+    let check_name = verify == VerifyMode::Full;
+    let verifier = Arc::new(Verifier { trusted, check_name, provider });
+    let config = builder.dangerous().with_custom_certificate_verifier(verifier);
     Ok(Arc::new(config.with_no_client_auth()))
 }
 
@@ -207,49 +205,72 @@ fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErr
     Ok(chain)
 }
 
-fn read_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(path)? {
-        roots.add(certificate).map_err(|error| TlsError::Invalid {
-            path: path.to_owned(),
-            reason: error.to_string(),
-        })?;
-    }
-    Ok(roots)
+/// What a CA file holds.
+struct Trusted {
+    certificates: Vec<CertificateDer<'static>>,
+    roots: RootCertStore,
 }
 
-/// Checks the chain and that the server has the certificate's private key, and not the name;
-/// without roots, nothing at all. Whoever does not care for the certificate must not be stopped by
-/// its form: many servers have one of X.509 version 1, which cannot even be parsed here.
-struct NamelessVerifier {
-    roots: Option<RootCertStore>,
+impl Trusted {
+    fn read(path: &Path) -> Result<Self, TlsError> {
+        let certificates = read_certificates(path)?;
+        let mut roots = RootCertStore::empty();
+        for certificate in &certificates {
+            roots.add(certificate.clone()).map_err(|error| TlsError::Invalid {
+                path: path.to_owned(),
+                reason: error.to_string(),
+            })?;
+        }
+        Ok(Self { certificates, roots })
+    }
+}
+
+/// Checks chain and name as far as the [`VerifyMode`] goes, and that the server has the
+/// certificate's private key; without anything trusted, nothing at all. Whoever does not care for
+/// the certificate must not be stopped by its form: many servers have one of X.509 version 1, which
+/// cannot even be parsed here.
+struct Verifier {
+    /// `None`: any certificate will do.
+    trusted: Option<Trusted>,
+    check_name: bool,
     provider: Arc<CryptoProvider>,
 }
 
-impl fmt::Debug for NamelessVerifier {
+impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NamelessVerifier").field("chain", &self.roots.is_some()).finish()
+        f.debug_struct("Verifier")
+            .field("check_chain", &self.trusted.is_some())
+            .field("check_name", &self.check_name)
+            .finish()
     }
 }
 
-impl ServerCertVerifier for NamelessVerifier {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
+        server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        if let Some(roots) = &self.roots {
+        let Some(trusted) = &self.trusted else { return Ok(ServerCertVerified::assertion()) };
+        let certificate = ParsedCertificate::try_from(end_entity)?;
+        // A self-signed certificate that is its own authority (what `openssl req -x509` makes)
+        // cannot be verified as a chain. The operator named this very one, so it is trusted as
+        // it stands, dates included.
+        if !trusted.certificates.contains(end_entity) {
             let algorithms = self.provider.signature_verification_algorithms.all;
             verify_server_cert_signed_by_trust_anchor(
-                &ParsedCertificate::try_from(end_entity)?,
-                roots,
+                &certificate,
+                &trusted.roots,
                 intermediates,
                 now,
                 algorithms,
             )?;
+        }
+        if self.check_name {
+            verify_server_name(&certificate, server_name)?;
         }
         Ok(ServerCertVerified::assertion())
     }
@@ -260,7 +281,7 @@ impl ServerCertVerifier for NamelessVerifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        if self.roots.is_none() {
+        if self.trusted.is_none() {
             return Ok(HandshakeSignatureValid::assertion()); // see the type
         }
         let algorithms = &self.provider.signature_verification_algorithms;
@@ -273,7 +294,7 @@ impl ServerCertVerifier for NamelessVerifier {
         cert: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        if self.roots.is_none() {
+        if self.trusted.is_none() {
             return Ok(HandshakeSignatureValid::assertion()); // see the type
         }
         let algorithms = &self.provider.signature_verification_algorithms;

@@ -48,13 +48,14 @@ fn context(known: &KnownAccount, greeting_plugin: Plugin, secure: bool) -> Login
 /// How existing client libraries begin.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Client {
-    /// libmysqlclient, mysqlnd, PyMySQL: by the greeting's plugin.
+    /// mysqlnd, PyMySQL, mostly libmysqlclient and libmariadb: by the greeting's plugin.
     FollowsGreeting,
-    /// mysql2 for Node.js: a native scramble whatever the greeting says.
+    /// MariaDB's driver for Node.js: a native scramble whatever the greeting says.
     AlwaysNative,
-    /// libmariadb: names its own default, without data where the greeting's is another.
+    /// Names its own default, without data where the greeting's is another: libmariadb with
+    /// default-auth.
     PrefersNative,
-    /// The same the other way round: libmysqlclient with default-auth.
+    /// The same the other way round: libmysqlclient.
     PrefersSha2,
     /// MariaDB with default-auth: another plugin altogether, without data.
     PrefersEd25519,
@@ -302,7 +303,13 @@ fn payloads() {
     assert_eq!(payload, [1, 4]);
     let (payload, _) = sent(next.handle(&[2]));
     assert_eq!(payload, [&[1], shared_key().public_key_pem()].concat());
-    for path in [LoginPath::Fast, LoginPath::Full, LoginPath::Native, LoginPath::Empty] {
+    for path in [
+        LoginPath::Fast,
+        LoginPath::Full,
+        LoginPath::FullInClear,
+        LoginPath::Native,
+        LoginPath::Empty,
+    ] {
         let expected = (path == LoginPath::Fast).then_some(&[1, 3][..]);
         assert_eq!(path.before_ok(), expected, "{path:?}");
     }
@@ -340,6 +347,8 @@ fn answers_to_full_authentication() {
     let long = [&[b'x'; MAX_PASSWORD_LENGTH][..], b"\0"].concat();
     let longer = [&b"x"[..], &long].concat();
     let full = |text: &[u8]| End::In(password(text), LoginPath::Full);
+    let in_clear = |text: &[u8]| End::In(password(text), LoginPath::FullInClear);
+    let as_long = [&[b'x'; 255][..], b"\0"].concat();
     let bad = |why| End::Out(RejectReason::Malformed(why));
     let no_block = || bad("the RSA-encrypted password cannot be decrypted");
     let no_nul = || bad("a password in clear ends in NUL");
@@ -359,7 +368,12 @@ fn answers_to_full_authentication() {
         ("block after the key", false, vec![b"\x02", &block], full(b"pw")),
         ("block, key known", false, vec![&block], full(b"pw")),
         ("block of nothing", false, vec![&empty_block], none()),
-        ("clear without TLS", false, vec![b"pw\0"], no_block()),
+        ("clear without TLS", false, vec![b"pw\0"], in_clear(b"pw")),
+        ("clear without TLS, one NUL", false, vec![b"\0"], none()),
+        ("clear without TLS, no NUL", false, vec![b"pw"], no_block()),
+        ("clear without TLS, longer", false, vec![&longer], bad("the password is too long")),
+        ("clear without TLS after the key", false, vec![b"\x02", b"pw\0"], no_block()),
+        ("as long as a block", false, vec![&as_long], no_block()),
         ("key twice", false, vec![b"\x02", b"\x02"], no_block()),
         ("nothing", false, vec![b""], no_block()),
         ("half a block", false, vec![&block[..128]], no_block()),

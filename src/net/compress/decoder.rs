@@ -40,9 +40,20 @@ impl State {
 pub struct Decoded {
     /// Bytes of the input that were used up.
     pub consumed: usize,
-    /// A compressed packet ended with the last of them. Otherwise more input is needed, or more
-    /// room if the limit was reached.
-    pub packet_complete: bool,
+    /// Why it stopped there.
+    pub stopped: Stopped,
+}
+
+/// Why [`Decoder::decode`] stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// A compressed packet is over.
+    PacketComplete,
+    /// All input is used up and nothing more can be made of it.
+    NeedInput,
+    /// The limit was reached. Call again, with an empty input if need be, before waiting for
+    /// more: the payload may have been taken in whole, with most of its plain bytes to come.
+    NeedRoom,
 }
 
 impl Decoder {
@@ -79,7 +90,7 @@ impl Decoder {
     ) -> Result<Decoded, CompressError> {
         let full_at = out.len().saturating_add(limit);
         let mut rest = input;
-        let packet_complete = loop {
+        let stopped = loop {
             match &mut self.state {
                 State::Header { bytes, have } => {
                     let wanted = bytes.get_mut(*have..).unwrap_or_default();
@@ -88,7 +99,7 @@ impl Decoder {
                     *have += now.len();
                     rest = later;
                     if *have < HEADER_LENGTH {
-                        break false;
+                        break Stopped::NeedInput;
                     }
                     self.state = begin(*bytes, sequence)?;
                 }
@@ -98,12 +109,16 @@ impl Decoder {
                     out.extend_from_slice(now);
                     *left -= length;
                     rest = later;
-                    break *left == 0;
+                    break match (*left, rest) {
+                        (0, _) => Stopped::PacketComplete,
+                        (_, []) => Stopped::NeedInput,
+                        _ => Stopped::NeedRoom,
+                    };
                 }
                 State::Compressed { left, plain_left, plain_length } => {
                     let room = full_at - out.len();
                     if room == 0 && *plain_left > 0 {
-                        break false;
+                        break Stopped::NeedRoom;
                     }
                     let available = rest.get(..*left).unwrap_or(rest);
                     let step = self.inflater.step(available, out, (*plain_left).min(room))?;
@@ -116,22 +131,22 @@ impl Decoder {
                             return Err(CompressError::Length);
                         }
                         self.inflater.renew(*plain_length)?;
-                        break true;
+                        break Stopped::PacketComplete;
                     }
                     if step.consumed == 0 && step.produced == 0 {
                         // Without more of this packet to come, or in spite of it.
                         if *left == 0 || !rest.is_empty() {
                             return Err(CompressError::Length);
                         }
-                        break false;
+                        break Stopped::NeedInput;
                     }
                 }
             }
         };
-        if packet_complete {
+        if stopped == Stopped::PacketComplete {
             self.state = State::START;
         }
-        Ok(Decoded { consumed: input.len() - rest.len(), packet_complete })
+        Ok(Decoded { consumed: input.len() - rest.len(), stopped })
     }
 }
 

@@ -48,6 +48,14 @@ fn authority(name: &str) -> Authority {
     Authority { pem, issuer: Issuer::new(params, key) }
 }
 
+/// A certificate that is its own authority.
+fn self_signed(name: &str) -> (String, String) {
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().unwrap();
+    (params.self_signed(&key).unwrap().pem(), key.serialize_pem())
+}
+
 impl Authority {
     /// PEM texts of a certificate for `names`, or for nobody, and of its key.
     fn issue(&self, names: &[&str]) -> (String, String) {
@@ -116,6 +124,10 @@ fn what_each_mode_accepts() {
     let chained = server("chained", between.issue(&["db.example"]), &between.pem);
     let foreign = server("foreign", other.issue(&["db.example"]), "");
 
+    let alone = self_signed("db.example");
+    let alone_file = folder.write("alone-ca.pem", &alone.0);
+    let alone = server("alone", alone, "");
+
     let ca_file = folder.write("ca.pem", &ours.pem);
     let both = folder.write("both.pem", format!("{}\n# and\n{}", other.pem, ours.pem));
     let config = |mode, file: &Path| client_config(mode, Some(file)).unwrap();
@@ -131,7 +143,9 @@ fn what_each_mode_accepts() {
                 Ok(())
             }
             Err(rustls::Error::InvalidCertificate(error)) => Err(match error {
-                CertificateError::UnknownIssuer => "issuer",
+                CertificateError::UnknownIssuer | CertificateError::BadSignature => "issuer",
+                // A self-signed certificate that was not named.
+                CertificateError::Other(error) if error.to_string().contains("CaUsed") => "issuer",
                 CertificateError::NotValidForNameContext { .. } => "name",
                 other => panic!("{what}: {other:?}"),
             }),
@@ -157,6 +171,15 @@ fn what_each_mode_accepts() {
     check("full", &full, &chained, "db.example", Ok(()));
     check("full", &full, &nameless, "db.example", Err("name"));
     check("full", &full, &foreign, "db.example", Err("issuer"));
+    check("ca", &ca, &alone, "db.example", Err("issuer"));
+    let ca = config(VerifyMode::Ca, &alone_file);
+    let full = config(VerifyMode::Full, &alone_file);
+    check("self-signed", &ca, &alone, "elsewhere.example", Ok(()));
+    check("self-signed", &full, &alone, "db.example", Ok(()));
+    check("self-signed", &full, &alone, "elsewhere.example", Err("name"));
+    check("self-signed", &full, &named, "db.example", Err("issuer"));
+    let impostor = server("impostor", self_signed("db.example"), "");
+    check("self-signed", &full, &impostor, "db.example", Err("issuer"));
     check("two authorities", &two, &foreign, "db.example", Ok(()));
     check("two authorities", &two, &named, "db.example", Ok(()));
 }
@@ -172,8 +195,9 @@ fn sessions_are_resumed() {
         .with_protocol_versions(only)
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(NamelessVerifier {
-            roots: None,
+        .with_custom_certificate_verifier(Arc::new(Verifier {
+            trusted: None,
+            check_name: false,
             provider: provider(),
         }))
         .with_no_client_auth();
