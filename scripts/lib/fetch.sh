@@ -6,16 +6,18 @@
 #
 # No mirror's address is written here: it is read from the system's apt sources.
 
-# debian_mirror : address of the Debian mirror that the system's own apt uses.
-# Reads one-line (.list) and deb822 (.sources) files; security mirrors are passed
-# over because they do not carry the whole archive.
+# debian_mirror [FILE…] : address of the Debian mirror that the system's own apt uses.
+# Reads one-line (.list) and deb822 (.sources) files; security mirrors are passed over
+# because they do not carry the whole archive, and a mirror that calls itself debian goes
+# before one that does not.
 debian_mirror() {
-  local files=() file mirror
-  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+  local files=() file mirrors mirror
+  [ $# -gt 0 ] || set -- /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources
+  for file in "$@"; do
     if [ -r "$file" ]; then files+=("$file"); fi
   done
   [ ${#files[@]} -gt 0 ] || return 1
-  mirror=$(
+  mirrors=$(
     awk '
       FNR == 1 { in_uris = 0 }
       /^[ \t]*#/ { next }
@@ -29,9 +31,10 @@ debian_mirror() {
       tolower($1) == "uris:" { in_uris = 1; for (i = 2; i <= NF; i++) print $i; next }
       in_uris && /^[ \t]/ { for (i = 1; i <= NF; i++) print $i; next }
       { in_uris = 0 }
-    ' "${files[@]}" | grep -E '/debian/?$' | head -n 1
+    ' "${files[@]}" | grep -vE 'security|^cdrom:' || true
   )
-  [ -n "$mirror" ] || return 1
+  mirror=$(grep -E '/debian(\.list)?/?$' <<<"$mirrors" | head -n 1) \
+    || mirror=$(grep -m 1 . <<<"$mirrors") || return 1
   printf '%s\n' "$mirror"
 }
 
