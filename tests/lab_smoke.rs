@@ -7,7 +7,7 @@ mod support;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use support::{Lab, Make, eventually, target_dir};
+use support::{Lab, Make, Metrics, eventually, target_dir};
 
 const COUNT_ORDERS: &str = "SELECT COUNT(*) FROM shop.orders";
 const ADD_ORDER: &str = "INSERT INTO shop.orders (item_id, quantity) VALUES (1, 1)";
@@ -203,4 +203,18 @@ fn nothing_is_left_behind() {
         assert!(!dir.exists());
         assert!(!sockets.exists());
     });
+}
+
+#[test]
+fn metrics_are_read_by_name_and_labels() {
+    let metrics = Metrics {
+        text: "# HELP a_total x\n# TYPE a_total counter\na_total{x=\"1\",y=\"2\"} 5\n\
+               a_total{x=\"1\",y=\"3\"} 7\na_total{x=\"2\",y=\"2\"} 11\na_total_other 1\nb 0.25\n"
+            .to_owned(),
+    };
+    assert_eq!(metrics.value("a_total{y=\"2\",x=\"1\"}"), 5.0);
+    assert_eq!(metrics.value("a_total{x=\"9\"}"), 0.0);
+    assert_eq!(metrics.value("b"), 0.25);
+    assert_eq!(metrics.sum("a_total", &[("x", "1")]), 12.0);
+    assert_eq!(metrics.sum("a_total", &[]), 23.0);
 }

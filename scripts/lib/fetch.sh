@@ -6,16 +6,18 @@
 #
 # No mirror's address is written here: it is read from the system's apt sources.
 
-# debian_mirror : address of the Debian mirror that the system's own apt uses.
-# Reads one-line (.list) and deb822 (.sources) files; security mirrors are passed
-# over because they do not carry the whole archive.
+# debian_mirror [FILE…] : address of the Debian mirror that the system's own apt uses.
+# Reads one-line (.list) and deb822 (.sources) files; security mirrors are passed over
+# because they do not carry the whole archive, and a mirror that calls itself debian goes
+# before one that does not.
 debian_mirror() {
-  local files=() file mirror
-  for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+  local files=() file mirrors mirror
+  [ $# -gt 0 ] || set -- /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources
+  for file in "$@"; do
     if [ -r "$file" ]; then files+=("$file"); fi
   done
   [ ${#files[@]} -gt 0 ] || return 1
-  mirror=$(
+  mirrors=$(
     awk '
       FNR == 1 { in_uris = 0 }
       /^[ \t]*#/ { next }
@@ -29,9 +31,10 @@ debian_mirror() {
       tolower($1) == "uris:" { in_uris = 1; for (i = 2; i <= NF; i++) print $i; next }
       in_uris && /^[ \t]/ { for (i = 1; i <= NF; i++) print $i; next }
       { in_uris = 0 }
-    ' "${files[@]}" | grep -E '/debian/?$' | head -n 1
+    ' "${files[@]}" | grep -vE 'security|^cdrom:' || true
   )
-  [ -n "$mirror" ] || return 1
+  mirror=$(grep -E '/debian(\.list)?/?$' <<<"$mirrors" | head -n 1) \
+    || mirror=$(grep -m 1 . <<<"$mirrors") || return 1
   printf '%s\n' "$mirror"
 }
 
@@ -64,7 +67,9 @@ Debug::NoLocking "1";
 APT::Sandbox::User "$(id -un)";
 APT::Install-Recommends "0";
 APT::Update::Error-Mode "any";
-Acquire::Retries "3";
+Acquire::Retries "2";
+Acquire::http::Timeout "30";
+Acquire::https::Timeout "30";
 Acquire::Languages "none";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled "false";
 CONF
@@ -81,6 +86,16 @@ with_retries() {
   return 1
 }
 
+# download_packages FOLDER PACKAGES BARE : the index anew each time, as unstable changes
+# under a download that takes long.
+download_packages() {
+  apt_here "$1" apt-get -q update || return 1
+  # shellcheck disable=SC2086  # lists of words
+  apt_here "$1" apt-get -q -y --download-only install $2 || return 1
+  # shellcheck disable=SC2086
+  [ -z "$3" ] || (cd "$1/apt/cache/archives" && apt_here "$1" apt-get -q download $3)
+}
+
 # fetch_packages FOLDER SUITE PACKAGES [PACKAGES WITHOUT THEIR DEPENDENCIES]
 # Leaves the programs under FOLDER/root. Idempotent: FOLDER/complete is written last.
 fetch_packages() {
@@ -90,16 +105,8 @@ fetch_packages() {
   rm -rf "$folder"
   mkdir -p "$folder/root"
   write_apt_configuration "$folder" "$suite"
-  with_retries apt_here "$folder" apt-get -q update \
-    || die "apt-get update for Debian $suite failed (mirror: $(debian_mirror)); is the network up?"
-  # shellcheck disable=SC2086  # lists of words
-  with_retries apt_here "$folder" apt-get -q -y --download-only install $packages \
-    || die "downloading $packages from Debian $suite failed"
-  if [ -n "$bare" ]; then
-    # shellcheck disable=SC2086  # a list of words
-    (cd "$folder/apt/cache/archives" && with_retries apt_here "$folder" apt-get -q download $bare) \
-      || die "downloading $bare from Debian $suite failed"
-  fi
+  with_retries download_packages "$folder" "$packages" "$bare" \
+    || die "could not download $packages $bare from Debian $suite (mirror: $(debian_mirror)); is the network up?"
   for file in "$folder"/apt/cache/archives/*.deb; do
     # Only there because other packages' install scripts want it.
     case ${file##*/} in perl* | libperl* | dpkg_* | passwd_*) continue ;; esac

@@ -14,7 +14,7 @@ mod proxy;
 use std::time::{Duration, Instant};
 
 pub use lab::{Lab, LogEntry, Make};
-pub use process::target_dir;
+pub use process::{package_dir, target_dir};
 pub use proxy::{Metrics, Proxy};
 
 /// How long a condition that must come true may take on a loaded machine.
