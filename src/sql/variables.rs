@@ -131,8 +131,13 @@ pub(super) fn assigns(name: &[u8]) -> Flags {
     }
 }
 
-/// Whether a quoted identifier names one of the servers' own schemas.
+/// Whether an identifier, quoted or not, names one of the servers' own schemas.
+#[inline]
 pub(super) fn is_server_schema(quoted: &[u8]) -> bool {
+    // With quotes, two bytes more.
+    if !matches!(quoted.len(), 3 | 5 | 7 | 18 | 20) {
+        return false;
+    }
     let name = unquoted(quoted);
     match name.len() {
         3 => name.eq_ignore_ascii_case(b"sys"),

@@ -23,7 +23,7 @@ fn quotes() {
         (r"SELECT 'a' 'b FOR UPDATE'", Replica),
         ("SELECT 'a\nFOR UPDATE'", Replica),
         ("SELECT 'a\0b'", Replica),
-        ("SELECT `a\0b`", Writes),
+        ("SELECT `a\0b`", Replica),
         ("SELECT '-- ' FOR UPDATE", Primary),
         ("SELECT '/*' FOR UPDATE -- */'", Primary),
         ("SELECT '#' FOR UPDATE", Primary),
