@@ -129,6 +129,7 @@ impl<'a> Classifier<'a> {
     }
 
     /// Moves to the next token of the statement, if it is not over, and looks at it.
+    #[inline(never)]
     pub(super) fn bump(&mut self) {
         if !self.at_end() {
             self.step();
@@ -136,7 +137,7 @@ impl<'a> Classifier<'a> {
     }
 
     /// Moves to the next token, whatever the one at hand is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&mut self) {
         self.before = self.previous;
         self.previous = self.token;
@@ -166,7 +167,7 @@ impl<'a> Classifier<'a> {
     }
 
     /// Raises what the token at hand says by itself.
-    #[inline]
+    #[inline(always)]
     fn observe(&mut self) {
         match self.token.word {
             Word::None | Word::Qualified | Word::Comma | Word::Dot | Word::Other | Word::Equals => {
@@ -178,21 +179,24 @@ impl<'a> Classifier<'a> {
                 }
             }
             Word::CloseParen => self.depth = self.depth.saturating_sub(1),
-            Word::Quoted => {
-                if variables::is_server_schema(self.lexer.slice(self.token)) {
-                    self.flags |= Flags::SERVER_SCHEMA;
-                }
+            Word::Quoted if variables::is_server_schema(self.lexer.slice(self.token)) => {
+                self.flags |= Flags::SERVER_SCHEMA;
             }
-            Word::UserVariable => {
-                self.flags |= Flags::USES_USER_VARIABLE;
-                if self.into {
-                    self.flags |= Flags::ASSIGNS_USER_VARIABLE;
-                }
-            }
-            Word::SystemVariable => self.flags |= variables::reads(self.lexer.slice(self.token)),
-            Word::Assign => self.flags |= Flags::ASSIGNS_USER_VARIABLE,
-            _ => self.observe_keyword(),
+            word if word > Word::None => self.observe_keyword(),
+            Word::UserVariable | Word::SystemVariable | Word::Assign => self.observe_variable(),
+            _ => {}
         }
+    }
+
+    fn observe_variable(&mut self) {
+        self.flags |= match self.token.word {
+            Word::UserVariable if self.into => {
+                Flags::USES_USER_VARIABLE | Flags::ASSIGNS_USER_VARIABLE
+            }
+            Word::UserVariable => Flags::USES_USER_VARIABLE,
+            Word::SystemVariable => variables::reads(self.lexer.slice(self.token)),
+            _ => Flags::ASSIGNS_USER_VARIABLE,
+        };
     }
 
     fn observe_keyword(&mut self) {

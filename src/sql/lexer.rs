@@ -238,12 +238,14 @@ impl<'a> Lexer<'a> {
     /// Moves past identifier bytes.
     #[inline]
     fn skip_identifier(&mut self) {
-        let rest = self.rest();
-        let length = rest.iter().position(|&byte| !is_identifier(byte)).unwrap_or(rest.len());
+        let mut at = self.at;
+        while self.text.get(at).is_some_and(|&byte| is_identifier(byte)) {
+            at += 1;
+        }
         if self.mode.charset == ClientCharset::Utf8 {
-            self.at += length;
+            self.at = at;
         } else {
-            self.skip_foreign_identifier(length);
+            self.skip_foreign_identifier(at - self.at);
         }
     }
 
@@ -388,17 +390,36 @@ impl<'a> Lexer<'a> {
     }
 
     /// Moves past a quoted token; doubled quotes stay inside.
+    #[inline]
     fn skip_quoted(&mut self, quote: u8, escapes: bool) {
+        if escapes || self.mode.charset.is_multi_byte() {
+            return self.skip_quoted_with_escapes(quote, escapes);
+        }
+        let mut at = self.at + 1;
+        while let Some(&byte) = self.text.get(at) {
+            at += 1;
+            if byte == quote {
+                if self.text.get(at) != Some(&quote) {
+                    self.at = at;
+                    return;
+                }
+                at += 1;
+            }
+        }
+        self.at = at;
+        self.ambiguous = true;
+    }
+
+    /// As [`Lexer::skip_quoted`] where a byte may hide the next.
+    fn skip_quoted_with_escapes(&mut self, quote: u8, escapes: bool) {
         let multi_byte = self.mode.charset.is_multi_byte();
         self.at += 1;
         loop {
             let rest = self.rest();
             let length = if multi_byte {
                 rest.iter().position(|&b| b == quote || (b == b'\\' && escapes) || b >= 0x80)
-            } else if escapes {
-                rest.iter().position(|&b| b == quote || b == b'\\')
             } else {
-                rest.iter().position(|&b| b == quote)
+                rest.iter().position(|&b| b == quote || b == b'\\')
             };
             let Some(length) = length else {
                 self.at = self.text.len();

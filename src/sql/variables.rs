@@ -134,10 +134,11 @@ pub(super) fn assigns(name: &[u8]) -> Flags {
 /// Whether an identifier, quoted or not, names one of the servers' own schemas.
 #[inline]
 pub(super) fn is_server_schema(quoted: &[u8]) -> bool {
-    // With quotes, two bytes more.
-    if !matches!(quoted.len(), 3 | 5 | 7 | 18 | 20) {
-        return false;
-    }
+    // With quotes, two bytes more. Most names are told by their length alone.
+    matches!(quoted.len(), 3 | 5 | 7 | 18 | 20) && is_server_schema_of_length(quoted)
+}
+
+fn is_server_schema_of_length(quoted: &[u8]) -> bool {
     let name = unquoted(quoted);
     match name.len() {
         3 => name.eq_ignore_ascii_case(b"sys"),
