@@ -134,12 +134,9 @@ impl<'a> Lexer<'a> {
             Some(head) if text.len() > LONGEST => (head, true),
             _ => (text, false),
         };
-        // Both servers drop NULs and white space before the first byte of a packet's text.
-        let start =
-            text.iter().position(|&byte| byte != 0 && CLASSES[byte as usize] != Class::Space);
         Lexer {
             text,
-            at: start.unwrap_or(text.len()),
+            at: 0,
             mode: *mode,
             in_version_comment: false,
             ambiguous,
