@@ -315,6 +315,7 @@ fn kinds_and_flags() {
             Flags::ONE_SHOT_TRANSACTION | Flags::SYNCED_VARIABLE,
         ),
         ("SET transaction_isolation = 'SERIALIZABLE'", K::Set, NONE),
+        ("SET @@session.tx_isolation = 'SERIALIZABLE'", K::Set, Flags::SYNCED_VARIABLE),
         ("SET gtid_next = 'AUTOMATIC'", K::Set, Flags::SETS_UNREPLAYABLE),
         ("SET ROLE a", K::Set, Flags::SETS_UNREPLAYABLE),
         ("SET DEFAULT ROLE a TO b", K::Account, NONE),
@@ -374,6 +375,9 @@ fn unknown_functions_are_named() {
         assert_eq!(statement.calls_only(&set(names)), all, "{names:?}");
         assert_eq!(statement.may_write_but_for(&set(names)), !all, "{names:?}");
     }
+    let doubled = b"SELECT `f``g`(1)";
+    let name = classify(doubled, &MYSQL).unknown_functions().next().unwrap();
+    assert_eq!(name.span.of(doubled), b"`f``g`");
     let many = classify(b"SELECT a(1), b(1), c(1), d(1)", &MYSQL);
     assert!(!many.calls_only(&set(&["a", "b", "c", "d"])));
     assert!(many.flags.contains(Flags::MORE_UNKNOWN_FUNCTIONS));
