@@ -105,14 +105,14 @@ fn by_transaction(statement: &Statement, facts: &SessionFacts) -> Option<Route> 
 }
 
 /// What a READ ONLY transaction on a replica does with a statement: it runs there, writes too, which
-/// the replica refuses. Only what would first commit the transaction and then run outside of it
-/// belongs to the primary; the session ends the replica's transaction before.
+/// the replica refuses with 1290 where the primary would say 1792. Only what commits the transaction
+/// and then runs outside of it, such as DDL, belongs to the primary; the session ends the replica's
+/// transaction before.
 fn in_read_only_transaction(statement: &Statement) -> Route {
-    match statement.kind {
-        // Refused with the transaction left open, also by the primary.
-        StatementKind::Ddl | StatementKind::Account => replica(Reason::ReadOnlyTransaction),
-        _ if statement.commits_implicitly() => primary(Reason::ImplicitCommit),
-        _ => replica(Reason::ReadOnlyTransaction),
+    if statement.commits_implicitly() {
+        primary(Reason::ImplicitCommit)
+    } else {
+        replica(Reason::ReadOnlyTransaction)
     }
 }
 

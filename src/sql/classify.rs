@@ -8,7 +8,7 @@
 
 use super::functions::{self, Class};
 use super::lexer::{Lexer, Token};
-use super::mode::{LexMode, Make};
+use super::mode::LexMode;
 use super::statement::{
     Flags, FunctionName, HASH_START, KEPT_FUNCTIONS, KillKind, Statement, StatementKind, hash_name,
 };
@@ -46,8 +46,14 @@ pub fn classify(sql: &[u8], mode: &LexMode) -> Statement {
         Flags::TRANSACTION_CONTROL,
         statements > 1 && flags.contains(Flags::TRANSACTION_CONTROL),
     );
-    if classifier.lexer.ambiguous {
-        flags |= Flags::AMBIGUOUS;
+    for (found, flag) in [
+        (classifier.lexer.ambiguous, Flags::AMBIGUOUS),
+        (classifier.lexer.server_schema, Flags::SERVER_SCHEMA),
+        (classifier.lexer.sequence_member, Flags::SEQUENCE),
+    ] {
+        if found {
+            flags |= flag;
+        }
     }
     let found = classifier.lexer.hint;
     let hint = found.and_then(|(start, end)| hint::parse(sql, start, end));
@@ -123,6 +129,7 @@ impl<'a> Classifier<'a> {
     }
 
     /// Moves to the next token of the statement, if it is not over, and looks at it.
+    #[inline(never)]
     pub(super) fn bump(&mut self) {
         if !self.at_end() {
             self.step();
@@ -130,7 +137,7 @@ impl<'a> Classifier<'a> {
     }
 
     /// Moves to the next token, whatever the one at hand is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&mut self) {
         self.before = self.previous;
         self.previous = self.token;
@@ -160,11 +167,11 @@ impl<'a> Classifier<'a> {
     }
 
     /// Raises what the token at hand says by itself.
-    #[inline]
+    #[inline(always)]
     fn observe(&mut self) {
         match self.token.word {
-            Word::None if self.previous.word == Word::Dot => self.observe_member(),
-            Word::None | Word::Comma | Word::Dot | Word::Other | Word::Equals => {}
+            Word::None | Word::Qualified | Word::Comma | Word::Dot | Word::Other | Word::Equals => {
+            }
             Word::OpenParen => {
                 self.depth += 1;
                 if self.previous.is_name() {
@@ -172,21 +179,24 @@ impl<'a> Classifier<'a> {
                 }
             }
             Word::CloseParen => self.depth = self.depth.saturating_sub(1),
-            Word::Quoted => {
-                if variables::is_server_schema(self.lexer.slice(self.token)) {
-                    self.flags |= Flags::SERVER_SCHEMA;
-                }
+            Word::Quoted if variables::is_server_schema(self.lexer.slice(self.token)) => {
+                self.flags |= Flags::SERVER_SCHEMA;
             }
-            Word::UserVariable => {
-                self.flags |= Flags::USES_USER_VARIABLE;
-                if self.into {
-                    self.flags |= Flags::ASSIGNS_USER_VARIABLE;
-                }
-            }
-            Word::SystemVariable => self.flags |= variables::reads(self.lexer.slice(self.token)),
-            Word::Assign => self.flags |= Flags::ASSIGNS_USER_VARIABLE,
-            _ => self.observe_keyword(),
+            word if word > Word::None => self.observe_keyword(),
+            Word::UserVariable | Word::SystemVariable | Word::Assign => self.observe_variable(),
+            _ => {}
         }
+    }
+
+    fn observe_variable(&mut self) {
+        self.flags |= match self.token.word {
+            Word::UserVariable if self.into => {
+                Flags::USES_USER_VARIABLE | Flags::ASSIGNS_USER_VARIABLE
+            }
+            Word::UserVariable => Flags::USES_USER_VARIABLE,
+            Word::SystemVariable => variables::reads(self.lexer.slice(self.token)),
+            _ => Flags::ASSIGNS_USER_VARIABLE,
+        };
     }
 
     fn observe_keyword(&mut self) {
@@ -212,34 +222,24 @@ impl<'a> Classifier<'a> {
         }
     }
 
-    /// A name behind a dot. Under `sql_mode=ORACLE` MariaDB moves a sequence by `s.nextval`.
-    fn observe_member(&mut self) {
-        let name = self.lexer.slice(self.token);
-        let sequence = name.len() == 7
-            && (name.eq_ignore_ascii_case(b"nextval") || name.eq_ignore_ascii_case(b"currval"));
-        if sequence && self.lexer.mode.make == Make::MariaDb {
-            self.flags |= Flags::SEQUENCE;
-        }
-    }
-
     /// A name before a parenthesis, which is the token at hand.
     fn call(&mut self) {
         let name = self.previous;
         let touching = name.end() == self.token.start();
         let bytes = self.lexer.slice(name);
-        let qualified = self.before.word == Word::Dot;
-        let class = if qualified {
-            Class::Unknown
-        } else if name.word == Word::Quoted {
-            functions::class(unquote(bytes), false, &self.lexer.mode)
-        } else {
-            functions::class(bytes, touching, &self.lexer.mode)
+        let class = match name.word {
+            Word::Qualified => Class::Unknown,
+            _ if self.before.word == Word::Dot => Class::Unknown,
+            Word::Quoted => match functions::class(unquote(bytes), false, &self.lexer.mode) {
+                // A quoted keyword is a name.
+                Class::Keyword => Class::Unknown,
+                class => class,
+            },
+            _ => functions::class(bytes, touching, &self.lexer.mode),
         };
         self.flags |= match class {
-            // A quoted keyword is a name.
-            Class::Keyword if name.word == Word::Quoted => return self.unknown_call(qualified),
             Class::Harmless | Class::Keyword => return,
-            Class::Unknown => return self.unknown_call(qualified),
+            Class::Unknown => return self.unknown_call(),
             Class::Session => Flags::SESSION_FUNCTION,
             Class::Diagnostics => Flags::DIAGNOSTICS_FUNCTION,
             Class::Server => Flags::SERVER_FUNCTION,
@@ -249,17 +249,13 @@ impl<'a> Classifier<'a> {
     }
 
     #[cold]
-    fn unknown_call(&mut self, qualified: bool) {
+    fn unknown_call(&mut self) {
         // `AS t (a, b)` and `(…) t (a, b)` name columns.
         let columns = self.before.word == Word::As || self.before.word == Word::CloseParen;
         if self.skip_unknown || columns || self.is_cte_header() {
             return;
         }
-        let name = unquote(self.lexer.slice(self.previous));
-        let hash = hash_name(name, HASH_START);
-        let qualified = if qualified { self.qualified_hash(name) } else { hash };
-        let span = span(self.previous);
-        let found = FunctionName { hash, qualified, span };
+        let found = self.function_name();
         self.flags |= Flags::UNKNOWN_FUNCTION;
         for place in &mut self.functions {
             match place {
@@ -274,23 +270,26 @@ impl<'a> Classifier<'a> {
         self.flags |= Flags::MORE_UNKNOWN_FUNCTIONS;
     }
 
-    /// Hash of `schema.name`, for the name before the parenthesis.
-    fn qualified_hash(&self, name: &[u8]) -> u64 {
-        // The dot is the token before the name; the schema ends before the dot.
-        let head = self.lexer.text.get(..self.before.start()).unwrap_or_default().trim_ascii_end();
-        let quoted = head.last() == Some(&b'`');
-        let from = if quoted {
-            let inner = head.get(..head.len().saturating_sub(1)).unwrap_or_default();
-            inner.iter().rposition(|&byte| byte == b'`')
-        } else {
-            head.iter()
-                .rposition(|&byte| !super::lexer::is_identifier(byte))
-                .map(|at| at + 1)
-                .or(Some(0))
-        };
-        let schema = head.get(from.unwrap_or(0)..).unwrap_or_default();
-        let hash = hash_name(unquote(schema), HASH_START);
-        hash_name(name, hash_name(b".", hash))
+    /// The function whose name stands before the parenthesis.
+    fn function_name(&self) -> FunctionName {
+        let whole = self.lexer.slice(self.previous);
+        let mut schema = None;
+        let mut name = whole;
+        if self.previous.word == Word::Qualified {
+            while let Some(dot) = dot_outside_quotes(name) {
+                let (head, rest) = name.split_at(dot);
+                schema = Some(head);
+                name = rest.get(1..).unwrap_or_default();
+            }
+        }
+        let start = self.previous.end() - name.len();
+        let span = Span { start: start as u32, length: name.len() as u32 };
+        let name = unquote(name);
+        let hash = hash_name(name, HASH_START);
+        let qualified = schema.map_or(hash, |schema| {
+            hash_name(name, hash_name(b".", hash_name(unquote(schema), HASH_START)))
+        });
+        FunctionName { hash, qualified, span }
     }
 
     /// Whether the parenthesis at hand opens the column list of a common table expression:
@@ -299,7 +298,7 @@ impl<'a> Classifier<'a> {
         let mut ahead = self.lexer.clone();
         loop {
             match ahead.next().word {
-                Word::Comma | Word::Quoted => {}
+                Word::Comma | Word::Quoted | Word::Qualified => {}
                 Word::CloseParen => break,
                 word if word >= Word::None => {}
                 _ => return false,
@@ -309,9 +308,16 @@ impl<'a> Classifier<'a> {
     }
 }
 
-fn span(token: Token) -> Span {
-    let start = token.start() as u32;
-    Span { start, length: token.end() as u32 - start }
+fn dot_outside_quotes(name: &[u8]) -> Option<usize> {
+    let mut quote = None;
+    name.iter().position(|&byte| {
+        match quote {
+            Some(open) if byte == open => quote = None,
+            None if matches!(byte, b'`' | b'"') => quote = Some(byte),
+            _ => {}
+        }
+        byte == b'.' && quote.is_none()
+    })
 }
 
 /// A quoted identifier without its quotes; any other word as it is.

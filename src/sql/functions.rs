@@ -1,8 +1,8 @@
 //! What a name before a parenthesis is: a built-in function that any server answers alike, one that
 //! does not, a keyword, or something unknown.
 //!
-//! The names were taken from the function and keyword tables of MySQL 5.7 to 9.7 and MariaDB 10.4 to
-//! 11.4. A name that a server does not know as built in may be a stored or loadable function there,
+//! The names are those of the servers' function and keyword tables, and each was called on MySQL 9.7 and
+//! MariaDB 10.11 to see that it is built in there. A name that a server does not know as built in may be a stored or loadable function there,
 //! with any side effect, and so is unknown; groups therefore say since which version of which make
 //! their names are built in.
 
@@ -56,11 +56,11 @@ const fn adjacent(class: Class, mysql: u32, mariadb: u32, names: &'static [&'sta
 #[rustfmt::skip]
 const GROUPS: &[Group] = &[
     group(Class::Keyword, ALWAYS, ALWAYS, &[
-        "ALL", "AND", "ANY", "AS", "ASC", "AGAINST", "ANALYZE", "BETWEEN", "BINARY", "BY", "CASE", "COLLATE",
-        "COLUMNS", "CROSS", "DESC", "DISTINCT", "DISTINCTROW", "DIV", "ELSE", "END", "ESCAPE", "EXISTS", "EXPLAIN",
+        "ALL", "AND", "ANY", "AS", "ASC", "ANALYZE", "BETWEEN", "BINARY", "BY", "CASE", "COLLATE",
+        "CROSS", "DESC", "DISTINCT", "DISTINCTROW", "DIV", "ELSE", "END", "EXISTS", "EXPLAIN",
         "FROM", "GROUP", "HAVING", "IGNORE", "IN", "INDEX", "INNER", "INTERVAL", "INTO", "IS", "JOIN", "KEY", "KEYS",
-        "LIKE", "LIMIT", "MATCH", "NATURAL", "NOT", "NULL", "OF", "OFFSET", "ON", "OR", "ORDER", "OUTER", "OVER",
-        "PARTITION", "PATH", "RANGE", "REGEXP", "RETURNING", "RLIKE", "ROLLUP", "ROW", "ROWS", "SELECT", "SEPARATOR",
+        "LIKE", "LIMIT", "MATCH", "NATURAL", "NOT", "NULL", "OFFSET", "ON", "OR", "ORDER", "OUTER", "OVER",
+        "PARTITION", "RANGE", "REGEXP", "RETURNING", "RLIKE", "ROW", "ROWS", "SELECT", "SEPARATOR",
         "SET", "SOME", "SOUNDS", "STRAIGHT_JOIN", "TABLE", "THEN", "TO", "TRUE", "UNION", "UNIQUE", "USE", "USING",
         "VALUE", "VALUES", "WHEN", "WHERE", "WINDOW", "WITH", "XOR",
         // Types, in CAST, CONVERT and JSON_TABLE.
@@ -69,9 +69,10 @@ const GROUPS: &[Group] = &[
         "NVARCHAR", "PRECISION", "REAL", "SIGNED", "SMALLINT", "TEXT", "TINYINT", "UNSIGNED", "VARBINARY", "VARCHAR",
         "VARYING",
     ]),
+    // MariaDB lets these be functions; there a parenthesis before AGAINST shows what it is.
+    group(Class::Keyword, ALWAYS, NEVER, &["AGAINST", "COLUMNS", "ESCAPE", "OF", "ROLLUP"]),
     group(Class::Keyword, 80014, NEVER, &["ARRAY", "LATERAL", "MEMBER"]),
     group(Class::Keyword, 80031, 100300, &["EXCEPT", "INTERSECT"]),
-    group(Class::Keyword, NEVER, 100600, &["MINUS"]),
     group(Class::Keyword, 90700, NEVER, &["QUALIFY", "TABLESAMPLE"]),
     adjacent(Class::Harmless, ALWAYS, ALWAYS, &[
         "ADDDATE", "BIT_AND", "BIT_OR", "BIT_XOR", "CAST", "COUNT", "CURDATE", "CURTIME", "DATE_ADD", "DATE_SUB",
@@ -117,7 +118,10 @@ const GROUPS: &[Group] = &[
         "ST_MPOINTFROMWKB", "ST_MPOLYFROMTEXT", "ST_MPOLYFROMWKB", "ST_NUMGEOMETRIES", "ST_NUMINTERIORRINGS",
         "ST_NUMPOINTS", "ST_OVERLAPS", "ST_POINTFROMTEXT", "ST_POINTFROMWKB", "ST_POINTN", "ST_POLYFROMTEXT",
         "ST_POLYFROMWKB", "ST_SRID", "ST_STARTPOINT", "ST_SYMDIFFERENCE", "ST_TOUCHES", "ST_UNION", "ST_WITHIN",
-        "ST_X", "ST_Y",
+        "ST_X", "ST_Y", "ST_GEOMETRYCOLLECTIONFROMTEXT", "ST_GEOMETRYCOLLECTIONFROMWKB", "ST_GEOMETRYFROMTEXT",
+        "ST_GEOMETRYFROMWKB", "ST_LINESTRINGFROMTEXT", "ST_LINESTRINGFROMWKB", "ST_MULTILINESTRINGFROMTEXT",
+        "ST_MULTILINESTRINGFROMWKB", "ST_MULTIPOINTFROMTEXT", "ST_MULTIPOINTFROMWKB", "ST_MULTIPOLYGONFROMTEXT",
+        "ST_MULTIPOLYGONFROMWKB", "ST_POLYGONFROMTEXT", "ST_POLYGONFROMWKB",
     ]),
     group(Class::Harmless, 50722, 100203, &[
         "JSON_ARRAY", "JSON_ARRAY_APPEND", "JSON_ARRAY_INSERT", "JSON_CONTAINS", "JSON_CONTAINS_PATH", "JSON_DEPTH",
@@ -126,7 +130,8 @@ const GROUPS: &[Group] = &[
         "JSON_TYPE", "JSON_UNQUOTE", "JSON_VALID",
     ]),
     group(Class::Harmless, 50722, 101002, &["JSON_PRETTY", "RANDOM_BYTES"]),
-    group(Class::Harmless, 80004, 100600, &["JSON_TABLE"]),
+    // In MariaDB a word like any other, outside of FROM.
+    group(Class::Harmless, 80004, NEVER, &["JSON_TABLE"]),
     group(Class::Harmless, 80017, 100900, &["JSON_OVERLAPS"]),
     group(Class::Harmless, 80021, 100203, &["JSON_VALUE"]),
     group(Class::Harmless, 80017, 110100, &["JSON_SCHEMA_VALID"]),
@@ -151,7 +156,7 @@ const GROUPS: &[Group] = &[
         "ST_FRECHETDISTANCE", "ST_HAUSDORFFDISTANCE", "ST_LINEINTERPOLATEPOINT", "ST_LINEINTERPOLATEPOINTS",
         "ST_POINTATDISTANCE",
     ]),
-    group(Class::Harmless, 90000, NEVER, &["STRING_TO_VECTOR", "VECTOR_TO_STRING", "VECTOR_DIM"]),
+    group(Class::Harmless, 90000, NEVER, &["FROM_VECTOR", "STRING_TO_VECTOR", "TO_VECTOR", "VECTOR_DIM", "VECTOR_TO_STRING"]),
     group(Class::Harmless, NEVER, ALWAYS, &[
         "COLUMN_ADD", "COLUMN_CHECK", "COLUMN_CREATE", "COLUMN_DELETE", "COLUMN_EXISTS", "COLUMN_GET", "COLUMN_JSON",
         "COLUMN_LIST", "DECODE_HISTOGRAM", "DES_DECRYPT", "DES_ENCRYPT", "ENCODE", "ENCRYPT", "OLD_PASSWORD",
@@ -162,8 +167,9 @@ const GROUPS: &[Group] = &[
         "NVL2",
     ]),
     group(Class::Harmless, NEVER, 100600, &["ADD_MONTHS", "TO_CHAR"]),
+    group(Class::Harmless, NEVER, 110700, &["UUID_V4", "UUID_V7"]),
     group(Class::Harmless, NEVER, 100700, &[
-        "CRC32C", "JSON_EQUALS", "JSON_NORMALIZE", "NATURAL_SORT_KEY", "SFORMAT", "UUID_V4",
+        "CRC32C", "JSON_EQUALS", "JSON_NORMALIZE", "NATURAL_SORT_KEY", "SFORMAT",
     ]),
     // MySQL moved these out of the server; a stored function may have taken the name.
     Group {

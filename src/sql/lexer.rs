@@ -6,7 +6,8 @@
 //! never decoded and nothing is allocated; operators longer than a byte come as single bytes because
 //! none of them matters, `:=` apart. Comments are in `comment.rs`.
 
-use super::mode::{ClientCharset, LexMode};
+use super::mode::{ClientCharset, LexMode, Make};
+use super::variables;
 use super::words::Word;
 
 /// One token. Two scalars, so that it is passed in registers: moving three of these at every step
@@ -36,14 +37,9 @@ impl Token {
         (self.place >> 32) as usize
     }
 
-    /// Whether it is an unquoted name or a keyword.
-    pub(super) fn is_word(self) -> bool {
-        self.word >= Word::None
-    }
-
     /// Whether it is a name, quoted or not, or a keyword.
     pub(super) fn is_name(self) -> bool {
-        self.is_word() || self.word == Word::Quoted
+        self.word >= Word::None || matches!(self.word, Word::Quoted | Word::Qualified)
     }
 }
 
@@ -126,8 +122,10 @@ pub(super) struct Lexer<'a> {
     pub(super) hint: Option<(usize, usize)>,
     /// The next word follows a dot and is a name, whatever it spells.
     after_dot: bool,
-    /// The last word is followed at once by a dot and a further name.
-    dotted: bool,
+    /// One of the servers' own schemas qualifies a name.
+    pub(super) server_schema: bool,
+    /// A member is called as the sequence functions of MariaDB's `sql_mode=ORACLE` are.
+    pub(super) sequence_member: bool,
 }
 
 impl<'a> Lexer<'a> {
@@ -136,19 +134,17 @@ impl<'a> Lexer<'a> {
             Some(head) if text.len() > LONGEST => (head, true),
             _ => (text, false),
         };
-        // Both servers drop NULs and white space before the first byte of a packet's text.
-        let start =
-            text.iter().position(|&byte| byte != 0 && CLASSES[byte as usize] != Class::Space);
         Lexer {
             text,
-            at: start.unwrap_or(text.len()),
+            at: 0,
             mode: *mode,
             in_version_comment: false,
             ambiguous,
             leading: true,
             hint: None,
             after_dot: false,
-            dotted: false,
+            server_schema: false,
+            sequence_member: false,
         }
     }
 
@@ -162,13 +158,14 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token; [`Word::End`] for ever after the last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&mut self) -> Token {
         let token = self.scan();
         self.leading = false;
         token
     }
 
+    #[inline(always)]
     fn scan(&mut self) -> Token {
         loop {
             let start = self.at;
@@ -183,10 +180,7 @@ impl<'a> Lexer<'a> {
                 Class::Digit if self.after_dot => return self.word(start),
                 Class::Digit => return self.number(start),
                 Class::Quote => return self.quote(byte, start),
-                Class::Backtick => {
-                    self.quoted_identifier(byte);
-                    return self.token(Word::Quoted, start);
-                }
+                Class::Backtick => return self.quoted(byte, start),
                 Class::Single => return self.single(byte, start),
                 Class::Dot => return self.dot(start),
                 Class::At => return self.variable(start),
@@ -241,12 +235,14 @@ impl<'a> Lexer<'a> {
     /// Moves past identifier bytes.
     #[inline]
     fn skip_identifier(&mut self) {
-        let rest = self.rest();
-        let length = rest.iter().position(|&byte| !is_identifier(byte)).unwrap_or(rest.len());
+        let mut at = self.at;
+        while self.text.get(at).is_some_and(|&byte| is_identifier(byte)) {
+            at += 1;
+        }
         if self.mode.charset == ClientCharset::Utf8 {
-            self.at += length;
+            self.at = at;
         } else {
-            self.skip_foreign_identifier(length);
+            self.skip_foreign_identifier(at - self.at);
         }
     }
 
@@ -274,19 +270,59 @@ impl<'a> Lexer<'a> {
         // MySQL 8.0.34 and later read `$tag$ … $tag$` as one literal.
         self.ambiguous |= self.peek(0) == Some(b'$') && !self.after_dot;
         self.skip_identifier();
-        self.dotted = self.peek(0) == Some(b'.') && self.peek(1).is_some_and(is_identifier);
-        let word = if std::mem::take(&mut self.after_dot) {
-            Word::None
-        } else {
-            let word = Word::find(self.text.get(start..self.at).unwrap_or_default());
-            let schema = matches!(
-                word,
-                Word::InformationSchema | Word::PerformanceSchema | Word::Mysql | Word::Sys
-            );
-            // A keyword before a dot is a name.
-            if self.dotted && !schema { Word::None } else { word }
-        };
+        let named = std::mem::take(&mut self.after_dot);
+        // A keyword before a dot and a name is a name, whatever it spells.
+        if self.peek(0) == Some(b'.') && self.peek(1).is_some_and(is_identifier) {
+            return self.qualified(start);
+        }
+        if named {
+            return self.token(Word::None, start);
+        }
+        let word = Word::find(self.text.get(start..self.at).unwrap_or_default());
+        if word == Word::None && self.peek(0) == Some(b'.') && self.peek(1) == Some(b'`') {
+            return self.qualified(start);
+        }
         self.token(word, start)
+    }
+
+    fn quoted(&mut self, quote: u8, start: usize) -> Token {
+        self.skip_quoted(quote, false);
+        if self.is_member_next() { self.qualified(start) } else { self.token(Word::Quoted, start) }
+    }
+
+    /// Whether a dot and a further name follow at once. A digit would make the dot a decimal point.
+    fn is_member_next(&self) -> bool {
+        let name = |byte| byte == b'`' || (is_identifier(byte) && !byte.is_ascii_digit());
+        self.peek(0) == Some(b'.') && self.peek(1).is_some_and(name)
+    }
+
+    /// The rest of a qualified name, of which the first part was read.
+    fn qualified(&mut self, start: usize) -> Token {
+        let first = self.text.get(start..self.at).unwrap_or_default();
+        self.server_schema |= variables::is_server_schema(first);
+        loop {
+            self.at += 1;
+            let from = self.at;
+            let more = if self.peek(0) == Some(b'`') {
+                self.skip_quoted(b'`', false);
+                self.is_member_next()
+            } else {
+                self.skip_identifier();
+                self.peek(0) == Some(b'.')
+                    && self.peek(1).is_some_and(|byte| is_identifier(byte) || byte == b'`')
+            };
+            self.sequence_member |= self.at - from == 7 && self.is_sequence_member(from);
+            if !more {
+                return self.token(Word::Qualified, start);
+            }
+        }
+    }
+
+    #[cold]
+    fn is_sequence_member(&self, from: usize) -> bool {
+        let name = self.text.get(from..self.at).unwrap_or_default();
+        self.mode.make == Make::MariaDb
+            && (name.eq_ignore_ascii_case(b"nextval") || name.eq_ignore_ascii_case(b"currval"))
     }
 
     fn skip_digits(&mut self) {
@@ -316,7 +352,6 @@ impl<'a> Lexer<'a> {
             Some(byte) if is_identifier(byte) => return self.word(start),
             _ => {}
         }
-        self.dotted = false;
         self.token(Word::Number, start)
     }
 
@@ -335,41 +370,54 @@ impl<'a> Lexer<'a> {
     fn dot(&mut self, start: usize) -> Token {
         self.at += 1;
         let next = self.peek(0);
-        if next.is_some_and(|byte| byte.is_ascii_digit()) && !self.dotted {
+        if next.is_some_and(|byte| byte.is_ascii_digit()) {
             self.fraction();
             return self.token(Word::Number, start);
         }
-        self.dotted = false;
         self.after_dot = next.is_some_and(is_identifier);
         self.token(Word::Dot, start)
     }
 
     fn quote(&mut self, quote: u8, start: usize) -> Token {
         if quote == b'"' && self.mode.ansi_quotes {
-            self.quoted_identifier(quote);
-            return self.token(Word::Quoted, start);
+            return self.quoted(quote, start);
         }
         self.skip_quoted(quote, !self.mode.no_backslash_escapes);
         self.token(Word::Text, start)
     }
 
-    fn quoted_identifier(&mut self, quote: u8) {
-        let start = self.at;
-        self.skip_quoted(quote, false);
-        // A NUL ends the identifier, and the statement with an error.
-        self.ambiguous |= self.text.get(start..self.at).unwrap_or_default().contains(&0);
-        self.dotted = false;
+    /// Moves past a quoted token; doubled quotes stay inside.
+    #[inline]
+    fn skip_quoted(&mut self, quote: u8, escapes: bool) {
+        if escapes || self.mode.charset.is_multi_byte() {
+            return self.skip_quoted_with_escapes(quote, escapes);
+        }
+        let mut at = self.at + 1;
+        while let Some(&byte) = self.text.get(at) {
+            at += 1;
+            if byte == quote {
+                if self.text.get(at) != Some(&quote) {
+                    self.at = at;
+                    return;
+                }
+                at += 1;
+            }
+        }
+        self.at = at;
+        self.ambiguous = true;
     }
 
-    /// Moves past a quoted token; doubled quotes stay inside.
-    fn skip_quoted(&mut self, quote: u8, escapes: bool) {
+    /// As [`Lexer::skip_quoted`] where a byte may hide the next.
+    fn skip_quoted_with_escapes(&mut self, quote: u8, escapes: bool) {
         let multi_byte = self.mode.charset.is_multi_byte();
         self.at += 1;
         loop {
             let rest = self.rest();
-            let length = rest.iter().position(|&byte| {
-                byte == quote || (byte == b'\\' && escapes) || (byte >= 0x80 && multi_byte)
-            });
+            let length = if multi_byte {
+                rest.iter().position(|&b| b == quote || (b == b'\\' && escapes) || b >= 0x80)
+            } else {
+                rest.iter().position(|&b| b == quote || b == b'\\')
+            };
             let Some(length) = length else {
                 self.at = self.text.len();
                 self.ambiguous = true;
@@ -420,7 +468,7 @@ impl<'a> Lexer<'a> {
     fn system_variable_name(&mut self) {
         loop {
             match self.peek(0) {
-                Some(b'`') => self.quoted_identifier(b'`'),
+                Some(b'`') => self.skip_quoted(b'`', false),
                 Some(byte) if is_identifier(byte) => self.skip_identifier(),
                 _ => {
                     self.ambiguous = true;

@@ -131,8 +131,14 @@ pub(super) fn assigns(name: &[u8]) -> Flags {
     }
 }
 
-/// Whether a quoted identifier names one of the servers' own schemas.
+/// Whether an identifier, quoted or not, names one of the servers' own schemas.
+#[inline]
 pub(super) fn is_server_schema(quoted: &[u8]) -> bool {
+    // With quotes, two bytes more. Most names are told by their length alone.
+    matches!(quoted.len(), 3 | 5 | 7 | 18 | 20) && is_server_schema_of_length(quoted)
+}
+
+fn is_server_schema_of_length(quoted: &[u8]) -> bool {
     let name = unquoted(quoted);
     match name.len() {
         3 => name.eq_ignore_ascii_case(b"sys"),

@@ -31,6 +31,8 @@ macro_rules! words {
             Semicolon,
             /// A quoted identifier, quotes included.
             Quoted,
+            /// Names joined by dots without white space, quoted or not: ``shop.`orders` ``.
+            Qualified,
             /// A string literal, quotes included.
             Text,
             Number,

@@ -23,7 +23,7 @@ fn quotes() {
         (r"SELECT 'a' 'b FOR UPDATE'", Replica),
         ("SELECT 'a\nFOR UPDATE'", Replica),
         ("SELECT 'a\0b'", Replica),
-        ("SELECT `a\0b`", Writes),
+        ("SELECT `a\0b`", Replica),
         ("SELECT '-- ' FOR UPDATE", Primary),
         ("SELECT '/*' FOR UPDATE -- */'", Primary),
         ("SELECT '#' FOR UPDATE", Primary),
@@ -98,6 +98,7 @@ fn version_comments() {
         // The body is skipped to the end of the comment, comments inside included, once.
         (my(90704), "SELECT 1 /*!99999 /* a */ b */ FOR UPDATE", Primary),
         (my(90704), "SELECT 1 /*!99999 ' */ FOR UPDATE", Primary),
+        (my(90704), "SELECT 1 /*!99999 /* a */ FOR UPDATE */", Replica),
         // Fewer than five digits are code.
         (my(90704), "SELECT /*!8000 , f(1) */", Writes),
         (my(90704), "SELECT /*!8000 */", Replica),

@@ -44,7 +44,6 @@ fn questions_are_reads() {
         ("SELECT 1;", Replica),
         ("SELECT 1 ; ;\n", Replica),
         ("SELECT 1; SELECT 2", Replica),
-        ("\0\0 SELECT 1", Replica),
         ("SELECT NOW(), UUID(), RAND(), SLEEP(0), DATABASE(), CURRENT_TIMESTAMP", Replica),
         ("SELECT INSERT('abc', 1, 2, 'x'), REPLACE('a', 'a', 'b'), TRUNCATE(1.5, 0)", Replica),
         (
@@ -205,6 +204,7 @@ fn what_may_write() {
         ("SELECT 1 /*! unterminated", Writes),
         ("SELECT `unterminated", Writes),
         ("SELECT 1 \0", Writes),
+        ("\0 SELECT 1", Writes),
         ("SELECT $$a$$", Writes),
         ("SELECT 1 INSERT INTO t VALUES (1)", Writes),
         ("SELECT 1 DROP TABLE t", Writes),
@@ -212,6 +212,7 @@ fn what_may_write() {
         ("SET STATEMENT a = 1 FOR SET STATEMENT b = 1 FOR SELECT 1", Writes),
         ("CREATE PROCEDURE p() BEGIN SELECT 1; END", Writes),
     ]);
+    check(&MARIADB, "SELECT columns(1)", Writes);
     check(&MARIADB, "SELECT s.nextval", Writes);
     check(&MYSQL, "SELECT s.nextval FROM s", Replica);
     check(&MYSQL, "SELECT md5('a')", Writes);
@@ -314,6 +315,7 @@ fn kinds_and_flags() {
             Flags::ONE_SHOT_TRANSACTION | Flags::SYNCED_VARIABLE,
         ),
         ("SET transaction_isolation = 'SERIALIZABLE'", K::Set, NONE),
+        ("SET @@session.tx_isolation = 'SERIALIZABLE'", K::Set, Flags::SYNCED_VARIABLE),
         ("SET gtid_next = 'AUTOMATIC'", K::Set, Flags::SETS_UNREPLAYABLE),
         ("SET ROLE a", K::Set, Flags::SETS_UNREPLAYABLE),
         ("SET DEFAULT ROLE a TO b", K::Account, NONE),
@@ -373,6 +375,9 @@ fn unknown_functions_are_named() {
         assert_eq!(statement.calls_only(&set(names)), all, "{names:?}");
         assert_eq!(statement.may_write_but_for(&set(names)), !all, "{names:?}");
     }
+    let doubled = b"SELECT `f``g`(1)";
+    let name = classify(doubled, &MYSQL).unknown_functions().next().unwrap();
+    assert_eq!(name.span.of(doubled), b"`f``g`");
     let many = classify(b"SELECT a(1), b(1), c(1), d(1)", &MYSQL);
     assert!(!many.calls_only(&set(&["a", "b", "c", "d"])));
     assert!(many.flags.contains(Flags::MORE_UNKNOWN_FUNCTIONS));
