@@ -19,7 +19,6 @@ pub(crate) fn settings() -> Settings {
         thresholds: Thresholds { up_after: 2, down_after: 3 },
         max_lag: Duration::from_secs(10),
         lag_tolerance: Duration::from_millis(100),
-        read_native_hashes: false,
     }
 }
 
