@@ -80,6 +80,10 @@ impl Session {
             if attempt == 1 {
                 self.count_route(side, route.reason);
             }
+            if route.reason == Reason::ImplicitCommit {
+                // The statement ends the READ ONLY transaction before it runs, and so does this.
+                self.servers.drop_side(Side::Replica, &self.handle);
+            }
             let failed = match self.attempt(side, &member, &mut job, &settings).await? {
                 Attempt::Done(done) => return Ok(done),
                 Attempt::Again(failed) => failed,
