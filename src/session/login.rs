@@ -170,6 +170,10 @@ pub async fn authenticate(
     settings: &Settings,
 ) -> Result<Established, Failure> {
     let (seq, secret, path) = converse(client, seq, &asking, context, settings).await?;
+    if path == LoginPath::FullInClear {
+        let user = String::from_utf8_lossy(&asking.user);
+        tracing::warn!(?user, "the client sent its password in clear over a network without TLS");
+    }
     let credential = Credential { user: asking.user, secret };
     let login = LoginRecord {
         credential: Arc::new(credential),
