@@ -19,7 +19,7 @@ impl Session {
         let mut incoming = Incoming::default();
         loop {
             let settings = self.context.settings.load_full();
-            self.touched = false;
+            (self.busy, self.touched) = (false, false);
             let free = self.state.transaction() == Transaction::None && self.state.hold().is_none();
             if free && self.handle.interrupt() == Interrupt::Drain {
                 return End::Shutdown;
@@ -27,6 +27,7 @@ impl Session {
             self.handle.set_idle(free);
             let read = incoming.read(&mut self.client, &settings).await;
             self.handle.set_idle(false);
+            self.busy = true;
             let result = match read {
                 Ok(()) => self.command(&mut incoming).await,
                 Err(end) => Err(end),
