@@ -7,12 +7,11 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use lagwise::config::{Config, ServerConfig};
-use lagwise::route::{Policy, SessionFacts, Target};
-use lagwise::sql::{ClientCharset, FunctionSet, LexMode};
+use lagwise::route::{SessionFacts, Target};
+use lagwise::sql::{ClientCharset, LexMode};
 
 /// Something that is not the user's doing went wrong.
 const FAILURE: u8 = 1;
@@ -162,7 +161,8 @@ fn describe(server: &ServerConfig) -> String {
 fn explain(config: &Config, statement: &str) -> ExitCode {
     let mode = LexMode { charset: ClientCharset::from_name(b"utf8mb4"), ..LexMode::default() };
     let statement = lagwise::sql::classify(statement.as_bytes(), &mode);
-    let route = lagwise::route::decide(&statement, &SessionFacts::default(), &policy(config));
+    let policy = lagwise::server::policy(config);
+    let route = lagwise::route::decide(&statement, &SessionFacts::default(), &policy);
     let mut text = format!("target  {}\n", route.target.as_str());
     // Writing to a String cannot fail.
     let _ = writeln!(text, "reason  {}\n{}", route.reason.as_str(), route.reason.explain());
@@ -171,17 +171,6 @@ fn explain(config: &Config, statement: &str) -> ExitCode {
     }
     say(&text);
     ExitCode::SUCCESS
-}
-
-/// What the configuration says about routing.
-fn policy(config: &Config) -> Policy {
-    let functions: FunctionSet =
-        config.routing.read_only_functions.iter().map(String::as_str).collect();
-    Policy {
-        hints: config.routing.hints,
-        read_only_functions: Arc::new(functions),
-        ..Policy::default()
-    }
 }
 
 /// Prints to standard output. Whoever stopped reading does not want to hear of it.

@@ -103,7 +103,8 @@ mod tests {
     #[test]
     fn equality() {
         let stage1 = |byte| CredentialSecret::NativeStage1(Zeroizing::new([byte; 20]));
-        let secrets = [password(""), password("a"), password("ab"), stage1(1), stage1(2)];
+        let secrets =
+            [password(""), password("a"), password("b"), password("ab"), stage1(1), stage1(2)];
         for (row, one) in secrets.iter().enumerate() {
             for (column, two) in secrets.iter().enumerate() {
                 assert_eq!(one == two, row == column, "{row} {column}");

@@ -26,41 +26,44 @@ pub fn tracking_statement(is_mariadb: bool) -> &'static [u8] {
 pub enum Replay {
     /// It is set on the other connections of the session too.
     Set,
-    /// It means nothing to a read on a replica.
+    /// It governs writes: it is set on a new connection to the primary, and nowhere else.
+    SetOnPrimary,
+    /// It follows from something else, or is reported and cannot be set.
     Ignore,
     /// It cannot be set elsewhere with the same effect: the session keeps to one connection.
     Hold,
 }
 
-/// Variables that mean nothing to a read elsewhere: they govern writes, the trackers themselves,
-/// or follow from the default schema.
+/// Variables that follow from the default schema or the last statement, and those of the trackers.
 const IGNORED: &[&[u8]] = &[
-    b"autocommit",
-    b"binlog_format",
-    b"binlog_row_image",
-    b"binlog_rows_query_log_events",
     b"character_set_database",
     b"collation_database",
     b"error_count",
-    b"foreign_key_checks",
-    b"gtid_domain_id",
-    b"gtid_seq_no",
     b"identity",
-    b"insert_id",
     b"last_gtid",
     b"last_insert_id",
-    b"server_id",
     b"session_track_gtids",
     b"session_track_schema",
     b"session_track_state_change",
     b"session_track_system_variables",
     b"session_track_transaction_info",
+    b"statement_id",
+    b"warning_count",
+];
+
+/// Variables that govern writes.
+const OF_WRITES: &[&[u8]] = &[
+    b"autocommit",
+    b"binlog_format",
+    b"binlog_row_image",
+    b"binlog_rows_query_log_events",
+    b"foreign_key_checks",
+    b"gtid_domain_id",
+    b"server_id",
     b"skip_parallel_replication",
     b"skip_replication",
     b"sql_log_bin",
-    b"statement_id",
     b"unique_checks",
-    b"warning_count",
 ];
 
 /// Variables whose effect is bound to one connection.
@@ -68,6 +71,8 @@ const HELD: &[&[u8]] = &[
     b"debug",
     b"debug_sync",
     b"gtid_next",
+    b"gtid_seq_no",
+    b"insert_id",
     b"pseudo_replica_mode",
     b"pseudo_slave_mode",
     b"pseudo_thread_id",
@@ -79,6 +84,8 @@ const HELD: &[&[u8]] = &[
 pub fn replay(name: &[u8], value: &[u8]) -> Replay {
     if IGNORED.binary_search(&name).is_ok() {
         Replay::Ignore
+    } else if OF_WRITES.binary_search(&name).is_ok() && literal(name, value).is_some() {
+        Replay::SetOnPrimary
     } else if HELD.binary_search(&name).is_ok() || literal(name, value).is_none() {
         Replay::Hold
     } else {
@@ -108,14 +115,17 @@ fn literal(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// One SET statement that sets all of `variables`; `None` if there are none. Variables that
-/// [`replay`] would not set are left out.
+/// [`replay`] would not set there are left out.
 pub fn set_statement<'a>(
     variables: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
+    on_primary: bool,
 ) -> Option<Vec<u8>> {
     let mut out = Vec::new();
     for (name, value) in variables {
-        if replay(name, value) != Replay::Set {
-            continue;
+        match replay(name, value) {
+            Replay::Set => {}
+            Replay::SetOnPrimary if on_primary => {}
+            _ => continue,
         }
         let Some(literal) = literal(name, value) else { continue };
         out.extend_from_slice(if out.is_empty() { b"SET SESSION " } else { b", SESSION " });
@@ -132,12 +142,12 @@ mod tests {
 
     #[test]
     fn the_tables_are_sorted() {
-        assert!(IGNORED.is_sorted() && HELD.is_sorted());
+        assert!(IGNORED.is_sorted() && HELD.is_sorted() && OF_WRITES.is_sorted());
     }
 
     #[track_caller]
     fn check(name: &str, value: &str, want: Option<&str>) {
-        let got = set_statement([(name.as_bytes(), value.as_bytes())]);
+        let got = set_statement([(name.as_bytes(), value.as_bytes())], false);
         assert_eq!(got.map(|sql| String::from_utf8(sql).unwrap()).as_deref(), want, "{name}");
     }
 
@@ -163,8 +173,13 @@ mod tests {
 
     #[test]
     fn several_variables() {
-        let got = set_statement([(&b"a"[..], &b"1"[..]), (b"autocommit", b"ON"), (b"b", b"ON")]);
-        assert_eq!(got.as_deref(), Some(&b"SET SESSION a=1, SESSION b='ON'"[..]));
-        assert_eq!(set_statement([]), None);
+        let variables = [(&b"a"[..], &b"1"[..]), (b"autocommit", b"OFF"), (b"b", b"ON")];
+        let got = |on_primary| {
+            set_statement(variables, on_primary).map(|sql| String::from_utf8(sql).unwrap())
+        };
+        assert_eq!(got(false).as_deref(), Some("SET SESSION a=1, SESSION b='ON'"));
+        let all = "SET SESSION a=1, SESSION autocommit='OFF', SESSION b='ON'";
+        assert_eq!(got(true).as_deref(), Some(all));
+        assert_eq!(set_statement([], true), None);
     }
 }

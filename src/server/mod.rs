@@ -34,7 +34,7 @@ use crate::session::Context;
 use crate::session::context::Lifecycle;
 use crate::session::registry::Interrupt;
 
-pub use build::BuildError;
+pub use build::{BuildError, policy};
 
 /// How long sessions get to say goodbye when the drain timeout has passed.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);

@@ -20,7 +20,7 @@ impl Session {
         loop {
             let settings = self.context.settings.load_full();
             self.touched = false;
-            let free = self.state.transaction() == Transaction::None && !self.state.is_bound();
+            let free = self.state.transaction() == Transaction::None && self.state.hold().is_none();
             if free && self.handle.interrupt() == Interrupt::Drain {
                 return End::Shutdown;
             }

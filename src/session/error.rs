@@ -174,11 +174,20 @@ pub fn outcome_unknown(server: &str, error: &backend::Error) -> ErrPacket {
 }
 
 /// A connection that held a transaction or other state is gone; nothing of this statement was sent.
-pub fn state_lost(server: &str) -> ErrPacket {
-    let text = format!(
-        "lagwise: the connection to '{server}' was closed by the server, and with it the open \
-         transaction, temporary tables or locks of this session"
-    );
+/// Outside a transaction a driver that connects anew and runs it again does right, and finds the
+/// words that it looks for.
+pub fn state_lost(server: &str, in_transaction: bool) -> ErrPacket {
+    let text = if in_transaction {
+        format!(
+            "lagwise: the connection to '{server}' was closed by the server, and the open \
+             transaction with it"
+        )
+    } else {
+        format!(
+            "MySQL server has gone away: the connection to '{server}' was closed by the server, \
+             and with it variables, temporary tables or locks of this session"
+        )
+    };
     ErrPacket::new(1158, b"08S01", text)
 }
 
@@ -189,12 +198,18 @@ mod tests {
     #[test]
     fn a_lost_outcome_is_not_worded_as_an_invitation_to_repeat() {
         let lost = backend::Error::Lost(std::io::ErrorKind::ConnectionReset.into());
-        for err in [outcome_unknown("db1", &lost), state_lost("db1")] {
+        for err in [outcome_unknown("db1", &lost), state_lost("db1", true)] {
             let text = String::from_utf8(err.message).unwrap().to_lowercase();
             for phrase in ["gone away", "lost connection", "is dead", "try restarting"] {
                 assert!(!text.contains(phrase), "{text}");
             }
         }
+    }
+
+    #[test]
+    fn where_nothing_was_sent_drivers_find_the_words_to_repeat_it() {
+        let text = String::from_utf8(state_lost("db1", false).message).unwrap();
+        assert!(text.contains("server has gone away"), "{text}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::context::Settings;
 use super::error::{self, End, Kind};
 use super::incoming::Incoming;
 use super::pin::Demand;
+use super::registry::Interrupt;
 use super::relay::{Relay, RelayError, Relayed};
 use super::reply;
 use super::servers::Unavailable;
@@ -79,6 +80,10 @@ impl Session {
             let side = side_of(route.target, self.state.last_side());
             if attempt == 1 {
                 self.count_route(side, route.reason);
+            }
+            if route.reason == Reason::ImplicitCommit {
+                // The statement ends the READ ONLY transaction before it runs, and so does this.
+                self.servers.drop_side(Side::Replica, &self.handle);
             }
             let failed = match self.attempt(side, &member, &mut job, &settings).await? {
                 Attempt::Done(done) => return Ok(done),
@@ -204,7 +209,8 @@ impl Session {
             Err(error) => return Ok(Attempt::Again(Failed::Lost(error))),
         }
         let Some(held) = self.servers.get(side) else {
-            return Ok(Attempt::Again(Failed::Unavailable(Unavailable::StateLost)));
+            let lost = Unavailable::StateLost { in_transaction: false };
+            return Ok(Attempt::Again(Failed::Unavailable(lost)));
         };
         self.handle.set_running_on(side);
         let _running = held.member.begin_query();
@@ -305,11 +311,12 @@ impl Session {
             Side::Primary => self.state.is_bound_to_primary(),
             Side::Replica => self.state.transaction() == Transaction::OnReplica,
         };
-        if bound || job.fixed.is_some() || job.incoming.was_streamed() {
+        let killed = self.handle.interrupt() == Interrupt::Kill;
+        if killed || bound || job.fixed.is_some() || job.incoming.was_streamed() {
             return false;
         }
         match failed {
-            Failed::Unavailable(Unavailable::StateLost) => false,
+            Failed::Unavailable(Unavailable::StateLost { .. }) => false,
             // Nothing was sent. The primary has no substitute.
             Failed::Unavailable(_) => side == Side::Replica,
             Failed::Lost(_) => job.statement.is_read() || job.kind == ResponseKind::Prepare,
@@ -330,7 +337,7 @@ impl Session {
                     self.state.forget_hold();
                 }
             }
-            Failed::Unavailable(Unavailable::StateLost) => {
+            Failed::Unavailable(Unavailable::StateLost { .. }) => {
                 self.count_error(Kind::Lost);
                 self.state.lost(&job.statement, Instant::now());
                 self.state.forget_hold();
@@ -350,7 +357,9 @@ impl Session {
         let server = member.config().name.clone();
         let err = match &failed {
             Failed::Unavailable(Unavailable::Pool(error)) => error::unreachable(&server, error),
-            Failed::Unavailable(Unavailable::StateLost) => error::state_lost(&server),
+            Failed::Unavailable(Unavailable::StateLost { in_transaction }) => {
+                error::state_lost(&server, *in_transaction)
+            }
             Failed::Unavailable(Unavailable::Sync(backend::Error::Server(err))) => err.clone(),
             Failed::Unavailable(Unavailable::Sync(error)) | Failed::Lost(error) => {
                 error::outcome_unknown(&server, error)

@@ -20,7 +20,7 @@ use crate::auth::{
 };
 use crate::backend;
 use crate::backend::connection::ServerFacts;
-use crate::cluster::{Cluster, Member};
+use crate::cluster::Member;
 use crate::net::compress::Algorithm;
 use crate::net::compressed::Compression;
 use crate::net::{PacketStream, Transport};
@@ -84,8 +84,7 @@ pub async fn login(
     context: &Context,
     settings: &Settings,
 ) -> Result<Established, Failure> {
-    let cluster = context.cluster.snapshot();
-    let Some(facts) = server_facts(&cluster) else {
+    let Some(facts) = server_facts(context, settings).await else {
         return refuse(client, 0, error::no_server_yet()).await;
     };
     let nonce = Nonce::generate().map_err(|error| End::Refused(error.to_string()))?;
@@ -172,6 +171,10 @@ pub async fn authenticate(
     settings: &Settings,
 ) -> Result<Established, Failure> {
     let (seq, secret, path) = converse(client, seq, &asking, context, settings).await?;
+    if path == LoginPath::FullInClear {
+        let user = String::from_utf8_lossy(&asking.user);
+        tracing::warn!(?user, "the client sent its password in clear over a network without TLS");
+    }
     let credential = Credential { user: asking.user, secret };
     let login = LoginRecord {
         credential: Arc::new(credential),
@@ -329,9 +332,15 @@ async fn deny(
     Err(End::Refused(err.to_string()).into())
 }
 
-fn server_facts(cluster: &Cluster) -> Option<Arc<ServerFacts>> {
+/// What to greet the client with: the primary's own words, or, while it has not been reached since
+/// lagwise started, a replica's.
+async fn server_facts(context: &Context, settings: &Settings) -> Option<Arc<ServerFacts>> {
+    let deadline = tokio::time::Instant::now() + settings.connect_timeout;
+    if let Some(facts) = context.cluster.primary_facts(deadline).await {
+        return Some(facts);
+    }
     let facts = |member: &Arc<Member>| member.with_status(|status| status.facts.clone());
-    cluster.members().find_map(facts)
+    context.cluster.snapshot().members().find_map(facts)
 }
 
 /// What the greeting offers: what the primary has and lagwise passes on, and what lagwise does

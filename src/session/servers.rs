@@ -19,7 +19,7 @@ use crate::protocol::command::code;
 use crate::protocol::flags::{Capabilities, StatusFlags};
 use crate::protocol::frame::build_packet;
 use crate::protocol::response::ResponseKind;
-use crate::route::Side;
+use crate::route::{Side, Transaction};
 
 /// How the client logged in: what every further connection of its session begins with.
 #[derive(Debug)]
@@ -70,7 +70,10 @@ pub enum Unavailable {
     /// The pool, the server or the network.
     Pool(pool::Error),
     /// The connection that held the session's state is gone.
-    StateLost,
+    StateLost {
+        /// A transaction was open on it.
+        in_transaction: bool,
+    },
     /// The session's state cannot be brought about there.
     Sync(backend::Error),
 }
@@ -132,7 +135,7 @@ impl Servers {
         if let Some(held) = self.get(side) {
             let bound = match side {
                 Side::Primary => state.is_bound_to_primary(),
-                Side::Replica => state.transaction() == crate::route::Transaction::OnReplica,
+                Side::Replica => state.transaction() == Transaction::OnReplica,
             };
             let usable = held.is_usable().await;
             if usable && (bound || Arc::ptr_eq(&held.member, member)) {
@@ -147,7 +150,8 @@ impl Servers {
             }
             self.drop_side(side, handle);
             if bound {
-                return Err(Unavailable::StateLost);
+                let in_transaction = state.transaction() != Transaction::None;
+                return Err(Unavailable::StateLost { in_transaction });
             }
         }
         let held = connect(member, login, state.schema(), settings).await?;
@@ -169,7 +173,7 @@ impl Servers {
         handle: &SessionHandle,
     ) -> Result<(), Unavailable> {
         let Some(held) = self.get(side) else { return Ok(()) };
-        match bring_in_line(&mut held.guard, state).await {
+        match bring_in_line(&mut held.guard, state, side).await {
             Ok(()) => {
                 held.guard.synced_version = state.version();
                 Ok(())
@@ -225,7 +229,7 @@ pub async fn first_connection(
         Ok(held) => Ok(held),
         Err(Unavailable::Pool(error)) => Err(error),
         Err(Unavailable::Sync(error)) => Err(error.into()),
-        Err(Unavailable::StateLost) => Err(pool::Error::Exhausted(0)),
+        Err(Unavailable::StateLost { .. }) => Err(pool::Error::Exhausted(0)),
     }
 }
 
@@ -233,6 +237,7 @@ pub async fn first_connection(
 async fn bring_in_line(
     connection: &mut backend::Connection,
     state: &SessionState,
+    side: Side,
 ) -> Result<(), backend::Error> {
     let mut packets = Vec::new();
     let mut responses = 0;
@@ -243,7 +248,7 @@ async fn bring_in_line(
         });
         responses += 1;
     }
-    if let Some(sql) = state.replay() {
+    if let Some(sql) = state.replay(side) {
         connection.build_query(&mut packets, &sql);
         responses += 1;
     }

@@ -45,6 +45,9 @@ pub struct SessionState {
     hold: Option<HoldReason>,
     /// SET TRANSACTION for the next transaction is outstanding.
     one_shot: bool,
+    /// The primary connection knows something that reads elsewhere do not need but a new
+    /// connection would lack: LAST_INSERT_ID(), user variables, statements of PREPARE, a HANDLER.
+    carries: bool,
     last_side: Side,
     /// The session's unreplicated writes.
     pub pin: Pin,
@@ -62,6 +65,7 @@ impl SessionState {
             transaction: Transaction::None,
             hold: None,
             one_shot: false,
+            carries: false,
             last_side: Side::Primary,
             pin,
         }
@@ -99,13 +103,10 @@ impl SessionState {
 
     /// True if losing the primary connection loses something that cannot be brought back.
     pub fn is_bound_to_primary(&self) -> bool {
-        self.transaction == Transaction::OnPrimary || self.hold.is_some() || self.one_shot
-    }
-
-    /// True if the session must keep its connections: a transaction is open, or see
-    /// [`SessionState::is_bound_to_primary`].
-    pub fn is_bound(&self) -> bool {
-        self.transaction != Transaction::None || self.is_bound_to_primary()
+        self.transaction == Transaction::OnPrimary
+            || self.hold.is_some()
+            || self.one_shot
+            || self.carries
     }
 
     /// What routing has to know; `pinned` says whether every replica may lack a write of this
@@ -123,8 +124,9 @@ impl SessionState {
 
     /// The statements that bring a fresh connection in line: variables only, as the schema is
     /// named when connecting.
-    pub fn replay(&self) -> Option<Vec<u8>> {
-        sync::set_statement(self.variables.iter().map(|(name, value)| (&name[..], &value[..])))
+    pub fn replay(&self, side: Side) -> Option<Vec<u8>> {
+        let variables = self.variables.iter().map(|(name, value)| (&name[..], &value[..]));
+        sync::set_statement(variables, side == Side::Primary)
     }
 
     /// Takes in what the server on `side` told at the end of a result of `statement`.
@@ -132,6 +134,7 @@ impl SessionState {
         self.last_side = side;
         match told {
             Told::Ok(ok) => {
+                self.carries |= side == Side::Primary && ok.last_insert_id != 0;
                 self.observe_status(side, ok.status, now);
                 if side == Side::Primary && ok.status.contains(StatusFlags::SESSION_STATE_CHANGED) {
                     self.observe_changes(statement, ok.state, now);
@@ -189,6 +192,7 @@ impl SessionState {
             self.pin.write(cause, now);
         }
         self.hold_for(statement);
+        self.carries |= leaves_something(statement);
         match statement.kind {
             StatementKind::UnlockTables if self.hold == Some(HoldReason::LockTables) => {
                 self.hold = None;
@@ -262,7 +266,7 @@ impl SessionState {
         match sync::replay(name, value) {
             Replay::Ignore => {}
             Replay::Hold => self.hold = self.hold.or(Some(HoldReason::UnknownState)),
-            Replay::Set => {
+            Replay::Set | Replay::SetOnPrimary => {
                 if self.variables.get(name).is_some_and(|known| **known == *value) {
                     return;
                 }
@@ -314,12 +318,23 @@ impl SessionState {
     pub fn forget_hold(&mut self) {
         self.hold = None;
         self.one_shot = false;
+        self.carries = false;
     }
 }
 
 fn is_server_schema(schema: &[u8]) -> bool {
     let server: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
     server.iter().any(|name| schema.eq_ignore_ascii_case(name))
+}
+
+/// Statements that leave something on the connection besides what trackers report.
+fn leaves_something(statement: &Statement) -> bool {
+    statement.flags.intersects(Flags::ASSIGNS_USER_VARIABLE | Flags::SETS_USER_VARIABLE)
+        || matches!(
+            statement.kind,
+            StatementKind::TextPrepare | StatementKind::Handler | StatementKind::GetDiagnostics
+        )
+        || runs_unseen(statement)
 }
 
 /// ER_PARSE_ERROR

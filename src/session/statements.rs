@@ -13,7 +13,7 @@ use super::reply;
 use crate::backend::{self, connection::ServerStatement};
 use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
-use crate::protocol::execute::{CURSOR_TYPES, Execute};
+use crate::protocol::execute::Execute;
 use crate::protocol::flags::Capabilities;
 use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::prepare::STATEMENT_ID;
@@ -65,6 +65,10 @@ impl Session {
             return reply::err(&mut self.client, 1, &err).await;
         }
         let mut statement = known.statement;
+        if opens_cursor(incoming.payload()) {
+            // Where it stays open however the session reads meanwhile.
+            fixed = fixed.or(Some(Side::Primary));
+        }
         if bulk || !incoming.is_whole() {
             fixed = fixed.or(Some(Side::Primary));
             if bulk && statement.is_read() {
@@ -229,8 +233,8 @@ impl Session {
 }
 
 /// True if an execution opens a cursor.
-pub(super) fn opens_cursor(payload: &[u8]) -> bool {
-    Execute::parse(payload, 0, false).is_ok_and(|execute| execute.flags & CURSOR_TYPES != 0)
+fn opens_cursor(payload: &[u8]) -> bool {
+    Execute::parse(payload, 0, false).is_ok_and(|execute| execute.opens_cursor())
 }
 
 /// Puts the server's statement id into a command's frame.

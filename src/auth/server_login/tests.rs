@@ -185,6 +185,9 @@ fn switches() {
         (OK.to_vec(), Done),
     ];
     check("two switches", &secret, (SHA2, false), first(), script);
+    let late = Fail(AuthError::UnexpectedPacket("more plugin data after the last answer"));
+    let script = vec![(switch(NATIVE, NONCE), Send(native("secret"))), (more(&[4]), late)];
+    check("no password for another plugin", &secret, (SHA2, true), first(), script);
     let mut script = Vec::new();
     for _ in 0..MAX_SWITCHES {
         script.push((switch(NATIVE, NONCE), Send(native("secret"))));

@@ -16,6 +16,7 @@ pub(crate) fn settings() -> Settings {
         credential: Credential { user: b"monitor".to_vec(), secret: CredentialSecret::Empty },
         check_interval: Duration::from_millis(250),
         check_timeout: Duration::from_secs(1),
+        read_native_hashes: false,
         thresholds: Thresholds { up_after: 2, down_after: 3 },
         max_lag: Duration::from_secs(10),
         lag_tolerance: Duration::from_millis(100),

@@ -163,8 +163,7 @@ fn any_split_gives_the_same() {
 #[test]
 fn the_largest_packet() {
     let plain = text(0x00ff_ffff);
-    for algorithm in [Algorithm::Zlib, Algorithm::Zstd { level: 1 }, Algorithm::Zstd { level: 19 }]
-    {
+    for algorithm in [Algorithm::Zlib, Algorithm::Zstd { level: 1 }] {
         let wire = packet(0, &deflated(algorithm, &plain), plain.len());
         let mut two = wire.clone();
         two.extend_from_slice(&packet(1, &deflated(algorithm, b"and on"), 6));
@@ -322,7 +321,7 @@ fn codecs_move_between_threads() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
     #[test]
     fn what_is_packed_is_unpacked(
         pieces in proptest::collection::vec(

@@ -181,7 +181,6 @@ fn what_each_mode_accepts() {
     let impostor = server("impostor", self_signed("db.example"), "");
     check("self-signed", &full, &impostor, "db.example", Err("issuer"));
     check("two authorities", &two, &foreign, "db.example", Ok(()));
-    check("two authorities", &two, &named, "db.example", Ok(()));
 }
 
 #[test]
