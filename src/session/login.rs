@@ -274,7 +274,7 @@ fn is_switch_from_native(payload: &[u8], asking: &Asking) -> bool {
 fn advise_native_only(context: &Context, user: &[u8]) {
     if context.advice.is_due(user, Instant::now()) {
         tracing::warn!(
-            user = %String::from_utf8_lossy(user).escape_debug(),
+            user = ?String::from_utf8_lossy(user),
             "a client left the login when it was asked for caching_sha2_password: it may know only \
              mysql_native_password. Upgrade it, or give lagwise an [[account]] entry for this \
              user, or let the monitor account read the password hashes from the servers",
