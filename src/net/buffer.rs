@@ -14,25 +14,27 @@ pub const BLOCK: usize = 16 << 10;
 /// system calls a byte, and still a bound on what a slow peer can hold.
 pub const STREAM_BLOCK: usize = 128 << 10;
 
-/// Blocks kept for reuse by each thread: 4 MiB.
-const KEPT_BLOCKS: usize = 256;
+/// Blocks kept for reuse by each thread: 4 MiB of the small size, 2 MiB of the large one.
+const KEPT: [(usize, usize); 2] = [(BLOCK, 256), (STREAM_BLOCK, 16)];
 
 thread_local! {
-    static FREE: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<[Vec<Vec<u8>>; 2]> = const { RefCell::new([Vec::new(), Vec::new()]) };
 }
 
-fn take_block() -> Vec<u8> {
-    let kept = FREE.with(|free| free.try_borrow_mut().ok().and_then(|mut list| list.pop()));
-    kept.unwrap_or_else(|| vec![0; BLOCK])
+/// A block of one of the two sizes; its content is whatever it held before.
+fn take_block(len: usize) -> Vec<u8> {
+    let kind = KEPT.iter().position(|(size, _)| *size == len);
+    let kept =
+        kind.and_then(|kind| FREE.with(|free| free.try_borrow_mut().ok()?.get_mut(kind)?.pop()));
+    kept.unwrap_or_else(|| vec![0; len])
 }
 
 fn give_block(block: Vec<u8>) {
-    if block.len() != BLOCK {
-        return;
-    }
+    let Some(kind) = KEPT.iter().position(|(size, _)| *size == block.len()) else { return };
     FREE.with(|free| {
-        if let Ok(mut list) = free.try_borrow_mut()
-            && list.len() < KEPT_BLOCKS
+        if let Ok(mut lists) = free.try_borrow_mut()
+            && let (Some(list), Some((_, kept))) = (lists.get_mut(kind), KEPT.get(kind))
+            && list.len() < *kept
         {
             list.push(block);
         }
@@ -73,7 +75,7 @@ impl Buffer {
     /// Room to read into: at least one byte, and what is missing for `at_least` bytes in a row.
     pub fn room(&mut self, at_least: usize) -> &mut [u8] {
         if self.bytes.is_empty() {
-            self.bytes = take_block();
+            self.bytes = take_block(BLOCK);
         }
         let held = self.end - self.start;
         let wanted = (held + 1).max(at_least);
@@ -89,10 +91,17 @@ impl Buffer {
         self.bytes.get_mut(self.end..).unwrap_or_default()
     }
 
-    /// Grows towards [`STREAM_BLOCK`] if the last read left no room: more is likely to follow.
+    /// Changes to [`STREAM_BLOCK`] if the last read left no room: more is likely to follow.
+    #[inline]
     pub fn grow_for_streaming(&mut self) {
-        if self.end == self.bytes.len() && self.bytes.len() < STREAM_BLOCK {
-            self.bytes.resize(STREAM_BLOCK, 0);
+        if self.end == self.bytes.len() && self.end > 0 && self.bytes.len() < STREAM_BLOCK {
+            let mut larger = take_block(STREAM_BLOCK);
+            let held = self.end - self.start;
+            if let Some(target) = larger.get_mut(..held) {
+                target.copy_from_slice(self.filled());
+            }
+            (self.start, self.end) = (0, held);
+            give_block(std::mem::replace(&mut self.bytes, larger));
         }
     }
 
@@ -159,6 +168,17 @@ mod tests {
         buffer.consume(60);
         assert!(buffer.room(BLOCK * 3).len() >= BLOCK * 3 - 40);
         assert_eq!(buffer.filled(), [1; 40]);
+    }
+
+    #[test]
+    fn an_empty_buffer_does_not_grow_and_a_full_one_does() {
+        let mut buffer = Buffer::default();
+        buffer.grow_for_streaming();
+        assert_eq!(buffer.capacity(), 0);
+        buffer.extend(&[1; BLOCK]);
+        buffer.consume(10);
+        buffer.grow_for_streaming();
+        assert_eq!((buffer.capacity(), buffer.filled()), (STREAM_BLOCK, &[1; BLOCK - 10][..]));
     }
 
     proptest! {
