@@ -3,6 +3,7 @@
 //! In reading order:
 //! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
 //! - [`login`]: from an accepted socket to a proven account. [`credentials`]: remembered proofs.
+//!   [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
@@ -12,6 +13,7 @@
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
 
+pub mod advice;
 mod commands;
 pub mod context;
 mod control;
