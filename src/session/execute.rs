@@ -252,6 +252,7 @@ impl Session {
             server: &mut held.guard,
             tracked: self.tracked,
             statement_id: prepare.then(|| self.prepared.next_id()),
+            touched: &mut self.touched,
             scratch: &mut self.scratch,
         };
         let state = &mut self.state;

@@ -61,6 +61,9 @@ pub struct Relay<'a> {
     pub tracked: Tracked,
     /// The id that a PREPARE_OK is to carry.
     pub statement_id: Option<u32>,
+    /// Set as soon as a part of the response may have reached the client; it survives when the
+    /// session is ended in the middle.
+    pub touched: &'a mut bool,
     /// Room for rewritten packets, kept from response to response.
     pub scratch: &'a mut Vec<u8>,
 }
@@ -222,6 +225,7 @@ impl Relay<'_> {
             &self.scratch[..]
         };
         let sent = bytes.len() as u64;
+        *self.touched = true;
         self.client.write_all(bytes, WRITE_STALL).await?;
         self.server.stream().consume(count);
         Ok(sent)
