@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::error::End;
 use crate::net::PacketStream;
+use crate::protocol::ErrPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::frame::build_packet;
 use crate::protocol::ok::{OK, OkPacket};
-use crate::protocol::ErrPacket;
 
 /// How long a client may take none of what is written to it; MySQL's net_write_timeout.
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
