@@ -130,8 +130,8 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>, params: u16, attributes: bool) {
-            let parsed = Execute::parse(&bytes, params, attributes);
-            if let Some(at) = parsed.ok().and_then(|execute| execute.bind_flag_at) {
+            let execute = Execute::parse(&bytes, params, attributes);
+            if let Some(at) = execute.ok().and_then(|execute| execute.bind_flag_at) {
                 prop_assert!(with_types(&bytes, at, b"").is_some());
             }
         }

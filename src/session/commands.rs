@@ -27,6 +27,10 @@ impl Session {
             self.handle.set_idle(free);
             let read = incoming.read(&mut self.client, &settings).await;
             self.handle.set_idle(false);
+            if self.handle.interrupt() == Interrupt::Kill {
+                // Killed before the command came, though the news of it may come later.
+                return End::Killed;
+            }
             self.busy = true;
             let result = match read {
                 Ok(()) => self.command(&mut incoming).await,

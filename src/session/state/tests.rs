@@ -136,7 +136,7 @@ fn an_error_leaves_the_transaction_as_it_was() {
     bed.ok(Side::Primary, "BEGIN", IN_TRANS, b"");
     bed.error("SELECT * FROM missing", 1146);
     assert_eq!(bed.state.transaction(), Transaction::OnPrimary);
-    assert!(bed.state.facts(None).pin.is_none());
+    assert_eq!(bed.state.pin.cause(), None);
     assert!(bed.state.facts(None).autocommit);
     bed.ok(Side::Primary, "SET autocommit=0", StatusFlags::empty(), b"");
     assert!(!bed.state.facts(None).autocommit);
