@@ -50,12 +50,28 @@ impl Readers {
                         }
                         reads.longest = reads.longest.max(start.elapsed());
                         reads.count += 1;
+                        // Now and then anew, so that every replica gets its share of sessions.
+                        if reads.count.is_multiple_of(100) {
+                            client = Client::app(port);
+                        }
                     }
                     reads
                 })
             })
             .collect();
         Self { stop, threads }
+    }
+
+    /// Waits until every replica serves some of it.
+    fn wait_spread(self, lab: &Lab, proxy: &Proxy) -> Self {
+        let connections = |server| {
+            let labels = format!("{{server=\"{}\"}}", lab.address(server));
+            proxy.metrics().value(&format!("lagwise_server_connections{labels}"))
+        };
+        eventually("every replica serves reads", || {
+            (1..lab.count()).all(|server| connections(server) > 0.0)
+        });
+        self
     }
 
     /// Ends the load; none may have failed. Returns the longest wait for an answer.
@@ -92,7 +108,7 @@ fn reads_by_target(proxy: &Proxy) -> (f64, f64) {
 
 /// A replica that is killed, hangs, or restarts, while eight clients read.
 fn replicas_fail_under_load(lab: &Lab, proxy: &Proxy) {
-    let readers = Readers::start(proxy.port(), 8);
+    let readers = Readers::start(proxy.port(), 8).wait_spread(lab, proxy);
     lab.kill(1);
     wait_eligible(proxy, lab, &[1], false);
     lab.restart(1);
@@ -100,15 +116,15 @@ fn replicas_fail_under_load(lab: &Lab, proxy: &Proxy) {
     let longest = readers.finish(&format!("{}: replica killed and restarted", lab.make));
     assert!(longest < Duration::from_secs(2), "{longest:?}");
 
-    let readers = Readers::start(proxy.port(), 8);
+    let readers = Readers::start(proxy.port(), 8).wait_spread(lab, proxy);
     lab.freeze(2);
     wait_eligible(proxy, lab, &[2], false);
     let before = reads_by_target(proxy);
-    eventually("everybody reads on", || reads_by_target(proxy).1 > before.1 + 500.0);
-    eventually("nobody waits for the frozen one", || {
-        let labels = format!("{{server=\"{}\"}}", lab.address(2));
-        proxy.metrics().value(&format!("lagwise_server_outstanding{labels}")) == 0.0
-    });
+    eventually("reads go on", || reads_by_target(proxy).1 > before.1 + 500.0);
+    let labels = format!("{{server=\"{}\"}}", lab.address(2));
+    let waiting = || proxy.metrics().value(&format!("lagwise_server_outstanding{labels}"));
+    println!("{}: {} reads wait for the frozen replica", lab.make, waiting());
+    eventually("nobody waits for the frozen one", || waiting() == 0.0);
     lab.thaw(2);
     wait_eligible(proxy, lab, &[2], true);
     let longest = readers.finish(&format!("{}: replica frozen", lab.make));
@@ -231,6 +247,15 @@ fn writer(port: u16, stop: &AtomicBool, next: &AtomicU64) -> (HashMap<u64, Fate>
     (fates, said)
 }
 
+/// Ends the load also when the test panics, which would else wait for it for ever.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Both rows or none; an error before COMMIT means none.
 fn transaction(client: &mut Client, id: u64) -> Result<Vec<raw::Row>, Fail> {
     client.query("BEGIN")?;
@@ -258,6 +283,7 @@ fn no_write_is_lost_or_repeated(lab: &Lab, proxy: &Proxy) {
     let (stop, next) = (AtomicBool::new(false), AtomicU64::new(1));
     let readers = Readers::start(proxy.port(), 2);
     let results = scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         let writers: Vec<_> =
             (0..8).map(|_| scope.spawn(|| writer(proxy.port(), &stop, &next))).collect();
         for _ in 0..3 {

@@ -25,7 +25,15 @@ impl Session {
                 return End::Shutdown;
             }
             self.handle.set_idle(free);
-            let read = incoming.read(&mut self.client, &settings).await;
+            let read = tokio::select! {
+                biased;
+                read = incoming.read(&mut self.client, &settings) => read,
+                // What has been read of a command stays in the stream's buffer.
+                () = self.handle.servers_removed() => {
+                    self.servers.release_removed(&self.state, &self.handle);
+                    continue;
+                }
+            };
             self.handle.set_idle(false);
             if self.handle.interrupt() == Interrupt::Kill {
                 // Killed before the command came, though the news of it may come later.
