@@ -40,7 +40,6 @@ use prepared::Prepared;
 use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
-use tracked::Tracked;
 
 use crate::auth::Nonce;
 use crate::cluster::Flavor;
@@ -62,7 +61,6 @@ pub struct Session {
     servers: Servers,
     state: SessionState,
     prepared: Prepared,
-    tracked: Tracked,
     /// A response to the current command has begun to reach the client.
     touched: bool,
     /// Room for rewritten packets.
@@ -167,7 +165,6 @@ impl Session {
         established: Established,
     ) -> Self {
         let Established { login, first, side, schema, nonce } = established;
-        let tracked = Tracked::by_default(login.capabilities);
         let state = new_state(&first, &login, schema);
         let mut session = Self {
             context,
@@ -178,7 +175,6 @@ impl Session {
             servers: Servers::default(),
             state,
             prepared: Prepared::default(),
-            tracked,
             touched: false,
             scratch: Vec::new(),
             pin_count: None,

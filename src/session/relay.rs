@@ -17,6 +17,7 @@ use super::tracked::Tracked;
 use crate::backend::{self, Connection};
 use crate::net::PacketStream;
 use crate::protocol::eof::EofPacket;
+use crate::protocol::flags::StatusFlags;
 use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::ok::OkPacket;
 use crate::protocol::prepare::{PrepareOk, STATEMENT_ID};
@@ -177,7 +178,11 @@ impl Relay<'_> {
                         copied = end;
                     }
                 }
-                Control::Eof => observe(Told::Eof(EofPacket::parse(payload)?.status)),
+                Control::Eof => {
+                    observe(Told::Eof(EofPacket::parse(payload)?.status));
+                    self.hide_state_change(start);
+                }
+                Control::DefinitionsEof => self.hide_state_change(start),
                 Control::Err => {
                     let err = ErrPacket::parse(payload)?;
                     relayed.error_code = Some(err.code);
@@ -203,6 +208,18 @@ impl Relay<'_> {
             self.scratch.extend_from_slice(bytes.get(copied..end).unwrap_or_default());
         }
         end
+    }
+
+    /// Clears SESSION_STATE_CHANGED in the EOF packet at `start`: MariaDB sets it for what only
+    /// lagwise's trackers report.
+    fn hide_state_change(&mut self, start: usize) {
+        if self.tracked.is_everything() {
+            return;
+        }
+        // int<1> header, int<2> warnings, int<2> status
+        if let Some(byte) = self.server.stream().buffered_mut().get_mut(start + HEADER_LEN + 4) {
+            *byte &= !(StatusFlags::SESSION_STATE_CHANGED.bits() >> 8) as u8;
+        }
     }
 
     fn exchange_statement_id(&mut self, start: usize) {
