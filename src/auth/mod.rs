@@ -9,7 +9,7 @@
 //! Reading order: [`nonce`], [`native_password`], [`caching_sha2`], [`rsa_key`], [`ed25519`]
 //! (the arithmetic), [`credential`], [`known_account`], [`server_login`], [`client_login`] (the conversations).
 //!
-//! Deliberately absent: `mysql_old_password`, `sha256_password`, `dialog`, GSSAPI, LDAP, WebAuthn
+//! Deliberately absent: `mysql_old_password`, `dialog`, GSSAPI, LDAP, WebAuthn
 //! and a second authentication factor. A server that asks for one gets an error that names it.
 //! OK and ERR packets are judged by the caller, which also knows what to tell the client.
 
@@ -46,6 +46,9 @@ pub const MAX_PASSWORD_LENGTH: usize = 1024;
 pub enum Plugin {
     /// `caching_sha2_password`, MySQL's default since 8.0.
     CachingSha2,
+    /// `sha256_password`. MySQL also names it, among others, for users that do not exist, so that
+    /// nobody can tell; without it such a login would not come to the server's own error.
+    Sha256,
     /// `mysql_native_password`, MariaDB's default, absent from MySQL 9.
     Native,
     /// `client_ed25519`, the client's name for MariaDB's `ed25519`.
@@ -58,7 +61,7 @@ impl Plugin {
     /// The plugin that goes by `name` on the wire, or `None` for one that lagwise cannot play.
     #[must_use]
     pub fn from_name(name: &[u8]) -> Option<Self> {
-        [Self::CachingSha2, Self::Native, Self::Ed25519, Self::ClearPassword]
+        [Self::CachingSha2, Self::Sha256, Self::Native, Self::Ed25519, Self::ClearPassword]
             .into_iter()
             .find(|plugin| plugin.name().as_bytes() == name)
     }
@@ -68,6 +71,7 @@ impl Plugin {
     pub const fn name(self) -> &'static str {
         match self {
             Self::CachingSha2 => "caching_sha2_password",
+            Self::Sha256 => "sha256_password",
             Self::Native => "mysql_native_password",
             Self::Ed25519 => "client_ed25519",
             Self::ClearPassword => "mysql_clear_password",

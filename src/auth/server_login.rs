@@ -8,6 +8,8 @@
 //!     0x01 0x03 -> Verdict                0x00 OK, 0xff ERR, from any state: Done
 //!     0x01 0x04, secure -> password NUL -> Verdict
 //!     0x01 0x04, else   -> 0x02 -> PublicKey
+//!   sha256: secure or no password -> password NUL -> Verdict
+//!           else                  -> 0x01 -> PublicKey
 //!   PublicKey
 //!     0x01 PEM -> RSA block -> Verdict
 //! ```
@@ -26,6 +28,9 @@ use super::{AuthError, Plugin, caching_sha2, ed25519, native_password};
 /// AuthSwitchRequests that one login follows. MariaDB sends one for each alternative of
 /// `IDENTIFIED VIA … OR …`.
 const MAX_SWITCHES: u8 = 8;
+
+/// Asks for the key in sha256_password, where caching_sha2_password has 0x02.
+const SHA256_REQUEST_PUBLIC_KEY: u8 = 1;
 
 /// Longest plugin name, in bytes, that is repeated in an error.
 const MAX_SHOWN_NAME: usize = 64;
@@ -68,7 +73,7 @@ pub struct ServerLogin<'a> {
 #[derive(Debug)]
 enum State {
     FastResult { nonce: [u8; NONCE_LENGTH] },
-    PublicKey { nonce: [u8; NONCE_LENGTH] },
+    PublicKey { plugin: Plugin, nonce: [u8; NONCE_LENGTH] },
     Verdict,
 }
 
@@ -125,13 +130,13 @@ impl<'a> ServerLogin<'a> {
                     self.state = State::Verdict;
                     caching_sha2::with_nul(self.password(Plugin::CachingSha2)?)?
                 } else {
-                    self.state = State::PublicKey { nonce };
+                    self.state = State::PublicKey { plugin: Plugin::CachingSha2, nonce };
                     Zeroizing::new(vec![caching_sha2::REQUEST_PUBLIC_KEY])
                 };
                 Ok(ServerLoginStep::Send { payload, next: self })
             }
-            (State::PublicKey { nonce }, pem) => {
-                let password = self.password(Plugin::CachingSha2)?;
+            (State::PublicKey { plugin, nonce }, pem) => {
+                let password = self.password(*plugin)?;
                 let block = ServerPublicKey::from_pem(pem)?.encrypt_password(password, nonce)?;
                 self.state = State::Verdict;
                 Ok(ServerLoginStep::Send { payload: Zeroizing::new(block), next: self })
@@ -194,6 +199,15 @@ impl<'a> ServerLogin<'a> {
                     [] => Vec::new(),
                     password => caching_sha2::scramble(password, &nonce).to_vec(),
                 }
+            }
+            Plugin::Sha256 => {
+                let nonce = nonce::<NONCE_LENGTH>(plugin, data)?;
+                let password = self.password(plugin)?;
+                if self.secure_channel || password.is_empty() {
+                    return Ok((caching_sha2::with_nul(password)?, self));
+                }
+                self.state = State::PublicKey { plugin, nonce };
+                vec![SHA256_REQUEST_PUBLIC_KEY]
             }
             Plugin::Ed25519 => {
                 let nonce = nonce::<{ ed25519::NONCE_LENGTH }>(plugin, data)?;

@@ -65,13 +65,31 @@ pub async fn connect(
     login: Login<'_>,
     deadline: Instant,
 ) -> Result<Connection, Error> {
-    match tokio::time::timeout_at(deadline, open(endpoint, login)).await {
+    connect_noting(endpoint, login, deadline, &mut None).await
+}
+
+/// Like [`connect`], and notes what the server's greeting told, also if the server then refuses the
+/// login.
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_noting(
+    endpoint: &Endpoint,
+    login: Login<'_>,
+    deadline: Instant,
+    greeted: &mut Option<ServerFacts>,
+) -> Result<Connection, Error> {
+    match tokio::time::timeout_at(deadline, open(endpoint, login, greeted)).await {
         Ok(result) => result,
         Err(_) => Err(Error::TimedOut("connecting")),
     }
 }
 
-async fn open(endpoint: &Endpoint, login: Login<'_>) -> Result<Connection, Error> {
+async fn open(
+    endpoint: &Endpoint,
+    login: Login<'_>,
+    greeted: &mut Option<ServerFacts>,
+) -> Result<Connection, Error> {
     let socket = open_socket(endpoint).await.map_err(Error::Connect)?;
     let mut stream = PacketStream::new(Transport::Plain(socket));
     let (seq, payload) = stream.packet(MAX_LOGIN_PACKET).await?;
@@ -80,6 +98,8 @@ async fn open(endpoint: &Endpoint, login: Login<'_>) -> Result<Connection, Error
     let mut next_seq = seq.wrapping_add(1);
 
     let capabilities = negotiate(&greeting, &login)?;
+    let facts = ServerFacts::of(&greeting, capabilities);
+    *greeted = Some(facts.clone());
     let mut response = HandshakeResponse {
         capabilities,
         max_packet: 1 << 30,
@@ -113,7 +133,6 @@ async fn open(endpoint: &Endpoint, login: Login<'_>) -> Result<Connection, Error
 
     let ok = authenticate(&mut stream, auth).await?;
     let status = OkPacket::parse(&ok, true)?.status;
-    let facts = ServerFacts::of(greeting, capabilities);
     let mut connection = Connection::new(stream, facts, status, ok);
     if login.track {
         connection.start_tracking().await?;

@@ -45,10 +45,10 @@ pub struct ServerFacts {
 
 impl ServerFacts {
     /// The facts of a greeting and what was agreed on.
-    pub fn of(greeting: Greeting, capabilities: Capabilities) -> Self {
+    pub fn of(greeting: &Greeting, capabilities: Capabilities) -> Self {
         let is_mariadb = is_mariadb(&greeting.server_version);
         Self {
-            version: greeting.server_version,
+            version: greeting.server_version.clone(),
             thread_id: greeting.thread_id,
             server_capabilities: greeting.capabilities,
             capabilities,

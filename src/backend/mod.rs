@@ -16,7 +16,7 @@ pub mod endpoint;
 pub mod error;
 pub mod sync;
 
-pub use connect::{Login, connect};
+pub use connect::{Login, connect, connect_noting};
 pub use connection::{Connection, Summary};
 pub use endpoint::Endpoint;
 pub use error::Error;

@@ -51,7 +51,7 @@ pub struct MemberStatus {
     pub errant: Option<Arc<Position>>,
     /// By the last good probe.
     pub read_only: Option<ReadOnly>,
-    /// What its greeting said, by the monitor's last successful login.
+    /// What its greeting said when the monitor last began a connection.
     pub facts: Option<Arc<ServerFacts>>,
     /// When the question of the last good probe was sent: the position holds everything that was
     /// acknowledged before.
@@ -118,6 +118,7 @@ pub struct Member {
     counters: MemberCounters,
     reports: mpsc::Sender<SessionFailure>,
     removed: watch::Sender<bool>,
+    down: watch::Sender<bool>,
 }
 
 impl Member {
@@ -135,6 +136,7 @@ impl Member {
             counters: MemberCounters::default(),
             reports,
             removed: watch::Sender::new(false),
+            down: watch::Sender::new(false),
         };
         (Arc::new(member), receiver)
     }
@@ -209,7 +211,16 @@ impl Member {
         self.config.store(Arc::new(config));
     }
 
+    /// Returns once the monitor has given the server up: what was asked of it will hardly be
+    /// answered.
+    pub async fn went_down(&self) {
+        // An error would mean that the sender is gone, which lives as long as `self`.
+        let _ = self.down.subscribe().wait_for(|down| *down).await;
+    }
+
     pub(super) fn set_status(&self, status: MemberStatus) {
+        let is_down = status.health == Health::Down;
+        self.down.send_if_modified(|down| std::mem::replace(down, is_down) != is_down);
         self.status.store(Arc::new(status));
     }
 

@@ -54,7 +54,7 @@ pub(super) struct Monitor {
 
 /// What one probe brought.
 struct Probed {
-    /// Of the connection, when a new one was made.
+    /// Of the greeting, when a new connection was begun.
     facts: Option<Arc<ServerFacts>>,
     outcome: Result<Answer, (Report, Arc<str>)>,
 }
@@ -214,7 +214,6 @@ async fn probe(
     settings: &Settings,
 ) -> Probed {
     let deadline = Instant::now() + settings.check_timeout;
-    let mut facts = None;
     if !anew && let Some(mut open) = connection.take() {
         match ask(&mut open, deadline).await {
             Err(Error::Lost(_)) => {}
@@ -222,13 +221,16 @@ async fn probe(
                 let outcome = settle(result, false);
                 // After a refusal or a timeout the next probe starts from a new connection.
                 *connection = outcome.is_ok().then_some(open);
-                return Probed { facts, outcome };
+                return Probed { facts: None, outcome };
             }
         }
     }
-    let outcome = match connect(endpoint, settings, deadline).await {
+    let mut greeted = None;
+    let connected = connect(endpoint, settings, deadline, &mut greeted).await;
+    // Clients can be greeted with what a server said that then refused the monitor's account.
+    let facts = greeted.map(Arc::new);
+    let outcome = match connected {
         Ok(mut open) => {
-            facts = Some(Arc::new(open.facts().clone()));
             let outcome = settle(ask(&mut open, deadline).await, false);
             if outcome.is_ok()
                 && let Some(old) = connection.replace(open)
@@ -256,6 +258,7 @@ async fn connect(
     endpoint: &Endpoint,
     settings: &Settings,
     deadline: Instant,
+    greeted: &mut Option<ServerFacts>,
 ) -> Result<Connection, Error> {
     let login = Login {
         credential: &settings.credential,
@@ -266,7 +269,7 @@ async fn connect(
         client_tls: false,
         track: false,
     };
-    backend::connect(endpoint, login, deadline).await
+    backend::connect_noting(endpoint, login, deadline, greeted).await
 }
 
 async fn ask(connection: &mut Connection, deadline: Instant) -> Result<Answer, Error> {

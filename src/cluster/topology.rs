@@ -41,7 +41,7 @@ impl Cluster {
             .with_status(|status| status.position.as_ref().map(Arc::clone).zip(status.asked_at))
     }
 
-    /// What the primary said of itself when the monitor last logged in; clients are greeted with
+    /// What the primary said of itself when the monitor last connected; clients are greeted with
     /// it. `None` until then.
     pub fn primary_facts(&self) -> Option<Arc<ServerFacts>> {
         self.primary.with_status(|status| status.facts.as_ref().map(Arc::clone))

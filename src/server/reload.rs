@@ -33,6 +33,9 @@ impl Server {
         let applied = self.cluster.apply(servers, cluster::Settings::of(&next));
         let applied = applied.map_err(|error| error.to_string())?;
         self.context.settings.store(Arc::new(settings));
+        if !applied.removed.is_empty() {
+            self.context.registry.servers_removed();
+        }
         self.config = next;
         if difference.is_empty() {
             tracing::info!("reloaded, nothing has changed");

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::advice::Advice;
 use super::credentials::Credentials;
 use super::registry::Registry;
 use crate::auth::{KnownAccount, Plugin, RsaKey};
@@ -71,6 +72,8 @@ pub struct Context {
     pub credentials: Credentials,
     /// Hashes of mysql_native_password accounts as the servers store them.
     pub native_hashes: Arc<ArcSwap<NativeHashes>>,
+    /// Which users the log has spoken of.
+    pub advice: Advice,
     /// For passwords of clients without TLS.
     pub rsa_key: RsaKey,
     /// Where lagwise is in its life.
@@ -94,6 +97,7 @@ impl Context {
             registry: Arc::default(),
             credentials: Credentials::default(),
             native_hashes: Arc::default(),
+            advice: Advice::default(),
             rsa_key,
             lifecycle,
             sessions: AtomicUsize::new(0),

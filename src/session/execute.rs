@@ -194,23 +194,21 @@ impl Session {
         settings: &Settings,
     ) -> Result<Attempt, End> {
         let started = Instant::now();
-        let ensured = self
-            .servers
-            .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
-            .await;
-        if let Err(error) = ensured {
-            return Ok(Attempt::Again(Failed::Unavailable(error)));
-        }
-        if let Err(error) = self.hand_over_tracking(side, &job.statement).await {
-            return Ok(Attempt::Again(Failed::Lost(error)));
-        }
-        match self.make_ready(side, job).await {
+        let abandon = (side == Side::Replica && self.is_repeatable(job, side)).then_some(member);
+        let ready = tokio::select! {
+            biased;
+            ready = self.get_ready(side, member, job, settings) => ready,
+            () = went_down(abandon) => {
+                Err(Failed::Lost(backend::Error::TimedOut("the server went down")))
+            }
+        };
+        match ready {
             Ok(None) => {}
             Ok(Some(err)) => {
                 self.answer_error(job, &err).await?;
                 return Ok(Attempt::Done(Done::Failed));
             }
-            Err(error) => return Ok(Attempt::Again(Failed::Lost(error))),
+            Err(failed) => return Ok(Attempt::Again(failed)),
         }
         let Some(held) = self.servers.get(side) else {
             let lost = Unavailable::StateLost { in_transaction: false };
@@ -235,8 +233,25 @@ impl Session {
             last_seq = job.incoming.last_seq();
         }
         let sent = Instant::now();
-        let result = self.relay(side, job, last_seq).await;
+        let result = self.relay(side, job, last_seq, abandon).await;
         self.conclude(side, job, result, started, sent)
+    }
+
+    /// Has a connection on `side` that the job can be sent on; or the server's error, if its
+    /// statement cannot be prepared there.
+    async fn get_ready(
+        &mut self,
+        side: Side,
+        member: &Arc<Member>,
+        job: &mut Job<'_>,
+        settings: &Settings,
+    ) -> Result<Option<ErrPacket>, Failed> {
+        self.servers
+            .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
+            .await
+            .map_err(Failed::Unavailable)?;
+        self.hand_over_tracking(side, &job.statement).await.map_err(Failed::Lost)?;
+        self.make_ready(side, job).await.map_err(Failed::Lost)
     }
 
     /// Before a client sets the trackers itself: lagwise takes its own settings back, so that the
@@ -261,6 +276,7 @@ impl Session {
         side: Side,
         job: &Job<'_>,
         last_seq: u8,
+        abandon: Option<&Arc<Member>>,
     ) -> Result<Relayed, RelayError> {
         let Some(held) = self.servers.get(side) else {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
@@ -274,6 +290,8 @@ impl Session {
             server: &mut held.guard,
             tracked,
             statement_id: prepare.then(|| self.prepared.next_id()),
+            touched: &mut self.touched,
+            abandon: abandon.map(|member| &**member),
             scratch: &mut self.scratch,
         };
         let state = &mut self.state;
@@ -329,20 +347,27 @@ impl Session {
 
     /// May the statement be sent to another server? Never one that may have had an effect.
     fn may_repeat(&self, job: &Job<'_>, side: Side, failed: &Failed) -> bool {
+        match failed {
+            Failed::Unavailable(Unavailable::StateLost { .. }) => false,
+            // Nothing was sent. The primary has no substitute.
+            Failed::Unavailable(_) => side == Side::Replica && self.is_free(job, side),
+            Failed::Lost(_) => self.is_repeatable(job, side),
+        }
+    }
+
+    /// True if another server may be asked, also after the statement has been sent.
+    fn is_repeatable(&self, job: &Job<'_>, side: Side) -> bool {
+        (job.statement.is_read() || job.kind == ResponseKind::Prepare) && self.is_free(job, side)
+    }
+
+    /// True if nothing ties the statement to its connection.
+    fn is_free(&self, job: &Job<'_>, side: Side) -> bool {
         let bound = match side {
             Side::Primary => self.state.is_bound_to_primary(),
             Side::Replica => self.state.transaction() == Transaction::OnReplica,
         };
         let killed = self.handle.interrupt() == Interrupt::Kill;
-        if killed || bound || job.fixed.is_some() || job.incoming.was_streamed() {
-            return false;
-        }
-        match failed {
-            Failed::Unavailable(Unavailable::StateLost { .. }) => false,
-            // Nothing was sent. The primary has no substitute.
-            Failed::Unavailable(_) => side == Side::Replica,
-            Failed::Lost(_) => job.statement.is_read() || job.kind == ResponseKind::Prepare,
-        }
+        !(killed || bound || job.fixed.is_some() || job.incoming.was_streamed())
     }
 
     fn note_failure(&mut self, side: Side, job: &Job<'_>, failed: &Failed) {
@@ -404,6 +429,14 @@ impl Session {
     /// Counts an error.
     pub(super) fn count_error(&self, kind: Kind) {
         self.context.metrics.local().error(kind.blame(), kind.index());
+    }
+}
+
+/// Returns once a server that may be abandoned is down.
+async fn went_down(abandon: Option<&Arc<Member>>) {
+    match abandon {
+        Some(member) => member.went_down().await,
+        None => std::future::pending().await,
     }
 }
 

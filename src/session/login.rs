@@ -16,7 +16,7 @@ use super::servers::{Held, LoginRecord, first_connection};
 use super::tracked::Tracked;
 use crate::auth::{
     AuthError, ClientAuth, ClientLogin, ClientLoginStep, Credential, CredentialSecret,
-    KnownAccount, LoginContext, LoginPath, Nonce, RejectReason,
+    KnownAccount, LoginContext, LoginPath, Nonce, Plugin, RejectReason,
 };
 use crate::backend;
 use crate::backend::connection::ServerFacts;
@@ -25,6 +25,7 @@ use crate::net::compress::Algorithm;
 use crate::net::compressed::Compression;
 use crate::net::{PacketStream, Transport};
 use crate::pool;
+use crate::protocol::auth_switch::AUTH_SWITCH;
 use crate::protocol::flags::{Capabilities, StatusFlags};
 use crate::protocol::frame::build_packet;
 use crate::protocol::handshake::{Greeting, HandshakeResponse};
@@ -239,7 +240,11 @@ async fn converse(
         match step {
             ClientLoginStep::Send { payload, next } => {
                 reply::packet(client, seq, &payload).await?;
-                let (answer_seq, answer) = client.packet(MAX_LOGIN_PACKET).await?;
+                let answer = client.packet(MAX_LOGIN_PACKET).await;
+                if answer.is_err() && is_switch_from_native(&payload, asking) {
+                    advise_native_only(context, &asking.user);
+                }
+                let (answer_seq, answer) = answer?;
                 seq = answer_seq.wrapping_add(1);
                 step = next.handle(&answer);
             }
@@ -255,6 +260,26 @@ async fn converse(
         }
     }
     refuse(client, seq, error::bad_handshake()).await
+}
+
+/// True if a client that answered by mysql_native_password was asked for another plugin.
+fn is_switch_from_native(payload: &[u8], asking: &Asking) -> bool {
+    let native = Plugin::Native.name().as_bytes();
+    let to = payload.strip_prefix(&[AUTH_SWITCH]);
+    asking.plugin.as_deref() == Some(native) && to.is_some_and(|to| !to.starts_with(native))
+}
+
+/// A client that left without a word when it was asked for more than it can do: its user sees
+/// only a lost connection, so that the cause must be found here.
+fn advise_native_only(context: &Context, user: &[u8]) {
+    if context.advice.is_due(user, Instant::now()) {
+        tracing::warn!(
+            user = ?String::from_utf8_lossy(user),
+            "a client left the login when it was asked for caching_sha2_password: it may know only \
+             mysql_native_password. Upgrade it, or give lagwise an [[account]] entry for this \
+             user, or let the monitor account read the password hashes from the servers",
+        );
+    }
 }
 
 /// Logs in to the primary, or, while it cannot be reached, to a replica.

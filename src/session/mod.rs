@@ -3,6 +3,7 @@
 //! In reading order:
 //! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
 //! - [`login`]: from an accepted socket to a proven account. [`credentials`]: remembered proofs.
+//!   [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
@@ -12,6 +13,7 @@
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
 
+pub mod advice;
 mod commands;
 pub mod context;
 mod control;
@@ -61,6 +63,8 @@ pub struct Session {
     servers: Servers,
     state: SessionState,
     prepared: Prepared,
+    /// A command has come and its response has not ended.
+    busy: bool,
     /// A response to the current command has begun to reach the client.
     touched: bool,
     /// Room for rewritten packets.
@@ -175,6 +179,7 @@ impl Session {
             servers: Servers::default(),
             state,
             prepared: Prepared::default(),
+            busy: false,
             touched: false,
             scratch: Vec::new(),
             pin_count: None,
@@ -217,8 +222,9 @@ impl Session {
     async fn farewell(&mut self, end: &End) {
         let err = match end {
             End::Shutdown => error::shutdown(),
-            End::Killed => error::killed(),
-            End::ServerLost(_) | End::Refused(_) | End::ClientGone(_) | End::Quit => {
+            // As a server: a statement is answered, an idle connection just closed.
+            End::Killed if self.busy => error::killed(),
+            End::Killed | End::ServerLost(_) | End::Refused(_) | End::ClientGone(_) | End::Quit => {
                 return self.client.shutdown().await;
             }
         };

@@ -36,6 +36,7 @@ pub struct SessionHandle {
     idle: AtomicBool,
     interrupt: AtomicU8,
     interrupted: Notify,
+    servers_removed: Notify,
 }
 
 /// Where a session has connections, with the servers' ids of them.
@@ -96,6 +97,11 @@ impl SessionHandle {
         self.interrupted.notified().await;
     }
 
+    /// Returns when servers were taken out of the configuration since the last time.
+    pub async fn servers_removed(&self) {
+        self.servers_removed.notified().await;
+    }
+
     /// Notes whether the session waits for a command with nothing open.
     #[inline]
     pub fn set_idle(&self, idle: bool) {
@@ -136,6 +142,7 @@ impl Registry {
             idle: AtomicBool::new(false),
             interrupt: AtomicU8::new(Interrupt::None as u8),
             interrupted: Notify::new(),
+            servers_removed: Notify::new(),
         });
         sessions.insert(id, Arc::clone(&handle));
         Registration { handle, registry: Arc::clone(self) }
@@ -163,6 +170,13 @@ impl Registry {
     pub fn interrupt_all(&self, interrupt: Interrupt) {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.values().for_each(|handle| handle.set_interrupt(interrupt));
+    }
+
+    /// Tells every session that servers were taken out of the configuration, so that those that are
+    /// idle give up their connections to them.
+    pub fn servers_removed(&self) {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.values().for_each(|handle| handle.servers_removed.notify_one());
     }
 
     /// True for an id that only lagwise gives out.

@@ -15,6 +15,7 @@ use super::reply::WRITE_STALL;
 use super::state::Told;
 use super::tracked::Tracked;
 use crate::backend::{self, Connection};
+use crate::cluster::Member;
 use crate::net::PacketStream;
 use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
@@ -62,6 +63,11 @@ pub struct Relay<'a> {
     pub tracked: Tracked,
     /// The id that a PREPARE_OK is to carry.
     pub statement_id: Option<u32>,
+    /// Set as soon as a part of the response may have reached the client; it survives when the
+    /// session is ended in the middle.
+    pub touched: &'a mut bool,
+    /// The server, if the response may be given up when it goes down before its first byte.
+    pub abandon: Option<&'a Member>,
     /// Room for rewritten packets, kept from response to response.
     pub scratch: &'a mut Vec<u8>,
 }
@@ -130,7 +136,15 @@ impl Relay<'_> {
         let stream = self.server.stream();
         let wanted = stream.buffered().len() + need;
         while stream.buffered().len() < wanted {
-            let error = match stream.fill(wanted).await {
+            let filled = match self.abandon.filter(|_| !touched) {
+                Some(member) => tokio::select! {
+                    biased;
+                    filled = stream.fill(wanted) => filled,
+                    () = member.went_down() => Err(io::ErrorKind::TimedOut.into()),
+                },
+                None => stream.fill(wanted).await,
+            };
+            let error = match filled {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),
                 Ok(_) => continue,
                 Err(error) => error,
@@ -239,6 +253,7 @@ impl Relay<'_> {
             &self.scratch[..]
         };
         let sent = bytes.len() as u64;
+        *self.touched = true;
         self.client.write_all(bytes, WRITE_STALL).await?;
         self.server.stream().consume(count);
         Ok(sent)

@@ -111,6 +111,15 @@ impl Servers {
         }
     }
 
+    /// Closes an unused connection to a replica that the configuration no longer names.
+    pub fn release_removed(&mut self, state: &SessionState, handle: &SessionHandle) {
+        let in_use = state.transaction() == crate::route::Transaction::OnReplica
+            || state.status.contains(StatusFlags::CURSOR_EXISTS);
+        if !in_use && self.replica.as_ref().is_some_and(|held| held.member.is_removed()) {
+            self.drop_side(Side::Replica, handle);
+        }
+    }
+
     /// Says that the primary connection is what the session's state was observed on.
     #[inline]
     pub fn primary_is_in_line(&mut self, version: u64) {

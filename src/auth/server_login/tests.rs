@@ -1,3 +1,5 @@
+//! Logins to servers of every plugin, packet by packet.
+
 use super::*;
 use crate::auth::rsa_key::tests::shared_key;
 
@@ -194,6 +196,25 @@ fn switches() {
     }
     script.push((switch(NATIVE, NONCE), Fail(AuthError::TooManySwitches)));
     check("endless", &secret, (SHA2, false), first(), script);
+}
+
+#[test]
+fn sha256_conversations() {
+    let secret = password("secret");
+    let first = || (Plugin::CachingSha2, sha2("secret"));
+    let asked = || switch("sha256_password", &[NONCE, &b"\0"[..]].concat());
+    let denied = || (ERR.to_vec(), Done);
+    let clear = (asked(), Send(b"secret\0".to_vec()));
+    check("sha256, secure", &secret, (SHA2, true), first(), vec![clear, denied()]);
+    let script = vec![
+        (asked(), Send(vec![1])),
+        (more(shared_key().public_key_pem()), SendBlock("secret")),
+        denied(),
+    ];
+    check("sha256, RSA", &secret, (SHA2, false), first(), script);
+    let none = (asked(), Send(vec![0]));
+    let empty = (Plugin::CachingSha2, Vec::new());
+    check("sha256, no password", &password(""), (SHA2, false), empty, vec![none, denied()]);
 }
 
 #[test]

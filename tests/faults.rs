@@ -1,0 +1,369 @@
+//! Servers that die, hang and come back under load, on both makes: reads go on, no write is run
+//! twice, and nothing of lagwise is left behind.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod raw;
+mod support;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{JoinHandle, scope, spawn};
+use std::time::{Duration, Instant};
+
+use raw::{Client, Fail};
+use support::{Lab, Make, Proxy, eventually};
+
+/// Threads that read without a pause.
+struct Readers {
+    stop: &'static AtomicBool,
+    threads: Vec<JoinHandle<Reads>>,
+}
+
+/// What one reader saw.
+#[derive(Debug, Default)]
+struct Reads {
+    count: usize,
+    longest: Duration,
+    failed: Vec<String>,
+}
+
+impl Readers {
+    fn start(port: u16, count: usize) -> Self {
+        let stop: &'static AtomicBool = Box::leak(Box::default());
+        let threads = (0..count)
+            .map(|index| {
+                let binary = index % 2 == 1;
+                spawn(move || {
+                    let mut client = Client::app(port);
+                    let mut reads = Reads::default();
+                    while !stop.load(Ordering::Relaxed) {
+                        let start = Instant::now();
+                        let sql = "SELECT name FROM items WHERE id = 7";
+                        let rows = if binary { client.execute(sql) } else { client.query(sql) };
+                        match rows {
+                            Ok(rows) if rows == [[Some("item 7".to_owned())]] => {}
+                            Ok(rows) => reads.failed.push(format!("{rows:?}")),
+                            Err(fail) => {
+                                reads.failed.push(fail.to_string());
+                                client = Client::app(port);
+                            }
+                        }
+                        reads.longest = reads.longest.max(start.elapsed());
+                        reads.count += 1;
+                        // Now and then anew, so that every replica gets its share of sessions.
+                        if reads.count.is_multiple_of(100) {
+                            client = Client::app(port);
+                        }
+                    }
+                    reads
+                })
+            })
+            .collect();
+        Self { stop, threads }
+    }
+
+    /// Waits until every replica serves some of it.
+    fn wait_spread(self, lab: &Lab, proxy: &Proxy) -> Self {
+        let connections = |server| {
+            let labels = format!("{{server=\"{}\"}}", lab.address(server));
+            proxy.metrics().value(&format!("lagwise_server_connections{labels}"))
+        };
+        eventually("every replica serves reads", || {
+            (1..lab.count()).all(|server| connections(server) > 0.0)
+        });
+        self
+    }
+
+    /// Ends the load; none may have failed. Returns the longest wait for an answer.
+    fn finish(self, what: &str) -> Duration {
+        self.stop.store(true, Ordering::Relaxed);
+        let all: Vec<Reads> = self.threads.into_iter().map(|t| t.join().unwrap()).collect();
+        let count: usize = all.iter().map(|reads| reads.count).sum();
+        let longest = all.iter().map(|reads| reads.longest).max().unwrap();
+        println!("{what}: {count} reads, the slowest took {longest:?}");
+        let failed: Vec<&String> = all.iter().flat_map(|reads| &reads.failed).collect();
+        assert!(failed.is_empty(), "{what}: {} failed: {:?}", failed.len(), failed.first());
+        assert!(count > 100, "{what}: only {count} reads");
+        longest
+    }
+}
+
+fn eligible(proxy: &Proxy, lab: &Lab, server: usize) -> bool {
+    let labels = format!("{{server=\"{}\"}}", lab.address(server));
+    proxy.metrics().value(&format!("lagwise_server_eligible{labels}")) == 1.0
+}
+
+fn wait_eligible(proxy: &Proxy, lab: &Lab, servers: &[usize], want: bool) {
+    eventually(&format!("servers {servers:?} are eligible: {want}"), || {
+        servers.iter().all(|server| eligible(proxy, lab, *server) == want)
+    });
+}
+
+/// Where reads have gone so far: (primary, replica).
+fn reads_by_target(proxy: &Proxy) -> (f64, f64) {
+    let metrics = proxy.metrics();
+    let count = |target| metrics.sum("lagwise_queries_total", &[("target", target)]);
+    (count("primary"), count("replica"))
+}
+
+/// A replica that is killed, hangs, or restarts, while eight clients read.
+fn replicas_fail_under_load(lab: &Lab, proxy: &Proxy) {
+    let readers = Readers::start(proxy.port(), 8).wait_spread(lab, proxy);
+    lab.kill(1);
+    wait_eligible(proxy, lab, &[1], false);
+    lab.restart(1);
+    wait_eligible(proxy, lab, &[1], true);
+    let longest = readers.finish(&format!("{}: replica killed and restarted", lab.make));
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
+
+    let readers = Readers::start(proxy.port(), 8).wait_spread(lab, proxy);
+    lab.freeze(2);
+    wait_eligible(proxy, lab, &[2], false);
+    let before = reads_by_target(proxy);
+    eventually("reads go on", || reads_by_target(proxy).1 > before.1 + 500.0);
+    let labels = format!("{{server=\"{}\"}}", lab.address(2));
+    let waiting = || proxy.metrics().value(&format!("lagwise_server_outstanding{labels}"));
+    println!("{}: {} reads wait for the frozen replica", lab.make, waiting());
+    eventually("nobody waits for the frozen one", || waiting() == 0.0);
+    lab.thaw(2);
+    wait_eligible(proxy, lab, &[2], true);
+    let longest = readers.finish(&format!("{}: replica frozen", lab.make));
+    assert!(longest < Duration::from_secs(6), "{longest:?}");
+}
+
+/// Without any replica reads go to the primary, at once.
+fn all_replicas_out(lab: &Lab, proxy: &Proxy) {
+    let readers = Readers::start(proxy.port(), 4);
+    lab.kill(1);
+    lab.kill(2);
+    wait_eligible(proxy, lab, &[1, 2], false);
+    let before = reads_by_target(proxy);
+    eventually("the primary serves reads", || reads_by_target(proxy).0 > before.0 + 500.0);
+    lab.restart(1);
+    lab.restart(2);
+    wait_eligible(proxy, lab, &[1, 2], true);
+    let longest = readers.finish(&format!("{}: all replicas killed", lab.make));
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
+}
+
+/// A replica whose lag nobody knows, or is too large, gets no reads.
+fn lag_decides(lab: &Lab, proxy: &Proxy) {
+    let config = "[routing]\nmax_lag = \"1s\"";
+    assert!(proxy.reload(config));
+    lab.stop_applier(2);
+    lab.sql(0, "CREATE TABLE IF NOT EXISTS shop.ticks (id INT AUTO_INCREMENT PRIMARY KEY)");
+    eventually("replica 2 lags too much", || {
+        lab.sql(0, "INSERT INTO shop.ticks VALUES ()");
+        !eligible(proxy, lab, 2)
+    });
+    assert!(eligible(proxy, lab, 1));
+    lab.start_applier(2);
+    wait_eligible(proxy, lab, &[1, 2], true);
+    // The monitor may not ask any more.
+    let drop = "SET sql_log_bin = 0; SET GLOBAL read_only = 0; DROP USER monitor@'%'";
+    lab.sql(2, drop);
+    let monitor = "SELECT GROUP_CONCAT(CONCAT('KILL ', id) SEPARATOR '; ') \
+        FROM information_schema.processlist WHERE user = 'monitor'";
+    lab.sql(2, &lab.sql(2, monitor));
+    wait_eligible(proxy, lab, &[2], false);
+    let metrics = proxy.metrics();
+    let labels = format!("{{server=\"{}\",state=\"denied\"}}", lab.address(2));
+    assert_eq!(metrics.value(&format!("lagwise_server_health{labels}")), 1.0);
+    let mut client = Client::app(proxy.port());
+    let before = lab.status(2, "Questions");
+    for _ in 0..50 {
+        client.run("SELECT COUNT(*) FROM items");
+    }
+    assert!(lab.status(2, "Questions") < before + 10, "no reads where the monitor is denied");
+    lab.sql(
+        2,
+        "SET sql_log_bin = 0; CREATE USER monitor@'%' IDENTIFIED BY 'monitor_password'; \
+         GRANT REPLICATION CLIENT ON *.* TO monitor@'%'",
+    );
+    if lab.make == Make::MariaDb {
+        lab.sql(2, "SET sql_log_bin = 0; GRANT SLAVE MONITOR ON *.* TO monitor@'%'");
+    }
+    wait_eligible(proxy, lab, &[1, 2], true);
+    assert!(proxy.reload(""));
+}
+
+/// A monitor that is denied everywhere is a matter of configuration, not an outage.
+fn wrong_monitor_password(lab: &Lab) {
+    let extra = "[monitor]\nuser = \"monitor\"\npassword = \"wrong\"";
+    let proxy = Proxy::start_unready(lab, extra);
+    eventually("clients are served by the primary", || {
+        let Ok(mut client) = Client::connect(proxy.port(), raw::APP) else { return false };
+        client.run("SELECT COUNT(*) FROM items") == [[Some("100".to_owned())]]
+    });
+    let line = proxy.wait_log("denied");
+    assert!(line.contains("WARN") || line.contains("ERROR"), "{line}");
+    assert!(!proxy.log().contains("password\" wrong"), "no password in the log");
+}
+
+/// What a writer knows of one write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Acknowledged,
+    Unknown,
+    NotRun,
+}
+
+/// Error numbers that say that the statement was not sent.
+const NOT_SENT: [u16; 2] = [1429, 1053];
+
+fn fate(result: &Result<Vec<raw::Row>, Fail>) -> Fate {
+    match result {
+        Ok(_) => Fate::Acknowledged,
+        Err(fail) if NOT_SENT.contains(&fail.code()) => Fate::NotRun,
+        Err(_) => Fate::Unknown,
+    }
+}
+
+/// Writes until told to stop; every write has an id that no other has, in a table that would take
+/// it twice. Never connects anew by itself.
+fn writer(port: u16, stop: &AtomicBool, next: &AtomicU64) -> (HashMap<u64, Fate>, Vec<String>) {
+    let mut client = Client::app(port);
+    let (mut fates, mut said) = (HashMap::new(), Vec::new());
+    while !stop.load(Ordering::Relaxed) {
+        let id = next.fetch_add(1, Ordering::Relaxed);
+        let result = match id % 4 {
+            0 => client.execute(&format!("INSERT INTO ledger (id) VALUES ({id})")),
+            1 => client.query(&format!("CALL enter({id})")),
+            2 => client.query(&format!("INSERT INTO ledger (id) VALUES ({id}); SELECT 1")),
+            _ => transaction(&mut client, id),
+        };
+        fates.insert(id, fate(&result));
+        if let Err(fail) = result {
+            said.push(fail.to_string());
+            match fail {
+                Fail::Err { code: 1429 | 1158 | 1053, .. } => {}
+                other => panic!("write {id}: {other}"),
+            }
+            // A loop without a pause would only fill the map.
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+    assert!(client.query("SELECT COUNT(*) FROM ledger").is_ok(), "the same connection works again");
+    (fates, said)
+}
+
+/// Ends the load also when the test panics, which would else wait for it for ever.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Both rows or none; an error before COMMIT means none.
+fn transaction(client: &mut Client, id: u64) -> Result<Vec<raw::Row>, Fail> {
+    client.query("BEGIN")?;
+    for part in 0..2 {
+        let sql = format!("INSERT INTO ledger (id, part) VALUES ({id}, {part})");
+        if let Err(fail) = client.query(&sql) {
+            // Whatever comes next must not be taken for a part of it.
+            let _ = client.query("ROLLBACK");
+            return Err(fail);
+        }
+    }
+    client.query("COMMIT")
+}
+
+/// kill -9 of the primary, again and again, while eight clients write: each write that was
+/// acknowledged is there once, each that was not sent is not, and none is there twice.
+fn no_write_is_lost_or_repeated(lab: &Lab, proxy: &Proxy) {
+    lab.sql(
+        0,
+        "CREATE TABLE shop.ledger (n INT AUTO_INCREMENT PRIMARY KEY, id BIGINT NOT NULL, \
+           part INT NOT NULL DEFAULT 0, KEY (id)); \
+         CREATE PROCEDURE shop.enter(i BIGINT) INSERT INTO ledger (id) VALUES (i)",
+    );
+    lab.wait_caught_up();
+    let (stop, next) = (AtomicBool::new(false), AtomicU64::new(1));
+    let readers = Readers::start(proxy.port(), 2);
+    let results = scope(|scope| {
+        let _stop = StopAtEnd(&stop);
+        let writers: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| writer(proxy.port(), &stop, &next))).collect();
+        for _ in 0..3 {
+            let enough = next.load(Ordering::Relaxed) + 400;
+            eventually("writes go on", || next.load(Ordering::Relaxed) > enough);
+            lab.kill(0);
+            lab.restart(0);
+            eventually("the primary takes writes", || {
+                let count = "SELECT COUNT(*) FROM shop.ledger";
+                let before = lab.sql(0, count);
+                eventually("a write arrives", || lab.sql(0, count) != before);
+                true
+            });
+        }
+        stop.store(true, Ordering::Relaxed);
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect::<Vec<_>>()
+    });
+    readers.finish(&format!("{}: primary killed three times", lab.make));
+    let mut found: HashMap<u64, Vec<u64>> = HashMap::new();
+    for line in lab.sql(0, "SELECT id, part FROM shop.ledger").lines() {
+        let (id, part) = line.split_once('\t').unwrap();
+        found.entry(id.parse().unwrap()).or_default().push(part.parse().unwrap());
+    }
+    let (mut wrong, mut counts) = (Vec::new(), HashMap::new());
+    let mut said: HashMap<String, usize> = HashMap::new();
+    for (fates, texts) in results {
+        for text in texts {
+            *said.entry(text.replace(|c: char| c.is_ascii_digit(), "#")).or_default() += 1;
+        }
+        for (id, fate) in fates {
+            let mut parts = found.remove(&id).unwrap_or_default();
+            parts.sort_unstable();
+            let whole: &[u64] = if id % 4 == 3 { &[0, 1] } else { &[0] };
+            let right = match fate {
+                Fate::Acknowledged => parts == whole,
+                Fate::Unknown => parts.is_empty() || parts == whole,
+                Fate::NotRun => parts.is_empty(),
+            };
+            *counts.entry(format!("{fate:?}, {} rows", parts.len())).or_insert(0) += 1;
+            if !right {
+                wrong.push(format!("{id}: {fate:?}, but {parts:?}"));
+            }
+        }
+    }
+    println!("{}: {counts:?}\n{said:#?}", lab.make);
+    assert!(wrong.is_empty(), "{} wrong: {:?}", wrong.len(), &wrong[..wrong.len().min(5)]);
+    assert!(found.is_empty(), "rows that nobody wrote");
+}
+
+fn run(make: Make) {
+    // What was acknowledged must survive kill -9, or the server would be to blame.
+    let durable = ["0:innodb-flush-log-at-trx-commit=1", "0:sync-binlog=1"];
+    let lab = Lab::start_with(make, 2, &durable);
+    let proxy = Proxy::start(&lab, "");
+    wait_eligible(&proxy, &lab, &[0, 1, 2], true);
+    let steps: &[(&str, fn(&Lab, &Proxy))] = &[
+        ("replicas fail", replicas_fail_under_load),
+        ("all replicas out", all_replicas_out),
+        ("lag", lag_decides),
+        ("monitor", |lab, _| wrong_monitor_password(lab)),
+        ("writes", no_write_is_lost_or_repeated),
+    ];
+    for (name, step) in steps {
+        let start = Instant::now();
+        step(&lab, &proxy);
+        println!("{make}: {name}: {:?}", start.elapsed());
+    }
+    eventually("all sessions are gone", || proxy.metrics().value("lagwise_sessions") == 0.0);
+    eventually("all connections are closed", || {
+        proxy.metrics().sum("lagwise_server_connections", &[]) == 0.0
+    });
+    assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
+}
+
+#[test]
+fn servers_fail_on_mysql() {
+    run(Make::MySql);
+}
+
+#[test]
+fn servers_fail_on_mariadb() {
+    run(Make::MariaDb);
+}
