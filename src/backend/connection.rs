@@ -254,6 +254,18 @@ impl Connection {
         Ok(())
     }
 
+    /// Gives the trackers back to the client, which wants to set them itself: from here on the
+    /// server reports what it reports on a connection that is not lagwise's.
+    ///
+    /// # Errors
+    /// The server refuses, or the connection breaks.
+    pub async fn stop_tracking(&mut self) -> Result<(), Error> {
+        let mut packet = Vec::new();
+        self.build_query(&mut packet, sync::untracking_statement(self.facts.is_mariadb));
+        self.send(&packet).await?;
+        self.finish(ResponseKind::Results).await.map(drop)
+    }
+
     /// Reads and drops one response.
     ///
     /// # Errors
@@ -344,18 +356,17 @@ impl Connection {
                 Event::Packet { control: Control::LocalInfile, .. } => {
                     return Err(Malformed("request for a file").into());
                 }
-                Event::Packet { control: Control::Eof, last, .. } => ended = last,
+                Event::Packet { control: Control::Eof | Control::DefinitionsEof, last, .. } => {
+                    ended = last;
+                }
                 Event::Packet { control: Control::PrepareOk, last, .. } => {
                     each(index, payload)?;
                     ended = last;
                 }
                 Event::NeedMore(_) | Event::End => {
-                    // A definition, a row, or the EOF between them where it is not deprecated.
-                    let legacy_eof = payload.len() < 9 && payload.first() == Some(&0xfe);
-                    if !legacy_eof {
-                        each(index, payload)?;
-                        index += 1;
-                    }
+                    // A definition or a row.
+                    each(index, payload)?;
+                    index += 1;
                 }
             }
             self.stream.consume(len);

@@ -21,6 +21,18 @@ pub fn tracking_statement(is_mariadb: bool) -> &'static [u8] {
     }
 }
 
+/// Undoes [`tracking_statement`].
+pub fn untracking_statement(is_mariadb: bool) -> &'static [u8] {
+    if is_mariadb {
+        b"SET SESSION session_track_schema=DEFAULT, session_track_state_change=DEFAULT, \
+          session_track_system_variables=DEFAULT, session_track_transaction_info=DEFAULT"
+    } else {
+        b"SET SESSION session_track_schema=DEFAULT, session_track_state_change=DEFAULT, \
+          session_track_system_variables=DEFAULT, session_track_gtids=DEFAULT, \
+          session_track_transaction_info=DEFAULT"
+    }
+}
+
 /// What is done about a system variable that changed in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replay {

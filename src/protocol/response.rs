@@ -75,6 +75,8 @@ pub enum Control {
     Ok,
     /// EOF at the end of a result.
     Eof,
+    /// EOF after definitions: of columns, or of a prepared statement's parameters.
+    DefinitionsEof,
     /// ERR; always the end of the response.
     Err,
     /// PREPARE_OK; definitions may follow.
@@ -113,6 +115,9 @@ pub struct ResponseTracker {
     seq: u8,
     deprecate_eof: bool,
     progress: bool,
+    /// The rows are those of OUT parameters, which another result follows. MySQL says so in the
+    /// EOF before the rows only ("COM_STMT_EXECUTE Response" calls that a bug).
+    out_params: bool,
 }
 
 impl ResponseTracker {
@@ -132,6 +137,7 @@ impl ResponseTracker {
             seq: 1,
             deprecate_eof: capabilities.contains(Capabilities::DEPRECATE_EOF),
             progress: capabilities.contains(Capabilities::MARIADB_PROGRESS),
+            out_params: false,
         }
     }
 
@@ -280,15 +286,17 @@ impl ResponseTracker {
             State::ColumnsEof => {
                 let eof = EofPacket::parse(payload)?;
                 self.state = State::Rows;
+                let more = StatusFlags::PS_OUT_PARAMS | StatusFlags::MORE_RESULTS_EXISTS;
+                self.out_params = eof.status.contains(more);
                 if eof.status.contains(StatusFlags::CURSOR_EXISTS) {
                     return Ok(Some((Control::Eof, self.ends(eof.status))));
                 }
-                Ok(None)
+                Ok(Some((Control::DefinitionsEof, false)))
             }
             State::DefinitionsEof { then } => {
                 EofPacket::parse(payload)?;
                 self.state = Self::definitions(then, 0);
-                Ok(None)
+                Ok(Some((Control::DefinitionsEof, self.state == State::Done)))
             }
             State::Rows if self.deprecate_eof => self.ok(payload),
             State::Rows => self.eof(payload),
@@ -329,7 +337,8 @@ impl ResponseTracker {
 
     /// The end of one result: of the response too, unless another follows.
     fn ends(&mut self, status: StatusFlags) -> bool {
-        let more = status.contains(StatusFlags::MORE_RESULTS_EXISTS);
+        let out_params = std::mem::take(&mut self.out_params);
+        let more = out_params || status.contains(StatusFlags::MORE_RESULTS_EXISTS);
         self.state = if more { State::First } else { State::Done };
         !more
     }

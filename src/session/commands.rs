@@ -11,7 +11,7 @@ use crate::protocol::flags::Capabilities;
 use crate::protocol::query;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
-use crate::sql::{self, Flags, Statement, StatementKind};
+use crate::sql::{self, Statement, StatementKind};
 
 impl Session {
     /// Runs commands until the session ends.
@@ -110,9 +110,6 @@ impl Session {
                 .and_then(|text| sql::kill_target(text, self.state.lex_mode()))
         {
             return self.kill(kind, id, incoming).await;
-        }
-        if statement.flags.contains(Flags::SETS_SESSION_TRACK) {
-            self.tracked = super::Tracked::if_set_by_client(self.login.capabilities);
         }
         let kind = ResponseKind::Results;
         self.run(Job { incoming, statement, kind, statement_id: None, fixed: None }).await?;

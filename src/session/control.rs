@@ -11,7 +11,6 @@ use super::incoming::Incoming;
 use super::login::{self, Asking, Established, Failure};
 use super::registry::{Interrupt, Registry};
 use super::reply;
-use super::tracked::Tracked;
 use crate::auth::Nonce;
 use crate::backend::{self, Login};
 use crate::cluster::Member;
@@ -132,7 +131,6 @@ impl Session {
         self.state = super::new_state(&first, &login, schema);
         // What this client wrote as another user it may look for as this one.
         self.state.pin = pin;
-        self.tracked = Tracked::by_default(login.capabilities);
         self.prepared.clear();
         self.login = login;
         self.nonce = nonce;
@@ -151,7 +149,6 @@ impl Session {
             return Ok(());
         }
         self.prepared.clear();
-        self.tracked = Tracked::by_default(self.login.capabilities);
         self.servers.drop_side(Side::Replica, &self.handle);
         let status = self.state.status;
         self.state.reset(status);

@@ -131,8 +131,9 @@ pub fn malformed(what: &str) -> ErrPacket {
     ErrPacket::new(1835, b"HY000", format!("Malformed communication packet: {what}"))
 }
 
-/// ER_UNKNOWN_STMT_HANDLER, as the servers word it.
-pub fn unknown_statement(id: u32, command: &str) -> ErrPacket {
+/// ER_UNKNOWN_STMT_HANDLER, as the servers word it: MariaDB names the command.
+pub fn unknown_statement(id: u32, command: &str, is_mariadb: bool) -> ErrPacket {
+    let command = if is_mariadb { command } else { "mysql_stmt_precheck" };
     let text = format!("Unknown prepared statement handler ({id}) given to {command}");
     ErrPacket::new(1243, b"HY000", text)
 }

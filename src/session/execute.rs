@@ -18,13 +18,14 @@ use super::registry::Interrupt;
 use super::relay::{Relay, RelayError, Relayed};
 use super::reply;
 use super::servers::Unavailable;
+use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::{Cluster, Member, Position, SessionFailure};
 use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
 use crate::route::{self, PinCause, Reason, Route, Side, Target, Transaction};
-use crate::sql::Statement;
+use crate::sql::{Flags, Statement};
 
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
@@ -268,7 +269,25 @@ impl Session {
             .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
             .await
             .map_err(Failed::Unavailable)?;
+        self.hand_over_tracking(side, &job.statement).await.map_err(Failed::Lost)?;
         self.make_ready(side, job).await.map_err(Failed::Lost)
+    }
+
+    /// Before a client sets the trackers itself: lagwise takes its own settings back, so that the
+    /// client meets the server's, and keeps the session where it is from here on.
+    async fn hand_over_tracking(
+        &mut self,
+        side: Side,
+        statement: &Statement,
+    ) -> Result<(), backend::Error> {
+        let sets = statement.flags.contains(Flags::SETS_SESSION_TRACK);
+        if !sets || side == Side::Replica || self.state.is_untracked() {
+            return Ok(());
+        }
+        let Some(held) = self.servers.get(side) else { return Ok(()) };
+        held.guard.stop_tracking().await?;
+        self.state.set_untracked();
+        Ok(())
     }
 
     async fn relay(
@@ -282,12 +301,13 @@ impl Session {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
             return Err(RelayError::Untouched(backend::Error::Lost(error)));
         };
+        let tracked = Tracked::of(self.login.capabilities, self.state.is_untracked());
         let tracker = held.guard.tracker(job.kind).after(last_seq);
         let prepare = job.kind == ResponseKind::Prepare;
         let relay = Relay {
             client: &mut self.client,
             server: &mut held.guard,
-            tracked: self.tracked,
+            tracked,
             statement_id: prepare.then(|| self.prepared.next_id()),
             touched: &mut self.touched,
             abandon: abandon.map(|member| &**member),

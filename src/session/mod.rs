@@ -42,7 +42,6 @@ use prepared::Prepared;
 use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
-use tracked::Tracked;
 
 use crate::auth::Nonce;
 use crate::cluster::Flavor;
@@ -64,7 +63,6 @@ pub struct Session {
     servers: Servers,
     state: SessionState,
     prepared: Prepared,
-    tracked: Tracked,
     /// A command has come and its response has not ended.
     busy: bool,
     /// A response to the current command has begun to reach the client.
@@ -171,7 +169,6 @@ impl Session {
         established: Established,
     ) -> Self {
         let Established { login, first, side, schema, nonce } = established;
-        let tracked = Tracked::by_default(login.capabilities);
         let state = new_state(&first, &login, schema);
         let mut session = Self {
             context,
@@ -182,7 +179,6 @@ impl Session {
             servers: Servers::default(),
             state,
             prepared: Prepared::default(),
-            tracked,
             busy: false,
             touched: false,
             scratch: Vec::new(),

@@ -18,6 +18,7 @@ use crate::backend::{self, Connection};
 use crate::cluster::Member;
 use crate::net::PacketStream;
 use crate::protocol::eof::EofPacket;
+use crate::protocol::flags::StatusFlags;
 use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::ok::OkPacket;
 use crate::protocol::prepare::{PrepareOk, STATEMENT_ID};
@@ -191,7 +192,11 @@ impl Relay<'_> {
                         copied = end;
                     }
                 }
-                Control::Eof => observe(Told::Eof(EofPacket::parse(payload)?.status)),
+                Control::Eof => {
+                    observe(Told::Eof(EofPacket::parse(payload)?.status));
+                    self.hide_state_change(start);
+                }
+                Control::DefinitionsEof => self.hide_state_change(start),
                 Control::Err => {
                     let err = ErrPacket::parse(payload)?;
                     relayed.error_code = Some(err.code);
@@ -217,6 +222,18 @@ impl Relay<'_> {
             self.scratch.extend_from_slice(bytes.get(copied..end).unwrap_or_default());
         }
         end
+    }
+
+    /// Clears SESSION_STATE_CHANGED in the EOF packet at `start`: MariaDB sets it for what only
+    /// lagwise's trackers report.
+    fn hide_state_change(&mut self, start: usize) {
+        if self.tracked.is_everything() {
+            return;
+        }
+        // int<1> header, int<2> warnings, int<2> status
+        if let Some(byte) = self.server.stream().buffered_mut().get_mut(start + HEADER_LEN + 4) {
+            *byte &= !(StatusFlags::SESSION_STATE_CHANGED.bits() >> 8) as u8;
+        }
     }
 
     fn exchange_statement_id(&mut self, start: usize) {

@@ -48,6 +48,8 @@ pub struct SessionState {
     /// The primary connection knows something that reads elsewhere do not need but a new
     /// connection would lack: LAST_INSERT_ID(), user variables, statements of PREPARE, a HANDLER.
     carries: bool,
+    /// The client sets the session trackers itself.
+    untracked: bool,
     last_side: Side,
     /// The session's unreplicated writes.
     pub pin: Pin,
@@ -66,6 +68,7 @@ impl SessionState {
             hold: None,
             one_shot: false,
             carries: false,
+            untracked: false,
             last_side: Side::Primary,
             pin,
         }
@@ -319,6 +322,19 @@ impl SessionState {
         self.hold = None;
         self.one_shot = false;
         self.carries = false;
+        self.untracked = false;
+    }
+
+    /// True if the client sets the session trackers itself, and lagwise's are off.
+    pub fn is_untracked(&self) -> bool {
+        self.untracked
+    }
+
+    /// The client sets the session trackers itself from here on: what changes in the session can
+    /// no longer be known, so that it stays on its primary connection.
+    pub fn set_untracked(&mut self) {
+        self.untracked = true;
+        self.hold = Some(HoldReason::UnknownState);
     }
 }
 

@@ -227,7 +227,8 @@ impl Session {
     ) -> Result<(), End> {
         let settings = self.context.settings.load_full();
         let seq = incoming.discard_rest(&mut self.client, settings.max_packet).await?;
-        let err = error::unknown_statement(id, command);
+        let is_mariadb = self.state.lex_mode().make == sql::Make::MariaDb;
+        let err = error::unknown_statement(id, command, is_mariadb);
         reply::err(&mut self.client, seq.wrapping_add(1), &err).await
     }
 }

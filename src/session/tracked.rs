@@ -38,10 +38,10 @@ impl Tracked {
         }
     }
 
-    /// For a client that has set what is tracked itself.
-    pub fn if_set_by_client(capabilities: Capabilities) -> Self {
+    /// For a client of these capabilities that sets the trackers itself, or does not.
+    pub fn of(capabilities: Capabilities, set_by_client: bool) -> Self {
         match Self::by_default(capabilities) {
-            Self::Default => Self::Everything,
+            Self::Default if set_by_client => Self::Everything,
             other => other,
         }
     }
@@ -54,23 +54,38 @@ impl Tracked {
     /// The packet as the client gets it; `state` is room for its state.
     pub fn shown<'a>(self, ok: &OkPacket<'a>, state: &'a mut Vec<u8>) -> OkPacket<'a> {
         if self == Self::Default {
-            for (change, raw) in changes(ok.state).filter_map(Result::ok) {
-                let kind = match change {
-                    StateChange::SystemVariable { name, .. }
-                        if DEFAULT_VARIABLES.contains(&name) =>
-                    {
-                        0
-                    }
-                    StateChange::Schema(_) => 1,
-                    _ => continue,
-                };
-                state.push(kind);
-                writer::lenenc_bytes(state, raw);
-            }
+            by_default(ok.state, state);
         }
         let mut status = ok.status;
         status.set(StatusFlags::SESSION_STATE_CHANGED, !state.is_empty());
         OkPacket { status, state, ..*ok }
+    }
+}
+
+/// Appends what servers report by default, in their order: by name. (With all variables tracked,
+/// MariaDB's order varies.)
+fn by_default(told: &[u8], out: &mut Vec<u8>) {
+    let mut variables: [Option<&[u8]>; DEFAULT_VARIABLES.len()] = Default::default();
+    let mut schema = None;
+    for (change, raw) in changes(told).filter_map(Result::ok) {
+        match change {
+            StateChange::SystemVariable { name, .. } => {
+                let place = DEFAULT_VARIABLES.iter().position(|known| *known == name);
+                if let Some(slot) = place.and_then(|place| variables.get_mut(place)) {
+                    *slot = Some(raw);
+                }
+            }
+            StateChange::Schema(_) => schema = Some(raw),
+            _ => {}
+        }
+    }
+    for raw in variables.into_iter().flatten() {
+        out.push(0);
+        writer::lenenc_bytes(out, raw);
+    }
+    if let Some(raw) = schema {
+        out.push(1);
+        writer::lenenc_bytes(out, raw);
     }
 }
 
@@ -83,6 +98,7 @@ mod tests {
         let mut state = Vec::new();
         write_system_variable(&mut state, b"sql_mode", b"ANSI");
         write_system_variable(&mut state, b"time_zone", b"UTC");
+        write_system_variable(&mut state, b"autocommit", b"ON");
         write_schema(&mut state, b"shop");
         state.extend_from_slice(&[2, 1, b'1']);
         let status = StatusFlags::AUTOCOMMIT | StatusFlags::SESSION_STATE_CHANGED;
@@ -107,6 +123,7 @@ mod tests {
     fn clients_are_told_what_they_would_be_told_directly() {
         check(Tracked::Nothing, b"");
         let mut want = Vec::new();
+        write_system_variable(&mut want, b"autocommit", b"ON");
         write_system_variable(&mut want, b"time_zone", b"UTC");
         write_schema(&mut want, b"shop");
         check(Tracked::Default, &want);

@@ -10,6 +10,7 @@
 mod lab;
 mod process;
 mod proxy;
+pub mod wire;
 
 use std::time::{Duration, Instant};
 

@@ -17,6 +17,8 @@ const EOF_LAST: &[u8] = &[0xfe, 0, 0, 2, 0];
 const EOF_MORE: &[u8] = &[0xfe, 0, 0, 0x0a, 0];
 const EOF_CURSOR: &[u8] = &[0xfe, 0, 0, 0x42, 0];
 const OK_CURSOR: &[u8] = &[0xfe, 0, 0, 0x42, 0, 0, 0];
+/// MySQL before the row of OUT parameters; after it comes EOF_LAST, and then OK_LAST.
+const EOF_OUT_PARAMS: &[u8] = &[0xfe, 0, 0, 0x0a, 0x10];
 const ERROR: &[u8] = b"\xff\x28\x04#42000syntax";
 const PROGRESS_PACKET: &[u8] = b"\xff\xff\xff\x01\x01\x01\0\0\0";
 const COLUMN: &[u8] = b"\x03def\0\0\0\x01a\0";
@@ -67,14 +69,16 @@ fn follow(
     }
 }
 
+/// The ends of definitions are left out of `want`.
 #[track_caller]
 fn check(kind: ResponseKind, capabilities: Capabilities, packets: &[&[u8]], want: &[Control]) {
     let mut bytes = wire(packets);
     let end = bytes.len();
     bytes.extend_from_slice(b"next response");
     for piece in [bytes.len(), 1, 3, 7] {
-        let got = follow(kind, capabilities, &bytes, piece).unwrap();
-        assert_eq!(got, (want.to_vec(), Some(end)), "pieces of {piece}");
+        let (mut got, ended) = follow(kind, capabilities, &bytes, piece).unwrap();
+        got.retain(|control| *control != Control::DefinitionsEof);
+        assert_eq!((got, ended), (want.to_vec(), Some(end)), "pieces of {piece}");
     }
     let (_, cut) = follow(kind, capabilities, &bytes[..end - 1], 5).unwrap();
     assert_eq!(cut, None, "one byte short");
@@ -204,4 +208,28 @@ fn follow_to_file(
             _ => return Some(consumed),
         }
     }
+}
+
+#[test]
+fn mysql_announces_what_follows_out_parameters_only_before_them() {
+    let row: &[u8] = &[0, 0, 6];
+    let packets: &[&[u8]] = &[&[1], COLUMN, EOF_OUT_PARAMS, row, EOF_LAST, OK_LAST];
+    check(ResponseKind::Results, NONE, packets, &[Control::Eof, Control::Ok]);
+    // MariaDB says so twice.
+    let packets: &[&[u8]] = &[&[1], COLUMN, EOF_OUT_PARAMS, row, EOF_MORE, OK_LAST];
+    check(ResponseKind::Results, NONE, packets, &[Control::Eof, Control::Ok]);
+}
+
+#[test]
+fn ends_of_definitions_are_shown() {
+    use Control::{DefinitionsEof, Eof, PrepareOk};
+    let rows = wire(&[&[1], COLUMN, EOF_LAST, b"\x01x", EOF_LAST]);
+    let (got, _) = follow(ResponseKind::Results, NONE, &rows, 9).unwrap();
+    assert_eq!(got, [DefinitionsEof, Eof]);
+    let prepare = wire(&[PREPARE_2_1, COLUMN, COLUMN, EOF_LAST, COLUMN, EOF_LAST]);
+    let (got, ended) = follow(ResponseKind::Prepare, NONE, &prepare, 9).unwrap();
+    assert_eq!(
+        (&got[..], ended),
+        (&[PrepareOk, DefinitionsEof, DefinitionsEof][..], Some(prepare.len()))
+    );
 }
