@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 use raw::{Client, Fail};
 use support::{Lab, Make, Proxy, eventually};
 
+/// What one part checks, and its name.
+type Step = (&'static str, fn(&Lab, &Proxy));
+
 /// Threads that read without a pause.
 struct Readers {
     stop: &'static AtomicBool,
@@ -339,7 +342,7 @@ fn run(make: Make) {
     let lab = Lab::start_with(make, 2, &durable);
     let proxy = Proxy::start(&lab, "");
     wait_eligible(&proxy, &lab, &[0, 1, 2], true);
-    let steps: &[(&str, fn(&Lab, &Proxy))] = &[
+    let steps: &[Step] = &[
         ("replicas fail", replicas_fail_under_load),
         ("all replicas out", all_replicas_out),
         ("lag", lag_decides),

@@ -1,3 +1,5 @@
+//! The endpoints over real sockets: what is served, and what is refused.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::net::SocketAddr;

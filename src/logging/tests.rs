@@ -1,3 +1,5 @@
+//! Log lines as they are written, and what must not be in them.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::io::{self, Write};

@@ -1,3 +1,5 @@
+//! What is counted is exported, completely and only once.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::collections::{BTreeMap, BTreeSet};

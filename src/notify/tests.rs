@@ -1,3 +1,5 @@
+//! The messages that systemd gets.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::cell::Cell;

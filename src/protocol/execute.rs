@@ -130,10 +130,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_survived(bytes: Vec<u8>, params: u16, attributes: bool) {
-            if let Ok(execute) = Execute::parse(&bytes, params, attributes) {
-                if let Some(at) = execute.bind_flag_at {
-                    prop_assert!(with_types(&bytes, at, b"").is_some());
-                }
+            let execute = Execute::parse(&bytes, params, attributes);
+            if let Some(at) = execute.ok().and_then(|execute| execute.bind_flag_at) {
+                prop_assert!(with_types(&bytes, at, b"").is_some());
             }
         }
     }

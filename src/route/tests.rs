@@ -32,6 +32,7 @@ fn check_all(facts: SessionFacts, policy: &Policy, rows: &[(&str, Target, Reason
 use Target::{Last, Primary, Replica};
 
 #[test]
+#[allow(clippy::too_many_lines)] // A table.
 fn a_fresh_session() {
     check_all(
         SessionFacts::default(),

@@ -19,7 +19,7 @@ impl Session {
         let mut incoming = Incoming::default();
         loop {
             let settings = self.context.settings.load_full();
-            self.touched = false;
+            (self.busy, self.touched) = (false, false);
             let free = self.state.transaction() == Transaction::None && self.state.hold().is_none();
             if free && self.handle.interrupt() == Interrupt::Drain {
                 return End::Shutdown;
@@ -35,6 +35,11 @@ impl Session {
                 }
             };
             self.handle.set_idle(false);
+            if self.handle.interrupt() == Interrupt::Kill {
+                // Killed before the command came, though the news of it may come later.
+                return End::Killed;
+            }
+            self.busy = true;
             let result = match read {
                 Ok(()) => self.command(&mut incoming).await,
                 Err(end) => Err(end),

@@ -271,6 +271,7 @@ impl Session {
             tracked: self.tracked,
             statement_id: prepare.then(|| self.prepared.next_id()),
             abandon: abandon.map(|member| &**member),
+            touched: &mut self.touched,
             scratch: &mut self.scratch,
         };
         let state = &mut self.state;

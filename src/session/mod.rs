@@ -65,6 +65,8 @@ pub struct Session {
     state: SessionState,
     prepared: Prepared,
     tracked: Tracked,
+    /// A command has come and its response has not ended.
+    busy: bool,
     /// A response to the current command has begun to reach the client.
     touched: bool,
     /// Room for rewritten packets.
@@ -181,6 +183,7 @@ impl Session {
             state,
             prepared: Prepared::default(),
             tracked,
+            busy: false,
             touched: false,
             scratch: Vec::new(),
             pin_count: None,
@@ -223,8 +226,9 @@ impl Session {
     async fn farewell(&mut self, end: &End) {
         let err = match end {
             End::Shutdown => error::shutdown(),
-            End::Killed => error::killed(),
-            End::ServerLost(_) | End::Refused(_) | End::ClientGone(_) | End::Quit => {
+            // As a server: a statement is answered, an idle connection just closed.
+            End::Killed if self.busy => error::killed(),
+            End::Killed | End::ServerLost(_) | End::Refused(_) | End::ClientGone(_) | End::Quit => {
                 return self.client.shutdown().await;
             }
         };

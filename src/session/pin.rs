@@ -57,11 +57,6 @@ impl Pin {
         Self { flavor: Some(flavor), set: None }
     }
 
-    /// True from a write until it is known to be everywhere.
-    pub fn is_set(&self) -> bool {
-        self.set.is_some()
-    }
-
     /// The cause, while set.
     pub fn cause(&self) -> Option<PinCause> {
         self.set.as_ref().map(|set| set.cause)
@@ -139,11 +134,6 @@ impl Pin {
             Wanted::Position(position) => Demand::Position(Arc::clone(position)),
             Wanted::Sample | Wanted::Never => Demand::Primary(set.cause),
         }
-    }
-
-    /// Every replica that may be read from has applied what was demanded.
-    pub fn clear(&mut self) {
-        self.set = None;
     }
 }
 

@@ -147,16 +147,6 @@ impl Prepared {
     pub fn clear(&mut self) {
         *self = Self::default();
     }
-
-    /// Number of open statements.
-    pub fn len(&self) -> usize {
-        self.statements.len()
-    }
-
-    /// True if there are none.
-    pub fn is_empty(&self) -> bool {
-        self.statements.is_empty()
-    }
 }
 
 #[cfg(test)]

@@ -64,6 +64,9 @@ pub struct Relay<'a> {
     pub statement_id: Option<u32>,
     /// The server, if the response may be given up when it goes down before its first byte.
     pub abandon: Option<&'a Member>,
+    /// Set as soon as a part of the response may have reached the client; it survives when the
+    /// session is ended in the middle.
+    pub touched: &'a mut bool,
     /// Room for rewritten packets, kept from response to response.
     pub scratch: &'a mut Vec<u8>,
 }
@@ -233,6 +236,7 @@ impl Relay<'_> {
             &self.scratch[..]
         };
         let sent = bytes.len() as u64;
+        *self.touched = true;
         self.client.write_all(bytes, WRITE_STALL).await?;
         self.server.stream().consume(count);
         Ok(sent)

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::error::End;
 use crate::net::PacketStream;
+use crate::protocol::ErrPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::frame::build_packet;
 use crate::protocol::ok::{OK, OkPacket};
-use crate::protocol::{ErrPacket, eof};
 
 /// How long a client may take none of what is written to it; MySQL's net_write_timeout.
 pub const WRITE_STALL: Duration = Duration::from_secs(60);
@@ -56,16 +56,6 @@ pub async fn ok(client: &mut PacketStream, seq: u8, status: StatusFlags) -> Resu
 const CARRIED: StatusFlags = StatusFlags::NO_BACKSLASH_ESCAPES
     .union(StatusFlags::IN_TRANS_READONLY)
     .union(StatusFlags::ANSI_QUOTES);
-
-/// Sends an EOF packet.
-///
-/// # Errors
-/// The client is gone.
-pub async fn eof(client: &mut PacketStream, seq: u8, status: StatusFlags) -> Result<(), End> {
-    let mut bytes = Vec::new();
-    build_packet(&mut bytes, seq, |out| eof::EofPacket { warnings: 0, status }.write(out));
-    write(client, &bytes).await
-}
 
 /// Sends whole packets.
 ///

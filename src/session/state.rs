@@ -360,3 +360,6 @@ fn runs_unseen(statement: &Statement) -> bool {
         StatementKind::Call | StatementKind::TextExecute | StatementKind::Unknown
     ) || statement.flags.intersects(Flags::UNKNOWN_FUNCTION | Flags::STORED_PROGRAM)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,3 +1,5 @@
+//! Logins of clients of every kind, packet by packet.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Keys of lagwise and of servers against each other, and what is refused.
+
 use std::sync::OnceLock;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Logins to servers of every plugin, packet by packet.
+
 use super::*;
 use crate::auth::rsa_key::tests::shared_key;
 

@@ -1,3 +1,5 @@
+//! Positions as MariaDB prints them, and the laws of their arithmetic.
+
 #![allow(clippy::unwrap_used)]
 use std::collections::BTreeMap;
 

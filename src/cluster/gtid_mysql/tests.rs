@@ -1,3 +1,5 @@
+//! GTID sets as MySQL prints them, and the laws of their arithmetic.
+
 #![allow(clippy::unwrap_used)]
 use std::collections::BTreeSet;
 

@@ -1,3 +1,5 @@
+//! Lag of replicas whose true lag is known.
+
 #![allow(clippy::unwrap_used)]
 use proptest::prelude::*;
 

@@ -1,3 +1,5 @@
+//! The monitor against a server that misbehaves on demand.
+
 #![allow(clippy::unwrap_used)]
 use std::sync::atomic::Ordering;
 

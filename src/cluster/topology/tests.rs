@@ -1,3 +1,5 @@
+//! Configurations and observations, and the picture that is published of them.
+
 #![allow(clippy::unwrap_used)]
 use std::time::Duration;
 

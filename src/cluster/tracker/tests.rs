@@ -1,3 +1,5 @@
+//! Observations of a primary and a replica, and the status that follows.
+
 #![allow(clippy::unwrap_used)]
 use super::super::position::Flavor;
 use super::super::probe::read_answer;

@@ -1,3 +1,5 @@
+//! Which replicas may take reads, and the choice among them.
+
 #![allow(clippy::unwrap_used)]
 use super::*;
 

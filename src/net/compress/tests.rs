@@ -1,3 +1,5 @@
+//! Both directions of the codec, in pieces of any size, and what it refuses.
+
 use std::io::Write;
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Handshakes of both sides under every setting.
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};

@@ -72,6 +72,7 @@ fn questions_are_reads() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // A table.
 fn reads_that_belong_to_the_primary() {
     check_both(&[
         ("SELECT * FROM t FOR UPDATE", Primary),
@@ -246,6 +247,7 @@ fn what_writes_nothing_and_is_no_read() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // A table.
 fn kinds_and_flags() {
     let begin = |read_only, read_write, consistent_snapshot| K::Begin {
         read_only,

@@ -6,6 +6,7 @@ const CERTS: &str = "allowed: the path of a PEM file with certificates";
 const KEY: &str = "allowed: the path of a PEM file with an unencrypted private key";
 
 #[test]
+#[allow(clippy::too_many_lines)] // A table.
 fn servers() {
     replaced(
         "10.0.0.1:3306",
@@ -122,6 +123,7 @@ fn listeners() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines)] // A table.
 fn passwords() {
     let env = "password_env = \"PASSWORD\"";
     let bytes = "allowed: a string of at most 256 bytes without NUL";
