@@ -270,8 +270,8 @@ impl Session {
             server: &mut held.guard,
             tracked: self.tracked,
             statement_id: prepare.then(|| self.prepared.next_id()),
-            abandon: abandon.map(|member| &**member),
             touched: &mut self.touched,
+            abandon: abandon.map(|member| &**member),
             scratch: &mut self.scratch,
         };
         let state = &mut self.state;

@@ -62,11 +62,11 @@ pub struct Relay<'a> {
     pub tracked: Tracked,
     /// The id that a PREPARE_OK is to carry.
     pub statement_id: Option<u32>,
-    /// The server, if the response may be given up when it goes down before its first byte.
-    pub abandon: Option<&'a Member>,
     /// Set as soon as a part of the response may have reached the client; it survives when the
     /// session is ended in the middle.
     pub touched: &'a mut bool,
+    /// The server, if the response may be given up when it goes down before its first byte.
+    pub abandon: Option<&'a Member>,
     /// Room for rewritten packets, kept from response to response.
     pub scratch: &'a mut Vec<u8>,
 }
