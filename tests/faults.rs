@@ -337,8 +337,8 @@ fn no_write_is_lost_or_repeated(lab: &Lab, proxy: &Proxy) {
 }
 
 fn run(make: Make) {
-    // What was acknowledged must survive kill -9, or the server would be to blame.
-    let durable = ["0:innodb-flush-log-at-trx-commit=1", "0:sync-binlog=1"];
+    // What was acknowledged or applied must survive kill -9, or the server would be to blame.
+    let durable = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1"];
     let lab = Lab::start_with(make, 2, &durable);
     let proxy = Proxy::start(&lab, "");
     wait_eligible(&proxy, &lab, &[0, 1, 2], true);
