@@ -4,7 +4,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-
 use super::context::Settings;
 use super::registry::SessionHandle;
 use super::state::SessionState;
