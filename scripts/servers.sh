@@ -95,6 +95,14 @@ spawn() {
   mapfile -d '' command <"$DIR/s$1/command"
   setsid "${command[@]}" </dev/null >>"$DIR/s$1/output.log" 2>&1 &
   echo $! >"$DIR/s$1/pid"
+  # Until it has become what it is to run, it has this script's command line, and would be
+  # taken for gone.
+  await 30 begun "$1" || die "server $1 was not started"
+}
+
+# begun I : the process of server I runs the server, or has ended already.
+begun() {
+  alive "$(pid_of "$1")" "$(mark "$1")" || ! kill -0 "$(pid_of "$1")" 2>/dev/null
 }
 
 # client SOCKET [OPTION…] : the make's own client, as root, SQL from standard input.

@@ -158,7 +158,10 @@ impl SessionState {
                 if was_not_run(statement, code) {
                     return;
                 }
-                if statement.may_write() || self.transaction == Transaction::OnPrimary {
+                // A transaction that has written may have ended by this error.
+                let wrote =
+                    self.transaction == Transaction::OnPrimary && self.pin.cause().is_some();
+                if statement.may_write() || wrote {
                     self.pin.write(PinCause::FailedWrite, now);
                 }
                 self.hold_for(statement);
