@@ -9,7 +9,7 @@ use lagwise::auth::rsa_key::ServerPublicKey;
 
 use super::super::DEADLINE;
 use super::transport::{Compression, Transport};
-use super::{Client, Packet, caps};
+use super::{Client, Packet, caps, frames};
 
 const SHA2: &str = "caching_sha2_password";
 const NATIVE: &str = "mysql_native_password";
@@ -79,8 +79,8 @@ impl Options {
         client.caps = self.negotiate(&client.greeting);
         if self.tls {
             let head = self.head(client.caps);
-            client.send_more(&head)?;
-            client.transport.start_tls()?;
+            let request = frames(&head, &mut client.seq);
+            client.transport.start_tls(&request)?;
         }
         let plugin = self.plugin.unwrap_or(&client.greeting.plugin).to_owned();
         let scramble = scramble(&plugin, &self.password, &client.greeting.nonce);
