@@ -232,6 +232,10 @@ impl Client {
 }
 
 fn scramble(plugin: &str, password: &str, nonce: &[u8]) -> Vec<u8> {
+    // MySQL asks unknown users for any plugin, so as not to tell that they are unknown.
+    if plugin == "sha256_password" {
+        return vec![u8::from(!password.is_empty())]; // a request for the key, or an end
+    }
     if password.is_empty() {
         return Vec::new();
     }
