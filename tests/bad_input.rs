@@ -12,6 +12,9 @@ use std::time::{Duration, Instant};
 use raw::{APP, Client, Fail, LOCAL_FILES, Login};
 use support::{Lab, Make, Proxy, eventually};
 
+/// When a client leaves, and how it gets there.
+type Leaving = (&'static str, fn(&mut Client));
+
 /// A packet.
 fn packet(seq: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
@@ -140,7 +143,7 @@ fn big(mebibytes: usize) -> String {
 
 /// Clients that leave in the middle of everything.
 fn clients_vanish(proxy: &Proxy) {
-    let leave: &[(&str, fn(&mut Client))] = &[
+    let leave: &[Leaving] = &[
         ("idle", |_| {}),
         ("inside a command", |client| {
             let half = &packet(0, b"\x03SELECT name FROM items")[..10];

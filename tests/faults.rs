@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 use raw::{Client, Fail};
 use support::{Lab, Make, Proxy, eventually};
 
+/// What one part checks, and its name.
+type Step = (&'static str, fn(&Lab, &Proxy));
+
 /// Threads that read without a pause.
 struct Readers {
     stop: &'static AtomicBool,
@@ -334,12 +337,12 @@ fn no_write_is_lost_or_repeated(lab: &Lab, proxy: &Proxy) {
 }
 
 fn run(make: Make) {
-    // What was acknowledged must survive kill -9, or the server would be to blame.
-    let durable = ["0:innodb-flush-log-at-trx-commit=1", "0:sync-binlog=1"];
+    // What was acknowledged or applied must survive kill -9, or the server would be to blame.
+    let durable = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1"];
     let lab = Lab::start_with(make, 2, &durable);
     let proxy = Proxy::start(&lab, "");
     wait_eligible(&proxy, &lab, &[0, 1, 2], true);
-    let steps: &[(&str, fn(&Lab, &Proxy))] = &[
+    let steps: &[Step] = &[
         ("replicas fail", replicas_fail_under_load),
         ("all replicas out", all_replicas_out),
         ("lag", lag_decides),

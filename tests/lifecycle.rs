@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 use raw::{APP, Client, Fail};
 use support::{DEADLINE, Lab, Make, Proxy, eventually, eventually_some, target_dir};
 
+/// What one part checks, and its name.
+type Step = (&'static str, fn(&Lab));
+
 fn signal(pid: u32, name: &str) {
     let sent = Command::new("kill").arg(format!("-{name}")).arg(pid.to_string()).status();
     assert!(sent.unwrap().success(), "SIG{name} to {pid}");
@@ -304,7 +307,7 @@ fn notify_and_listeners(lab: &Lab) {
 #[test]
 fn begin_reload_and_end() {
     let lab = Lab::start(Make::MySql, 2);
-    let steps: &[(&str, fn(&Lab))] = &[
+    let steps: &[Step] = &[
         ("reload", reload_under_load),
         ("drain", drain),
         ("max_clients", max_clients),

@@ -338,8 +338,6 @@ word_enum! {
     pub enum LogSql {
         /// Nothing.
         None = "none",
-        /// The statement with its literals replaced.
-        Digest = "digest",
         /// The statement as it was sent, literals included.
         Full = "full",
     }

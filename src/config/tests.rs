@@ -116,7 +116,7 @@ listen = "[::1]:9999"
 [log]
 level = "trace"
 format = "json"
-sql = "digest"
+sql = "full"
 [[server]]
 address = "[FD00::0:3]:3308"
 role = "replica"

@@ -216,10 +216,12 @@ impl HandshakeResponse {
         writer::nul_bytes(out, &self.user);
         if self.capabilities.contains(Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA) {
             writer::lenenc_bytes(out, &self.auth_data);
-        } else {
+        } else if self.capabilities.contains(Capabilities::SECURE_CONNECTION) {
             let len = self.auth_data.len().min(255);
             out.push(len as u8);
             out.extend_from_slice(self.auth_data.get(..len).unwrap_or_default());
+        } else {
+            writer::nul_bytes(out, &self.auth_data);
         }
         if self.capabilities.contains(Capabilities::CONNECT_WITH_DB) {
             writer::nul_bytes(out, self.schema.as_deref().unwrap_or_default());
@@ -349,6 +351,14 @@ mod tests {
             response(base | more).write(&mut out);
             assert_eq!(HandshakeResponse::parse(&out), Ok(response(base | more)), "{more:?}");
         }
+    }
+
+    #[test]
+    fn a_response_without_secure_connection_ends_its_data_with_nul() {
+        let old = response(Capabilities::PROTOCOL_41 | Capabilities::CONNECT_WITH_DB);
+        let mut out = Vec::new();
+        old.write(&mut out);
+        assert_eq!(HandshakeResponse::parse(&out), Ok(old));
     }
 
     #[test]

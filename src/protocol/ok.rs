@@ -125,7 +125,13 @@ pub fn changes(state: &[u8]) -> impl Iterator<Item = Result<RawChange<'_>, Malfo
             }
             match entry(&mut outer) {
                 Some((0, data)) => pending = Some(Reader::new(data)),
-                Some((kind, data)) => return Some(change(kind, data)),
+                Some((kind, data)) => {
+                    let change = change(kind, data);
+                    if change.is_err() {
+                        outer = Reader::new(&[]);
+                    }
+                    return Some(change);
+                }
                 None => {
                     outer = Reader::new(&[]);
                     return Some(Err(Malformed("session state")));
@@ -214,6 +220,11 @@ mod tests {
         ];
         assert_eq!(got, want);
         assert!(changes(&[0, 5, 1]).next().unwrap().is_err());
+        // A schema longer than its entry; what follows is not looked at.
+        assert_eq!(
+            changes(&[1, 1, 5, 2, 1, b'1']).map(|change| change.is_ok()).collect::<Vec<_>>(),
+            [false]
+        );
     }
 
     proptest! {

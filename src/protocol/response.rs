@@ -190,11 +190,11 @@ impl ResponseTracker {
                 self.pass(header);
                 continue;
             }
+            if header.len == 0 {
+                return Err(Malformed("empty packet"));
+            }
             let body = rest.get(HEADER_LEN..).unwrap_or_default();
             let Some(&first) = body.first() else {
-                if header.len == 0 {
-                    return Err(Malformed("empty packet"));
-                }
                 return Ok((pos, Event::NeedMore(1)));
             };
             if !self.must_read(header, first) {

@@ -10,8 +10,8 @@ use crate::backend::Endpoint;
 use crate::backend::endpoint::{EndpointTls, UseFor};
 use crate::cluster::{NoPrimary, Server};
 use crate::config::{
-    AuthPlugin, ClientTls, ClientTlsMode, Config, Credential, LogConfig, LogFormat, ServerAddress,
-    ServerConfig, ServerTlsMode, TlsVerify,
+    AuthPlugin, ClientTls, ClientTlsMode, Config, Credential, LogConfig, LogFormat, LogSql,
+    ServerAddress, ServerConfig, ServerTlsMode, TlsVerify,
 };
 use crate::logging::Format;
 use crate::metrics::LabelSets;
@@ -84,6 +84,7 @@ pub fn settings(
         max_packet: config.max_packet,
         client_tls,
         require_tls: config.client_tls.mode == ClientTlsMode::Require,
+        log_sql: config.log.sql == LogSql::Full,
         compression: config.client_protocol.compression,
         greeting_plugin: match config.auth.default_plugin {
             AuthPlugin::CachingSha2Password => Plugin::CachingSha2,

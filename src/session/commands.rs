@@ -117,7 +117,7 @@ impl Session {
     }
 
     /// The text of a COM_QUERY that is held whole.
-    fn query_text<'a>(&self, incoming: &'a Incoming) -> Option<&'a [u8]> {
+    pub(super) fn query_text<'a>(&self, incoming: &'a Incoming) -> Option<&'a [u8]> {
         let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
         let body = incoming.payload().get(1..).filter(|_| incoming.is_whole())?;
         query::text(body, attributes).ok()

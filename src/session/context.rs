@@ -15,6 +15,7 @@ use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
 use crate::config::Pin;
 use crate::metrics::Metrics;
+use crate::pool::Timeouts;
 use crate::route::Policy;
 
 /// The configuration as sessions need it; exchanged whole by a reload.
@@ -38,12 +39,21 @@ pub struct Settings {
     pub client_tls: Option<Arc<rustls::ServerConfig>>,
     /// A login without TLS is refused.
     pub require_tls: bool,
+    /// Each statement is logged, with its text.
+    pub log_sql: bool,
     /// The compressed protocol is offered.
     pub compression: bool,
     /// The plugin that the greeting names.
     pub greeting_plugin: Plugin,
     /// `[[account]]` entries by user name.
     pub accounts: std::collections::HashMap<Vec<u8>, Arc<KnownAccount>>,
+}
+
+impl Settings {
+    /// How long it may take to get a connection.
+    pub fn timeouts(&self) -> Timeouts {
+        Timeouts { wait: self.checkout_timeout, connect: self.connect_timeout }
+    }
 }
 
 /// Where lagwise is in its life.

@@ -76,7 +76,7 @@ impl Session {
             track: false,
         };
         let run = async {
-            let mut guard = member.pool().checkout(login, deadline).await?;
+            let mut guard = member.pool().checkout(login, settings.timeouts()).await?;
             guard.query_rows(sql, deadline).await.map_err(pool::Error::from)
         };
         match run.await {

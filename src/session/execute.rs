@@ -30,6 +30,9 @@ use crate::sql::{Flags, Statement};
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
 
+/// Of a statement that is logged, at most this many bytes.
+const MAX_LOGGED: usize = 1024;
+
 /// What is sent for a statement, and what its response is.
 pub struct Job<'a> {
     /// The command; its payload is used where `frame` is `None`.
@@ -81,6 +84,9 @@ impl Session {
             let side = side_of(route.target, self.state.last_side());
             if attempt == 1 {
                 self.count_route(side, route.reason);
+                if settings.log_sql {
+                    self.log_statement(&job, side, route.reason);
+                }
             }
             if route.reason == Reason::ImplicitCommit {
                 // The statement ends the READ ONLY transaction before it runs, and so does this.
@@ -183,6 +189,19 @@ impl Session {
         };
         self.context.metrics.local().query(target, reason.index());
         tracing::trace!(session = self.id(), target, reason = reason.as_str(), "statement");
+    }
+
+    /// Writes the statement to the log, which the operator has asked for.
+    fn log_statement(&self, job: &Job<'_>, side: Side, reason: Reason) {
+        let prepared = job.statement_id.and_then(|id| self.prepared.get(id));
+        let text = match (prepared, job.kind) {
+            (Some(prepared), _) => Some(&prepared.text[..]),
+            (None, ResponseKind::Prepare) => job.incoming.payload().get(1..),
+            (None, _) => self.query_text(job.incoming),
+        };
+        let text = text.unwrap_or_default();
+        let sql = String::from_utf8_lossy(text.get(..MAX_LOGGED).unwrap_or(text));
+        tracing::info!(session = self.id(), ?side, reason = reason.as_str(), ?sql, "statement");
     }
 
     /// One try on one connection.

@@ -4,8 +4,6 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::time::Instant;
-
 use super::context::Settings;
 use super::registry::SessionHandle;
 use super::state::SessionState;
@@ -212,8 +210,7 @@ async fn connect(
         client_tls: login.client_tls,
         track: true,
     };
-    let deadline = Instant::now() + settings.connect_timeout;
-    match member.pool().checkout(login, deadline).await {
+    match member.pool().checkout(login, settings.timeouts()).await {
         Ok(guard) => Ok(Held { guard, member: Arc::clone(member) }),
         Err(error) => {
             if matches!(&error, pool::Error::Backend(error) if error.is_fault()) {

@@ -171,6 +171,7 @@ fn what_is_no_response_is_refused() {
     };
     refused(&[1, 0, 0, 2, 0]); // sequence id 2
     refused(&[0, 0, 0, 1]); // empty
+    refused(&wire(&[&[1], COLUMN, EOF_LAST, b"", EOF_LAST])); // empty, with more behind it
     refused(&[9, 0, 0, 1, 0xfd, 255, 255, 255, 0, 0, 0, 0, 0]); // 16 million columns
     refused(&[1, 0, 0, 1, 0]); // an OK packet cut short
     refused(&[1, 0, 0x20, 1, 0]); // an OK packet of 2 MiB

@@ -1,0 +1,64 @@
+//! The classifier: any bytes in any mode are survived, a read never writes, and neither the case of
+//! letters nor a comment in front changes what a statement is.
+#![no_main]
+
+use lagwise::sql::{ClientCharset, Flags, LexMode, Make, Statement, classify, kill_target};
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| {
+    let Some((&[how, charset], sql)) = data.split_first_chunk::<2>() else { return };
+    let mode = mode(how, charset);
+    let statement = classify(sql, &mode);
+    assert!(!(statement.is_read() && statement.may_write()));
+    let _ = kill_target(sql, &mode);
+
+    // The characters whose case the servers regard: escapes, 0x and 0b, the tags of dollar quotes,
+    // and the M of MariaDB's own comments.
+    let plain = !sql.iter().any(|byte| b"\\$".contains(byte))
+        && !has(sql, b"0x")
+        && !has(sql, b"0b")
+        && !has(sql, b"/*M");
+    if plain && sql.is_ascii() {
+        let upper = classify(&sql.to_ascii_uppercase(), &mode);
+        let lower = classify(&sql.to_ascii_lowercase(), &mode);
+        assert_eq!(essence(&upper), essence(&lower));
+    }
+    let commented = [b"\n/* a 'comment */ ", sql].concat();
+    assert_eq!(essence(&classify(&commented, &mode)), essence(&statement));
+});
+
+fn has(sql: &[u8], what: &[u8]) -> bool {
+    sql.windows(what.len()).any(|window| window.eq_ignore_ascii_case(what))
+}
+
+/// What a statement is without its hint, which must be the first comment, and the places of names.
+fn essence(statement: &Statement) -> (String, Flags, usize, bool, bool) {
+    (
+        format!("{:?}", statement.kind),
+        statement.flags - Flags::BAD_HINT,
+        statement.unknown_functions().count(),
+        statement.is_read(),
+        statement.may_write(),
+    )
+}
+
+fn mode(how: u8, charset: u8) -> LexMode {
+    let (make, server_version) =
+        if how & 1 == 0 { (Make::MySql, 90_700) } else { (Make::MariaDb, 101_114) };
+    LexMode {
+        ansi_quotes: how & 2 != 0,
+        no_backslash_escapes: how & 4 != 0,
+        ignore_space: how & 8 != 0,
+        make,
+        server_version: if how & 16 == 0 { server_version } else { 0 },
+        charset: match charset % 7 {
+            0 => ClientCharset::AsciiSafe,
+            1 => ClientCharset::Utf8,
+            2 => ClientCharset::Gbk,
+            3 => ClientCharset::Gb18030,
+            4 => ClientCharset::Sjis,
+            5 => ClientCharset::Cp932,
+            _ => ClientCharset::Big5,
+        },
+    }
+}

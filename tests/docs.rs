@@ -1,0 +1,126 @@
+//! What the documents show is true: configurations load, commands print what is printed here, links
+//! lead somewhere, and every error that lagwise raises is explained.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const README: &str = include_str!("../README.md");
+const ERRORS: &str = include_str!("../docs/errors.md");
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The fenced blocks of a language.
+fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
+    let fence = format!("```{language}\n");
+    text.split(fence.as_str()).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
+}
+
+/// The minimal configuration of the README in a file of its own, its password beside it.
+fn minimal(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::create_dir_all(&folder).unwrap();
+    let [minimal] = blocks(README, "toml")[..] else { panic!("one configuration is shown") };
+    assert_eq!(minimal.lines().count(), 5, "five lines are all it takes");
+    let text = minimal.replace("/etc/lagwise/monitor.password", "monitor.password");
+    assert_ne!(text, minimal);
+    std::fs::write(folder.join("monitor.password"), "secret\n").unwrap();
+    let path = folder.join("proxy.toml");
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+fn lagwise(arguments: &[&str], config: &Path) -> String {
+    let command = Command::new(env!("CARGO_BIN_EXE_lagwise"))
+        .arg(arguments[0])
+        .arg("--config")
+        .arg(config)
+        .args(&arguments[1..])
+        .output()
+        .unwrap();
+    assert!(command.status.success(), "{}", String::from_utf8_lossy(&command.stderr));
+    String::from_utf8(command.stdout).unwrap()
+}
+
+#[test]
+fn the_minimal_configuration_is_good() {
+    let printed = lagwise(&["check"], &minimal("docs-check"));
+    assert!(printed.contains(" is good.\n") && printed.contains("10.0.0.3:3306"), "{printed}");
+}
+
+#[test]
+fn explain_says_what_the_readme_says() {
+    let [shown] = blocks(README, "console")[..] else { panic!("one command is shown") };
+    let (command, want) = shown.split_once('\n').unwrap();
+    let statement = command.split('"').nth(1).unwrap();
+    let printed = lagwise(&["explain", statement], &minimal("docs-explain"));
+    assert!(printed.starts_with(want.trim_end()), "{printed}");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let mut seen = 0;
+    let documents = std::fs::read_dir(root().join("docs")).unwrap();
+    let documents = documents.map(|entry| entry.unwrap().path());
+    for path in documents.chain([root().join("README.md")]) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let file = link.split('#').next().unwrap();
+            assert!(path.with_file_name(file).exists(), "{}: {link}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen >= 4, "saw only {seen} links");
+}
+
+#[test]
+fn scripts_that_are_named_exist() {
+    let mut seen = 0;
+    for rest in README.split("scripts/").skip(1) {
+        let name =
+            rest.split(|c: char| !(c.is_alphanumeric() || "._-".contains(c))).next().unwrap();
+        assert!(root().join("scripts").join(name).exists(), "scripts/{name}");
+        seen += 1;
+    }
+    assert!(seen >= 4);
+}
+
+/// Numbers of the ERR packets that the sources of the sessions make.
+fn raised() -> BTreeSet<String> {
+    let mut numbers = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("src/session")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        for rest in text.split("ErrPacket::new(").skip(1) {
+            let first = rest.split(',').next().unwrap().trim();
+            if first.bytes().all(|byte| byte.is_ascii_digit()) {
+                numbers.insert(first.to_owned());
+                continue;
+            }
+            // A constant of the same file.
+            let definition = text.split(&format!("const {first}: u16 = ")).nth(1);
+            let number = definition.unwrap_or_else(|| panic!("what is {first}?"));
+            numbers.insert(number.split(';').next().unwrap().to_owned());
+        }
+    }
+    numbers
+}
+
+#[test]
+fn every_error_is_explained_and_no_other() {
+    let rows = ERRORS.lines().filter_map(|line| line.strip_prefix("| "));
+    let numbers = rows.filter_map(|row| row.split(',').next());
+    let explained: BTreeSet<String> = numbers
+        .filter(|number| number.len() == 4 && number.bytes().all(|byte| byte.is_ascii_digit()))
+        .map(str::to_owned)
+        .collect();
+    let raised = raised();
+    assert!(raised.len() > 10, "{raised:?}");
+    assert_eq!(raised, explained, "raised (left) and explained (right)");
+}
