@@ -317,6 +317,60 @@ fn others() -> Vec<Step> {
     ]
 }
 
+/// MariaDB's id -1 for the statement that was prepared last, and COM_STMT_BULK_EXECUTE.
+fn mariadb_extensions() -> Vec<Step> {
+    let last = |rest: &[u8]| Step::raw(0x17, &[&[0xff; 4], rest].concat(), Expect::Results);
+    // int<2> flags (send types), then types, then rows of int<1> indicator and value
+    let mut rows = vec![128, 0, 8, 0, 0xfd, 0];
+    for id in 1..=3_i64 {
+        rows.push(0);
+        rows.extend(id.to_le_bytes());
+        rows.extend([0, 2, b'v', b'0' + id as u8]);
+    }
+    let expect = Expect::Results;
+    vec![
+        q("CREATE TABLE wire_bulk (id BIGINT PRIMARY KEY, v VARCHAR(10))"),
+        Step::prepare("INSERT INTO wire_bulk VALUES (?, ?)"),
+        Step::OnStatement { command: 0xfa, statement: 0, rest: rows, expect },
+        q("SELECT * FROM wire_bulk ORDER BY id"),
+        Step::prepare("SELECT 5"),
+        last(&[0, 1, 0, 0, 0]),
+        Step::Pipeline(vec![Step::prepare("SELECT 6 AS six"), last(&[0, 1, 0, 0, 0])]),
+        Step::execute(1, []),
+    ]
+}
+
+/// Replication is not passed on, and the session goes on after the refusal.
+fn replication(world: &World) {
+    for (name, payload) in [
+        (
+            "COM_BINLOG_DUMP",
+            [&[0x12][..], &[4, 0, 0, 0, 0, 0, 1, 0, 0, 0], b"binlog.000001"].concat(),
+        ),
+        ("COM_REGISTER_REPLICA", [&[0x15][..], &[0; 17]].concat()),
+        ("COM_BINLOG_DUMP_GTID", [&[0x1e][..], &[0; 22]].concat()),
+    ] {
+        let mut client = Options::new(0).account("admin").login(world.proxy.port()).unwrap();
+        let (code, text) = client.ask(&payload, Expect::Single, &[]).error().unwrap_or_default();
+        world.equal(name, (code, text.contains("replication")), (1047, true));
+        world.equal(name, client.query("SELECT 1").error(), None);
+    }
+    // What COM_STATISTICS says differs from moment to moment; its shape does not.
+    let mut client = Options::new(0).login(world.proxy.port()).unwrap();
+    let answer = client.ask(&[0x09], Expect::Single, &[]);
+    let text = String::from_utf8_lossy(&answer.packets[0].payload).into_owned();
+    world.equal("COM_STATISTICS", text.starts_with("Uptime: "), true);
+    world.equal("COM_STATISTICS", client.query("SELECT 1").error(), None);
+    // COM_PROCESS_KILL; MySQL 9 has it no more, lagwise serves it for its clients.
+    let mut victim = Options::new(0).login(world.proxy.port()).unwrap();
+    let id = victim.greeting.thread_id.to_le_bytes();
+    let answer = client.ask(&[&[0x0c][..], &id].concat(), Expect::Results, &[]);
+    world.equal("COM_PROCESS_KILL", answer.error(), None);
+    let after = victim.query("SELECT 1");
+    let ended = after.broken.is_some() || after.error().is_some();
+    world.equal("COM_PROCESS_KILL: ended", ended, true);
+}
+
 fn load_data() -> Vec<Step> {
     let load = b"LOAD DATA LOCAL INFILE 'x' INTO TABLE wire_l FIELDS TERMINATED BY ','";
     let file = |content: &[u8]| Step::Files(load.to_vec(), vec![content.to_vec()]);
@@ -359,6 +413,11 @@ fn all(make: Make) {
     world.compare("found rows", &found_rows, &statements());
     let single = Options { caps: caps::BASE & !caps::MULTI_STATEMENTS, ..Options::new(0) };
     world.compare("no multi-statements", &single, &multi()[..8]);
+    if make == Make::MariaDb {
+        let bulk = Options::new(caps::MARIADB_BULK | caps::DEPRECATE_EOF);
+        world.compare("MariaDB's extensions", &bulk, &mariadb_extensions());
+    }
+    replication(&world);
     world.finish();
 }
 

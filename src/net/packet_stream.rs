@@ -123,7 +123,7 @@ impl PacketStream {
             return Poll::Ready(Ok(0));
         };
         let Some(compression) = &mut self.compression else {
-            return poll_read(transport, &mut self.input, cx, at_least);
+            return poll_read(transport, &mut self.input, cx, at_least, usize::MAX);
         };
         loop {
             let before = self.input.filled().len();
@@ -132,7 +132,7 @@ impl PacketStream {
             if gained > 0 {
                 return Poll::Ready(Ok(gained));
             }
-            if ready!(poll_read(transport, compression.raw_input(), cx, 0))? == 0 {
+            if ready!(poll_read(transport, compression.raw_input(), cx, 0, usize::MAX))? == 0 {
                 return Poll::Ready(Ok(0));
             }
         }
@@ -144,18 +144,23 @@ impl PacketStream {
     /// See [`ReadError`]; nothing is consumed then.
     pub async fn frame(&mut self, max_payload: usize) -> Result<Header, ReadError> {
         loop {
-            let wanted = match Header::parse(self.buffered()) {
-                Some(header) if header.len > max_payload => {
-                    return Err(ReadError::TooLarge { len: header.len, limit: max_payload });
-                }
-                Some(header) if self.buffered().len() >= HEADER_LEN + header.len => {
-                    return Ok(header);
-                }
-                Some(header) => HEADER_LEN + header.len,
-                None => HEADER_LEN,
-            };
-            self.fill_or_end(wanted).await?;
+            match self.buffered_frame(max_payload)? {
+                Ok(header) => return Ok(header),
+                Err(wanted) => self.fill_or_end(wanted).await?,
+            }
         }
+    }
+
+    /// The header of the frame that is buffered whole; or how many bytes must be, to know more.
+    fn buffered_frame(&self, max_payload: usize) -> Result<Result<Header, usize>, ReadError> {
+        Ok(match Header::parse(self.buffered()) {
+            Some(header) if header.len > max_payload => {
+                return Err(ReadError::TooLarge { len: header.len, limit: max_payload });
+            }
+            Some(header) if self.buffered().len() >= HEADER_LEN + header.len => Ok(header),
+            Some(header) => Err(HEADER_LEN + header.len),
+            None => Err(HEADER_LEN),
+        })
     }
 
     /// Waits until a header is buffered and returns it.
@@ -182,12 +187,34 @@ impl PacketStream {
         Ok(())
     }
 
+    /// As [`PacketStream::packet`], but takes no byte from the socket that does not belong to the
+    /// packet: a client sends its TLS ClientHello right behind the SSLRequest.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn packet_alone(&mut self, max_payload: usize) -> Result<(u8, Vec<u8>), ReadError> {
+        while let Err(wanted) = self.buffered_frame(max_payload)? {
+            let missing = wanted - self.buffered().len();
+            let Some(transport) = &mut self.transport else { return Err(ReadError::Closed) };
+            let input = &mut self.input;
+            let read = poll_fn(|cx| poll_read(transport, input, cx, wanted, missing));
+            if read.await? == 0 {
+                return Err(self.ended());
+            }
+        }
+        self.packet(max_payload).await
+    }
+
     async fn fill_or_end(&mut self, wanted: usize) -> Result<(), ReadError> {
         if self.fill(wanted).await? > 0 {
             return Ok(());
         }
-        let clean = self.buffered().is_empty();
-        Err(if clean { ReadError::Closed } else { ReadError::Truncated })
+        Err(self.ended())
+    }
+
+    /// The error of a stream that has ended here.
+    fn ended(&self) -> ReadError {
+        if self.buffered().is_empty() { ReadError::Closed } else { ReadError::Truncated }
     }
 
     /// Waits for a whole packet of one frame, and takes it: sequence id and payload. For the
@@ -262,15 +289,18 @@ impl PacketStream {
     }
 }
 
-/// Reads once into `input`; a buffer that stays empty is given back before waiting.
+/// Reads once, at most `limit` bytes, into `input`; a buffer that stays empty is given back before waiting.
 fn poll_read(
     transport: &mut Transport,
     input: &mut Buffer,
     cx: &mut Context<'_>,
     at_least: usize,
+    limit: usize,
 ) -> Poll<io::Result<usize>> {
     input.grow_for_streaming();
-    let mut target = ReadBuf::new(input.room(at_least));
+    let room = input.room(at_least);
+    let limit = limit.min(room.len());
+    let mut target = ReadBuf::new(room.get_mut(..limit).unwrap_or_default());
     match Pin::new(transport).poll_read(cx, &mut target) {
         Poll::Ready(Ok(())) => {
             let count = target.filled().len();

@@ -102,7 +102,7 @@ pub async fn login(
     build_packet(&mut bytes, 0, |out| greeting.write(out));
     reply::write(client, &bytes).await?;
 
-    let (mut seq, mut payload) = client.packet(MAX_LOGIN_PACKET).await?;
+    let (mut seq, mut payload) = client.packet_alone(MAX_LOGIN_PACKET).await?;
     if HandshakeResponse::is_ssl_request(&payload) {
         let Some(tls) = settings.client_tls.clone() else {
             return refuse(client, seq.wrapping_add(1), error::bad_handshake()).await;

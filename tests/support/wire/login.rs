@@ -9,7 +9,7 @@ use lagwise::auth::rsa_key::ServerPublicKey;
 
 use super::super::DEADLINE;
 use super::transport::{Compression, Transport};
-use super::{Client, Packet, caps};
+use super::{Client, Packet, caps, frames};
 
 const SHA2: &str = "caching_sha2_password";
 const NATIVE: &str = "mysql_native_password";
@@ -79,8 +79,8 @@ impl Options {
         client.caps = self.negotiate(&client.greeting);
         if self.tls {
             let head = self.head(client.caps);
-            client.send_more(&head)?;
-            client.transport.start_tls()?;
+            let request = frames(&head, &mut client.seq);
+            client.transport.start_tls(&request)?;
         }
         let plugin = self.plugin.unwrap_or(&client.greeting.plugin).to_owned();
         let scramble = scramble(&plugin, &self.password, &client.greeting.nonce);
@@ -232,6 +232,10 @@ impl Client {
 }
 
 fn scramble(plugin: &str, password: &str, nonce: &[u8]) -> Vec<u8> {
+    // MySQL asks unknown users for any plugin, so as not to tell that they are unknown.
+    if plugin == "sha256_password" {
+        return vec![u8::from(!password.is_empty())]; // a request for the key, or an end
+    }
     if password.is_empty() {
         return Vec::new();
     }

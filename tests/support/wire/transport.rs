@@ -64,8 +64,10 @@ impl Transport {
         self.seq = 0;
     }
 
-    /// Changes to TLS. Certificates are not judged: lagwise and the servers make their own.
-    pub fn start_tls(&mut self) -> io::Result<()> {
+    /// Sends `request` and changes to TLS. Certificates are not judged: lagwise and the servers
+    /// make their own. The ClientHello goes out in one piece with the request, as may happen to
+    /// any client, and no server must mind.
+    pub fn start_tls(&mut self, request: &[u8]) -> io::Result<()> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -74,7 +76,10 @@ impl Transport {
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth();
         let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-        let tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        let mut first = request.to_vec();
+        tls.write_tls(&mut first)?;
+        self.raw()?.write_all(&first)?;
         if let Socket::Plain(stream) = std::mem::replace(&mut self.socket, Socket::Gone) {
             self.socket = Socket::Tls(Box::new(StreamOwned::new(tls, stream)));
         }
