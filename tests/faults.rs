@@ -250,6 +250,33 @@ fn writer(port: u16, stop: &AtomicBool, next: &AtomicU64) -> (HashMap<u64, Fate>
     (fates, said)
 }
 
+/// A write that has taken effect when its server ends: the client is told that
+/// nobody knows, and it is not run again.
+fn what_may_have_run_is_not_repeated(lab: &Lab, proxy: &Proxy) {
+    root(lab).run(
+        "CREATE TABLE slow (id INT NOT NULL); CREATE PROCEDURE enter_slowly(i INT) \
+         BEGIN INSERT INTO slow VALUES (i); DO SLEEP(20); END",
+    );
+    let rows = |id| lab.sql(0, &format!("SELECT COUNT(*) FROM shop.slow WHERE id = {id}"));
+    let mut client = Client::app(proxy.port());
+    client.send(3, b"CALL enter_slowly(1)").unwrap();
+    eventually("it has written", || rows(1) == "1");
+    lab.kill(0);
+    let fail = client.results(false).expect_err("its outcome is unknown");
+    assert_eq!(fail.code(), 1158, "{fail}");
+    lab.restart(0);
+    eventually("the same connection writes again", || {
+        client.query("INSERT INTO slow VALUES (0)").is_ok()
+    });
+    assert_eq!(rows(1), "1", "written once");
+    assert_eq!(client.value("SELECT COUNT(*) FROM slow WHERE id = 1"), "1");
+}
+
+fn root(lab: &Lab) -> Client {
+    Client::connect_unix(&lab.socket(0), raw::Login::of("root", ""))
+        .unwrap_or_else(|fail| panic!("root: {fail}"))
+}
+
 /// Ends the load also when the test panics, which would else wait for it for ever.
 struct StopAtEnd<'a>(&'a AtomicBool);
 
@@ -347,6 +374,7 @@ fn run(make: Make) {
         ("all replicas out", all_replicas_out),
         ("lag", lag_decides),
         ("monitor", |lab, _| wrong_monitor_password(lab)),
+        ("outcomes", what_may_have_run_is_not_repeated),
         ("writes", no_write_is_lost_or_repeated),
     ];
     for (name, step) in steps {
