@@ -76,7 +76,9 @@ fn lag_on_demand() {
 #[test]
 fn faults_and_recovery() {
     for_each_make(|make| {
-        let lab = Lab::start(make, 1);
+        // What was applied must survive kill -9.
+        let durable = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1"];
+        let lab = Lab::start_with(make, 1, &durable);
         let port = lab.port(1);
 
         lab.kill(1);

@@ -187,8 +187,9 @@ impl Lab {
         for server in 1..self.count() {
             assert!(
                 self.applied(server, &position, DEADLINE.as_secs()),
-                "{} server {server} has not applied {position}",
-                self.make
+                "{} server {server} has not applied {position}; it says:\n{}",
+                self.make,
+                self.sql(server, "SHOW REPLICA STATUS"),
             );
         }
     }
