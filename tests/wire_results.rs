@@ -13,8 +13,8 @@ fn q(sql: impl Into<Vec<u8>>) -> Step {
     Step::query(sql)
 }
 
-/// Every column type, with values at its ends and NULLs.
-fn types(make: Make) -> Vec<Step> {
+/// Column types, each with a value at its end.
+fn columns(make: Make) -> Vec<(&'static str, &'static str)> {
     let mut columns = vec![
         ("TINYINT", "-128"),
         ("TINYINT UNSIGNED", "255"),
@@ -63,6 +63,12 @@ fn types(make: Make) -> Vec<Step> {
         Make::MySql => columns.push(("VECTOR(3)", "TO_VECTOR('[1,2,3]')")),
         Make::MariaDb => columns.extend([("UUID", "UUID_v"), ("INET6", "'::1'")]),
     }
+    columns
+}
+
+/// Every column type, NULLs included, by the text and the binary protocol.
+fn types(make: Make) -> Vec<Step> {
+    let columns = columns(make);
     let uuid = "'123e4567-e89b-12d3-a456-426655440000'";
     let names = |with: &dyn Fn(usize, &str, &str) -> String| {
         let all: Vec<String> = columns
