@@ -195,6 +195,7 @@ fn multi() -> Vec<Step> {
 }
 
 /// Prepared statements: reads on replicas, the same after a write on the primary, and back.
+#[allow(clippy::too_many_lines)] // A table.
 fn prepared() -> Vec<Step> {
     let unknown = |command| {
         let expect = if command == 0x1c { Expect::Rows } else { Expect::Results };
