@@ -201,6 +201,7 @@ fn unknown(command: u8) -> Step {
 }
 
 /// Prepared statements: reads on replicas, the same after a write on the primary, and back.
+#[allow(clippy::too_many_lines)] // A table.
 fn prepared() -> Vec<Step> {
     vec![
         q("DROP TABLE IF EXISTS wire_b"),
