@@ -8,6 +8,7 @@ use super::context::Settings;
 use super::error::{self, End};
 use super::reply;
 use crate::net::{PacketStream, ReadError};
+use crate::protocol::command::code;
 use crate::protocol::frame::{HEADER_LEN, MAX_PAYLOAD};
 
 /// Commands up to this many bytes are held whole.
@@ -78,7 +79,11 @@ impl Incoming {
             reply::err(client, 1, &error::malformed("empty command")).await?;
             return Err(End::Refused("an empty command".into()));
         }
-        let held = if header.len <= MAX_HELD { header.len } else { HEAD };
+        client.require(HEADER_LEN + 1).await?;
+        // A statement that is prepared must be known whole, to be prepared elsewhere.
+        let prepare = client.buffered().get(HEADER_LEN) == Some(&code::STMT_PREPARE);
+        let whole = header.len <= MAX_HELD || prepare && !header.is_continued();
+        let held = if whole { header.len } else { HEAD };
         client.require(HEADER_LEN + held).await?;
         let bytes = client.buffered().get(..HEADER_LEN + held).unwrap_or_default();
         self.frame.extend_from_slice(bytes);
