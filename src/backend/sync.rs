@@ -13,11 +13,12 @@
 pub fn tracking_statement(is_mariadb: bool) -> &'static [u8] {
     if is_mariadb {
         b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
-          session_track_system_variables='*', session_track_transaction_info='CHARACTERISTICS'"
+          session_track_system_variables='*', session_track_transaction_info='CHARACTERISTICS', \
+          sql_mode=@@sql_mode"
     } else {
         b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
           session_track_system_variables='*', session_track_gtids=OWN_GTID, \
-          session_track_transaction_info=CHARACTERISTICS"
+          session_track_transaction_info=CHARACTERISTICS, sql_mode=@@sql_mode"
     }
 }
 

@@ -256,5 +256,7 @@ fn new_state(first: &servers::Held, login: &LoginRecord, schema: Vec<u8>) -> Ses
         ..LexMode::default()
     };
     let flavor = if facts.is_mariadb { Flavor::MariaDb } else { Flavor::MySql };
-    SessionState::new(first.guard.status, schema, lex_mode, Pin::new(flavor))
+    let mut state = SessionState::new(first.guard.status, schema, lex_mode, Pin::new(flavor));
+    state.begin_with(first.guard.initial_state());
+    state
 }

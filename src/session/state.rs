@@ -74,9 +74,24 @@ impl SessionState {
         }
     }
 
+    /// Takes in what the server reported when the trackers were turned on: how the session begins.
+    /// That holds on every new connection, so none of it is replayed.
+    pub fn begin_with(&mut self, reported: &[u8]) {
+        for change in changes(reported).filter_map(Result::ok) {
+            if let (StateChange::SystemVariable { name: b"sql_mode", value }, _) = change {
+                self.set_sql_mode(value);
+            }
+        }
+    }
+
     /// How the session's text is to be lexed.
     pub fn lex_mode(&self) -> &LexMode {
         &self.lex_mode
+    }
+
+    /// The connection's character set is that of its login again.
+    pub fn set_charset(&mut self, charset: ClientCharset) {
+        self.lex_mode.charset = charset;
     }
 
     /// The default schema, if there is one.

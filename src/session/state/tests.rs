@@ -136,8 +136,10 @@ fn an_error_leaves_the_transaction_as_it_was() {
     bed.ok(Side::Primary, "BEGIN", IN_TRANS, b"");
     bed.error("SELECT * FROM missing", 1146);
     assert_eq!(bed.state.transaction(), Transaction::OnPrimary);
-    // Whether it was rolled back, and how far, the error does not say.
-    assert_eq!(bed.state.pin.cause(), Some(PinCause::FailedWrite));
+    assert_eq!(bed.state.pin.cause(), None, "nothing was written");
+    bed.ok(Side::Primary, "INSERT INTO t VALUES (1)", IN_TRANS, b"");
+    bed.error("SELECT * FROM t FOR UPDATE", 1213);
+    assert_eq!(bed.state.pin.cause(), Some(PinCause::FailedWrite), "it may have been undone");
     assert!(bed.state.facts(None).autocommit);
     bed.ok(Side::Primary, "SET autocommit=0", StatusFlags::empty(), b"");
     assert!(!bed.state.facts(None).autocommit);
@@ -374,4 +376,14 @@ fn a_reset_leaves_the_schema_and_the_pin() {
     assert!(!bed.state.is_bound_to_primary());
     assert_eq!(bed.state.schema(), Some(&b"shop"[..]));
     assert_eq!(bed.state.pin.cause(), Some(PinCause::Write));
+}
+
+#[test]
+fn what_the_server_reports_at_login_is_read_and_not_replayed() {
+    let mut bed = bed();
+    bed.state.begin_with(&variable("sql_mode", "ANSI_QUOTES,IGNORE_SPACE"));
+    assert!(bed.state.lex_mode().ansi_quotes && bed.state.lex_mode().ignore_space);
+    assert_eq!((bed.state.replay(Side::Primary), bed.state.version()), (None, 1));
+    bed.state.begin_with(&variable("sql_mode", ""));
+    assert!(!bed.state.lex_mode().ansi_quotes);
 }
