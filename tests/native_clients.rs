@@ -27,10 +27,13 @@ fn works(client: Result<Client, Fail>) -> Result<(), String> {
 
 /// What an old client gets that nothing is known of, and that it says what to do.
 fn without_anything(lab: &Lab, proxy: &Proxy) {
-    let fail = Client::connect(proxy.port(), APP.old_native()).err().expect("no login");
-    assert_eq!(fail.code(), 1251, "{fail} on {}", lab.make);
-    for part in ["mysql_native_password", "[[account]]", "'app'", "monitor account", "Upgrade"] {
-        assert!(fail.to_string().contains(part), "{fail} has no {part}");
+    for login in [APP.old_native(), APP.old_php()] {
+        let fail = Client::connect(proxy.port(), login).err().expect("no login");
+        assert_eq!(fail.code(), 1251, "{fail} on {}", lab.make);
+        for part in ["mysql_native_password", "[[account]]", "'app'", "monitor account", "Upgrade"]
+        {
+            assert!(fail.to_string().contains(part), "{fail} has no {part}");
+        }
     }
     // One that names the plugin but can do more is asked for more, and served.
     let able = Login { plugin: APP.old_native().plugin, ..APP };

@@ -245,6 +245,17 @@ fn nul_or_rest(r: &mut Reader<'_>) -> Vec<u8> {
     }
 }
 
+/// The value of one connection attribute; `attributes` as in [`HandshakeResponse::attributes`].
+pub fn attribute<'a>(attributes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let mut r = Reader::new(attributes);
+    loop {
+        let (key, value) = (r.lenenc_bytes()?, r.lenenc_bytes()?);
+        if key == name {
+            return Some(value);
+        }
+    }
+}
+
 /// What COM_CHANGE_USER asks for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ChangeUser {
@@ -369,6 +380,14 @@ mod tests {
         assert!(HandshakeResponse::is_ssl_request(&out));
         assert!(!HandshakeResponse::is_ssl_request(&out[..31]));
         assert!(!HandshakeResponse::is_ssl_request(&[0; 32]));
+    }
+
+    #[test]
+    fn attributes() {
+        let attributes = b"\x01a\x011\x0c_client_name\x07mysqlnd";
+        assert_eq!(attribute(attributes, b"_client_name"), Some(&b"mysqlnd"[..]));
+        assert_eq!(attribute(attributes, b"b"), None);
+        assert_eq!(attribute(&attributes[..20], b"_client_name"), None);
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::pool;
 use crate::protocol::auth_switch::AUTH_SWITCH;
 use crate::protocol::flags::{Capabilities, StatusFlags};
 use crate::protocol::frame::build_packet;
-use crate::protocol::handshake::{Greeting, HandshakeResponse};
+use crate::protocol::handshake::{Greeting, HandshakeResponse, attribute};
 use crate::protocol::{ErrPacket, OkPacket};
 use crate::route::Side;
 
@@ -235,6 +235,9 @@ async fn converse(
     } else {
         ClientLogin::start(login_context, &auth)
     };
+    if matches!(step, ClientLoginStep::Send { .. }) && is_old_php(asking, settings) {
+        step = ClientLoginStep::Reject(RejectReason::NativeOnlyClient);
+    }
     let mut seq = seq;
     for _ in 0..MAX_LOGIN_STEPS {
         match step {
@@ -280,6 +283,18 @@ fn advise_native_only(context: &Context, user: &[u8]) {
              user, or let the monitor account read the password hashes from the servers",
         );
     }
+}
+
+/// PHP's mysqlnd takes the greeting's plugin if it has it: one that answers another greeting by
+/// mysql_native_password (PHP before 7.4) has no other, and would tell its user nothing of use when
+/// asked for more. Of other clients that answer so, some follow an AuthSwitchRequest.
+fn is_old_php(asking: &Asking, settings: &Settings) -> bool {
+    let attributes = asking.attributes.as_deref().unwrap_or_default();
+    !asking.is_change
+        && settings.greeting_plugin != Plugin::Native
+        && !asking.data.is_empty()
+        && asking.plugin.as_deref() == Some(Plugin::Native.name().as_bytes())
+        && attribute(attributes, b"_client_name") == Some(b"mysqlnd")
 }
 
 /// Logs in to the primary, or, while it cannot be reached, to a replica.

@@ -16,6 +16,7 @@ use lagwise::auth::{caching_sha2, native_password};
 use crate::support::DEADLINE;
 
 pub const PLUGIN_AUTH: u32 = 1 << 19;
+pub const CONNECT_ATTRS: u32 = 1 << 20;
 pub const LOCAL_FILES: u32 = 1 << 7;
 const CONNECT_WITH_DB: u32 = 1 << 3;
 /// PROTOCOL_41, TRANSACTIONS, SECURE_CONNECTION, MULTI_STATEMENTS, MULTI_RESULTS,
@@ -91,6 +92,11 @@ impl<'a> Login<'a> {
     /// A client from before pluggable authentication.
     pub fn old_native(self) -> Self {
         Login { plugin: NATIVE, capabilities: 0, ..self }
+    }
+
+    /// PHP before 7.4, by what it says of itself.
+    pub fn old_php(self) -> Self {
+        Login { capabilities: PLUGIN_AUTH | CONNECT_ATTRS, ..self.native_only() }
     }
 
     /// A client that names mysql_native_password, and closes when asked for something else.
@@ -179,6 +185,11 @@ impl Client {
         if login.capabilities & PLUGIN_AUTH != 0 {
             out.extend_from_slice(login.plugin.as_bytes());
             out.push(0);
+        }
+        if login.capabilities & CONNECT_ATTRS != 0 {
+            let attributes = b"\x0c_client_name\x07mysqlnd";
+            out.push(attributes.len() as u8);
+            out.extend_from_slice(attributes);
         }
         self.write(&out)
     }
