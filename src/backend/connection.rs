@@ -377,6 +377,18 @@ impl Connection {
         }
     }
 
+    /// The statement that the session knows as `id`, prepared here now if it was not before.
+    ///
+    /// # Errors
+    /// As [`Connection::prepare`].
+    pub async fn prepared(&mut self, id: u32, text: &[u8]) -> Result<&mut ServerStatement, Error> {
+        let new = match self.statements.get(&id) {
+            Some(known) => *known,
+            None => ServerStatement { id: self.prepare(text).await?, types_version: 0 },
+        };
+        Ok(self.statements.entry(id).or_insert(new))
+    }
+
     /// Prepares a statement and returns the server's id of it; the definitions are dropped.
     ///
     /// # Errors

@@ -161,7 +161,8 @@ impl Servers {
                 return Err(Unavailable::StateLost { in_transaction });
             }
         }
-        let held = connect(member, login, state.schema(), settings).await?;
+        let held = connect(member, login, state.schema(), settings).await;
+        let held = held.map_err(Unavailable::Pool)?;
         self.put(side, held, handle);
         if let Some(held) = self.get(side) {
             if state.version() > 1 {
@@ -195,12 +196,15 @@ impl Servers {
 
 /// Opens a connection for a session whose default schema is `schema`; tells the monitor of a
 /// failure.
-async fn connect(
+///
+/// # Errors
+/// The pool's, the server's or the network's.
+pub async fn connect(
     member: &Arc<Member>,
     login: &LoginRecord,
     schema: Option<&[u8]>,
     settings: &Settings,
-) -> Result<Held, Unavailable> {
+) -> Result<Held, pool::Error> {
     let login = Login {
         credential: &login.credential,
         capabilities: login.capabilities,
@@ -216,26 +220,8 @@ async fn connect(
             if matches!(&error, pool::Error::Backend(error) if error.is_fault()) {
                 member.report_failure(SessionFailure::Connect);
             }
-            Err(Unavailable::Pool(error))
+            Err(error)
         }
-    }
-}
-
-/// Opens the first connection of a session.
-///
-/// # Errors
-/// The pool's, the server's or the network's.
-pub async fn first_connection(
-    member: &Arc<Member>,
-    login: &LoginRecord,
-    schema: Option<&[u8]>,
-    settings: &Settings,
-) -> Result<Held, pool::Error> {
-    match connect(member, login, schema, settings).await {
-        Ok(held) => Ok(held),
-        Err(Unavailable::Pool(error)) => Err(error),
-        Err(Unavailable::Sync(error)) => Err(error.into()),
-        Err(Unavailable::StateLost { .. }) => Err(pool::Error::Exhausted(0)),
     }
 }
 

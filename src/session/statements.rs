@@ -161,21 +161,13 @@ impl Session {
     ) -> Result<Option<ErrPacket>, backend::Error> {
         let Some(id) = job.statement_id else { return Ok(None) };
         let Some(held) = self.servers.get(side) else { return Ok(None) };
-        if !held.guard.statements.contains_key(&id) {
-            let Some(known) = self.prepared.get(id) else { return Ok(None) };
-            match held.guard.prepare(&known.text).await {
-                Ok(server_id) => {
-                    let known = ServerStatement { id: server_id, types_version: 0 };
-                    held.guard.statements.insert(id, known);
-                }
-                Err(backend::Error::Server(err)) => return Ok(Some(err)),
-                Err(error) => return Err(error),
-            }
-        }
-        let Some(on_server) = held.guard.statements.get_mut(&id) else { return Ok(None) };
-        if let Some(known) = self.prepared.get(id)
-            && job.incoming.payload().first() == Some(&code::STMT_EXECUTE)
-        {
+        let Some(known) = self.prepared.get(id) else { return Ok(None) };
+        let on_server = match held.guard.prepared(id, &known.text).await {
+            Ok(on_server) => on_server,
+            Err(backend::Error::Server(err)) => return Ok(Some(err)),
+            Err(error) => return Err(error),
+        };
+        if job.incoming.payload().first() == Some(&code::STMT_EXECUTE) {
             let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
             let seen = on_server.types_version;
             let sending = known.sending(job.incoming.payload(), attributes, seen);
@@ -206,17 +198,7 @@ impl Session {
             .await;
         let (Ok(()), Some(known)) = (ensured, self.prepared.get(id)) else { return false };
         let Some(held) = self.servers.get(side) else { return false };
-        if held.guard.statements.contains_key(&id) {
-            return true;
-        }
-        match held.guard.prepare(&known.text).await {
-            Ok(server_id) => {
-                let known = ServerStatement { id: server_id, types_version: 0 };
-                held.guard.statements.insert(id, known);
-                true
-            }
-            Err(_) => false,
-        }
+        held.guard.prepared(id, &known.text).await.is_ok()
     }
 
     async fn unknown_statement(
