@@ -11,27 +11,22 @@ use std::time::Instant;
 
 use super::Session;
 use super::context::Settings;
-use super::error::{self, End, Kind};
+use super::error::{End, Kind};
 use super::incoming::Incoming;
-use super::pin::Demand;
-use super::registry::Interrupt;
 use super::relay::{Relay, RelayError, Relayed};
-use super::reply;
+use super::routing::side_of;
 use super::servers::Unavailable;
 use super::tracked::Tracked;
 use crate::backend;
-use crate::cluster::{Cluster, Member, Position, SessionFailure};
+use crate::cluster::Member;
 use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
-use crate::route::{self, PinCause, Reason, Route, Side, Target, Transaction};
+use crate::route::{Reason, Side};
 use crate::sql::{Flags, Statement};
 
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
-
-/// Of a statement that is logged, at most this many bytes.
-const MAX_LOGGED: usize = 1024;
 
 /// What is sent for a statement, and what its response is.
 pub struct Job<'a> {
@@ -63,7 +58,7 @@ enum Attempt {
 }
 
 /// What made an attempt fail.
-enum Failed {
+pub(super) enum Failed {
     /// No connection came about: nothing was sent.
     Unavailable(Unavailable),
     /// The connection broke after the statement had been sent.
@@ -105,103 +100,6 @@ impl Session {
             avoid.push(member);
         }
         Ok(Done::Failed)
-    }
-
-    /// Where the statement goes, and why.
-    fn route(
-        &mut self,
-        job: &Job<'_>,
-        settings: &Settings,
-        cluster: &Cluster,
-        avoid: &[Arc<Member>],
-    ) -> (Route, Arc<Member>) {
-        let primary = || Arc::clone(cluster.primary());
-        if let Some(side) = job.fixed {
-            return self.route_to_fixed(side, cluster);
-        }
-        let now = Instant::now();
-        let demand = self.state.pin.demand(settings.pin, now, || cluster.primary_sample());
-        let (pinned, floor) = match demand {
-            Demand::None => (None, None),
-            Demand::Primary(cause) => (Some(cause), None),
-            Demand::Position(position) => (None, Some(position)),
-        };
-        self.pin_gauge(pinned.is_some() || floor.is_some());
-        let facts = self.state.facts(pinned);
-        let route = route::decide(&job.statement, &facts, &settings.policy);
-        match route.target {
-            Target::Primary => (route, primary()),
-            Target::Last if self.state.last_side() == Side::Primary => (route, primary()),
-            Target::Last => (route, self.current_replica().unwrap_or_else(primary)),
-            Target::Replica if facts.transaction == Transaction::OnReplica => {
-                (route, self.current_replica().unwrap_or_else(primary))
-            }
-            Target::Replica => match self.choose(cluster, floor.as_deref(), avoid) {
-                Some(member) => (route, member),
-                None => (self.no_replica(floor.is_some()), primary()),
-            },
-        }
-    }
-
-    fn route_to_fixed(&self, side: Side, cluster: &Cluster) -> (Route, Arc<Member>) {
-        let replica = self.current_replica().filter(|_| side == Side::Replica);
-        let target = if replica.is_some() { Target::Replica } else { Target::Primary };
-        let member = replica.unwrap_or_else(|| Arc::clone(cluster.primary()));
-        (Route { target, reason: Reason::SameConnection }, member)
-    }
-
-    /// The route of a read that no replica may serve.
-    fn no_replica(&self, pinned: bool) -> Route {
-        let cause = self.state.pin.cause().unwrap_or(PinCause::Write);
-        let reason = if pinned { cause.into() } else { Reason::NoReplica };
-        Route { target: Target::Primary, reason }
-    }
-
-    fn current_replica(&self) -> Option<Arc<Member>> {
-        self.servers.replica_member().map(Arc::clone)
-    }
-
-    /// The replica for a read: the one that the session reads from as long as it is among the
-    /// best, so that it keeps its connection.
-    fn choose(
-        &mut self,
-        cluster: &Cluster,
-        floor: Option<&Position>,
-        avoid: &[Arc<Member>],
-    ) -> Option<Arc<Member>> {
-        let accept = |member: &Member| {
-            let applied = |floor| member.with_status(|status| status.has_applied(floor));
-            floor.is_none_or(applied) && !avoid.iter().any(|other| std::ptr::eq(&**other, member))
-        };
-        if let Some(current) = self.servers.replica_member()
-            && cluster.is_among_best(None, current)
-            && accept(current)
-        {
-            return Some(Arc::clone(current));
-        }
-        cluster.choose(None, fastrand::u64(..), accept).cloned()
-    }
-
-    fn count_route(&mut self, side: Side, reason: Reason) {
-        let target = match side {
-            Side::Primary => 0,
-            Side::Replica => 1,
-        };
-        self.context.metrics.local().query(target, reason.index());
-        tracing::trace!(session = self.id(), target, reason = reason.as_str(), "statement");
-    }
-
-    /// Writes the statement to the log, which the operator has asked for.
-    fn log_statement(&self, job: &Job<'_>, side: Side, reason: Reason) {
-        let prepared = job.statement_id.and_then(|id| self.prepared.get(id));
-        let text = match (prepared, job.kind) {
-            (Some(prepared), _) => Some(&prepared.text[..]),
-            (None, ResponseKind::Prepare) => job.incoming.payload().get(1..),
-            (None, _) => self.query_text(job.incoming),
-        };
-        let text = text.unwrap_or_default();
-        let sql = String::from_utf8_lossy(text.get(..MAX_LOGGED).unwrap_or(text));
-        tracing::info!(session = self.id(), ?side, reason = reason.as_str(), ?sql, "statement");
     }
 
     /// One try on one connection.
@@ -363,92 +261,6 @@ impl Session {
         metrics.proxy_time(nanos(own));
         metrics.bytes(Direction::ToClient, relayed.bytes);
     }
-
-    /// May the statement be sent to another server? Never one that may have had an effect.
-    fn may_repeat(&self, job: &Job<'_>, side: Side, failed: &Failed) -> bool {
-        match failed {
-            Failed::Unavailable(Unavailable::StateLost { .. }) => false,
-            // Nothing was sent. The primary has no substitute.
-            Failed::Unavailable(_) => side == Side::Replica && self.is_free(job, side),
-            Failed::Lost(_) => self.is_repeatable(job, side),
-        }
-    }
-
-    /// True if another server may be asked, also after the statement has been sent.
-    fn is_repeatable(&self, job: &Job<'_>, side: Side) -> bool {
-        (job.statement.is_read() || job.kind == ResponseKind::Prepare) && self.is_free(job, side)
-    }
-
-    /// True if nothing ties the statement to its connection.
-    fn is_free(&self, job: &Job<'_>, side: Side) -> bool {
-        let bound = match side {
-            Side::Primary => self.state.is_bound_to_primary(),
-            Side::Replica => self.state.transaction() == Transaction::OnReplica,
-        };
-        let killed = self.handle.interrupt() == Interrupt::Kill;
-        !(killed || bound || job.fixed.is_some() || job.incoming.was_streamed())
-    }
-
-    fn note_failure(&mut self, side: Side, job: &Job<'_>, failed: &Failed) {
-        match failed {
-            Failed::Lost(error) => {
-                if let Some(held) = self.servers.get(side) {
-                    held.member.report_failure(SessionFailure::Lost);
-                }
-                tracing::debug!(session = self.id(), %error, "a server connection broke");
-                self.servers.drop_side(side, &self.handle);
-                self.count_error(Kind::Lost);
-                self.state.lost(&job.statement, Instant::now());
-                if side == Side::Primary {
-                    self.state.forget_hold();
-                }
-            }
-            Failed::Unavailable(Unavailable::StateLost { .. }) => {
-                self.count_error(Kind::Lost);
-                self.state.lost(&job.statement, Instant::now());
-                self.state.forget_hold();
-            }
-            Failed::Unavailable(Unavailable::Pool(_)) => self.count_error(Kind::Connect),
-            Failed::Unavailable(Unavailable::Sync(_)) => self.count_error(Kind::Sync),
-        }
-    }
-
-    /// Tells the client that its statement could not be run.
-    async fn give_up(
-        &mut self,
-        job: Job<'_>,
-        member: &Arc<Member>,
-        failed: Failed,
-    ) -> Result<Done, End> {
-        let server = member.config().name.clone();
-        let err = match &failed {
-            Failed::Unavailable(Unavailable::Pool(error)) => error::unreachable(&server, error),
-            Failed::Unavailable(Unavailable::StateLost { in_transaction }) => {
-                error::state_lost(&server, *in_transaction)
-            }
-            Failed::Unavailable(Unavailable::Sync(backend::Error::Server(err))) => err.clone(),
-            Failed::Unavailable(Unavailable::Sync(error)) | Failed::Lost(error) => {
-                error::outcome_unknown(&server, error)
-            }
-        };
-        self.answer_error(&job, &err).await?;
-        Ok(Done::Failed)
-    }
-
-    /// Answers the command with an error, having read all of it.
-    async fn answer_error(&mut self, job: &Job<'_>, err: &ErrPacket) -> Result<(), End> {
-        if !job.incoming.is_whole() {
-            // Its rest is still on the way; there is no telling where the next command begins.
-            reply::err(&mut self.client, 1, err).await?;
-            return Err(End::Refused(err.to_string()));
-        }
-        reply::err(&mut self.client, 1, err).await
-    }
-
-    /// Counts an error.
-    pub(super) fn count_error(&self, kind: Kind) {
-        self.context.metrics.local().error(kind.blame(), kind.index());
-    }
 }
 
 /// Returns once a server that may be abandoned is down.
@@ -456,14 +268,6 @@ async fn went_down(abandon: Option<&Arc<Member>>) {
     match abandon {
         Some(member) => member.went_down().await,
         None => std::future::pending().await,
-    }
-}
-
-fn side_of(target: Target, last: Side) -> Side {
-    match target {
-        Target::Primary => Side::Primary,
-        Target::Replica => Side::Replica,
-        Target::Last => last,
     }
 }
 

@@ -5,7 +5,8 @@
 //! - [`login`]: from an accepted socket to a proven account. [`credentials`]: remembered proofs.
 //!   [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
-//! - [`execute`]: one statement: decide, connect, send, relay, observe.
+//! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
+//!   [`failure`]: when that fails.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
@@ -20,6 +21,7 @@ mod control;
 pub mod credentials;
 pub mod error;
 mod execute;
+mod failure;
 mod incoming;
 mod login;
 mod pin;
@@ -27,6 +29,7 @@ mod prepared;
 pub mod registry;
 mod relay;
 mod reply;
+mod routing;
 mod servers;
 mod state;
 mod statements;

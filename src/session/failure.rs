@@ -1,0 +1,105 @@
+//! When a statement could not be run: whether another server may be asked, and what the client is
+//! told.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Session;
+use super::error::{self, End, Kind};
+use super::execute::{Done, Failed, Job};
+use super::registry::Interrupt;
+use super::reply;
+use super::servers::Unavailable;
+use crate::backend;
+use crate::cluster::{Member, SessionFailure};
+use crate::protocol::ErrPacket;
+use crate::protocol::response::ResponseKind;
+use crate::route::{Side, Transaction};
+
+impl Session {
+    /// May the statement be sent to another server? Never one that may have had an effect.
+    pub(super) fn may_repeat(&self, job: &Job<'_>, side: Side, failed: &Failed) -> bool {
+        match failed {
+            Failed::Unavailable(Unavailable::StateLost { .. }) => false,
+            // Nothing was sent. The primary has no substitute.
+            Failed::Unavailable(_) => side == Side::Replica && self.is_free(job, side),
+            Failed::Lost(_) => self.is_repeatable(job, side),
+        }
+    }
+
+    /// True if another server may be asked, also after the statement has been sent.
+    pub(super) fn is_repeatable(&self, job: &Job<'_>, side: Side) -> bool {
+        (job.statement.is_read() || job.kind == ResponseKind::Prepare) && self.is_free(job, side)
+    }
+
+    /// True if nothing ties the statement to its connection.
+    fn is_free(&self, job: &Job<'_>, side: Side) -> bool {
+        let bound = match side {
+            Side::Primary => self.state.is_bound_to_primary(),
+            Side::Replica => self.state.transaction() == Transaction::OnReplica,
+        };
+        let killed = self.handle.interrupt() == Interrupt::Kill;
+        !(killed || bound || job.fixed.is_some() || job.incoming.was_streamed())
+    }
+
+    pub(super) fn note_failure(&mut self, side: Side, job: &Job<'_>, failed: &Failed) {
+        match failed {
+            Failed::Lost(error) => {
+                if let Some(held) = self.servers.get(side) {
+                    held.member.report_failure(SessionFailure::Lost);
+                }
+                tracing::debug!(session = self.id(), %error, "a server connection broke");
+                self.servers.drop_side(side, &self.handle);
+                self.count_error(Kind::Lost);
+                self.state.lost(&job.statement, Instant::now());
+                if side == Side::Primary {
+                    self.state.forget_hold();
+                }
+            }
+            Failed::Unavailable(Unavailable::StateLost { .. }) => {
+                self.count_error(Kind::Lost);
+                self.state.lost(&job.statement, Instant::now());
+                self.state.forget_hold();
+            }
+            Failed::Unavailable(Unavailable::Pool(_)) => self.count_error(Kind::Connect),
+            Failed::Unavailable(Unavailable::Sync(_)) => self.count_error(Kind::Sync),
+        }
+    }
+
+    /// Tells the client that its statement could not be run.
+    pub(super) async fn give_up(
+        &mut self,
+        job: Job<'_>,
+        member: &Arc<Member>,
+        failed: Failed,
+    ) -> Result<Done, End> {
+        let server = member.config().name.clone();
+        let err = match &failed {
+            Failed::Unavailable(Unavailable::Pool(error)) => error::unreachable(&server, error),
+            Failed::Unavailable(Unavailable::StateLost { in_transaction }) => {
+                error::state_lost(&server, *in_transaction)
+            }
+            Failed::Unavailable(Unavailable::Sync(backend::Error::Server(err))) => err.clone(),
+            Failed::Unavailable(Unavailable::Sync(error)) | Failed::Lost(error) => {
+                error::outcome_unknown(&server, error)
+            }
+        };
+        self.answer_error(&job, &err).await?;
+        Ok(Done::Failed)
+    }
+
+    /// Answers the command with an error, having read all of it.
+    pub(super) async fn answer_error(&mut self, job: &Job<'_>, err: &ErrPacket) -> Result<(), End> {
+        if !job.incoming.is_whole() {
+            // Its rest is still on the way; there is no telling where the next command begins.
+            reply::err(&mut self.client, 1, err).await?;
+            return Err(End::Refused(err.to_string()));
+        }
+        reply::err(&mut self.client, 1, err).await
+    }
+
+    /// Counts an error.
+    pub(super) fn count_error(&self, kind: Kind) {
+        self.context.metrics.local().error(kind.blame(), kind.index());
+    }
+}
