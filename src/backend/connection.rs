@@ -254,6 +254,22 @@ impl Connection {
         Ok(())
     }
 
+    /// Puts the session back to the server's own defaults (COM_RESET_CONNECTION), which are not those
+    /// that it logged in with, and turns the trackers on again.
+    ///
+    /// # Errors
+    /// The server refuses, or the connection breaks.
+    pub async fn reset(&mut self) -> Result<(), Error> {
+        let mut packets = Vec::new();
+        build_packet(&mut packets, 0, |out| out.push(code::RESET_CONNECTION));
+        self.build_query(&mut packets, sync::tracking_statement(self.facts.is_mariadb));
+        self.send(&packets).await?;
+        self.status = self.finish(ResponseKind::Results).await?.status;
+        self.initial_state = self.finish(ResponseKind::Results).await?.state;
+        self.statements.clear();
+        Ok(())
+    }
+
     /// Gives the trackers back to the client, which wants to set them itself: from here on the
     /// server reports what it reports on a connection that is not lagwise's.
     ///
