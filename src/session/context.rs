@@ -14,7 +14,7 @@ use crate::auth::{KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
 use crate::config::Pin;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RuleCount};
 use crate::pool::Timeouts;
 use crate::route::Policy;
 
@@ -23,6 +23,10 @@ use crate::route::Policy;
 pub struct Settings {
     /// What routing goes by.
     pub policy: Policy,
+    /// `[routing] max_lag`, which a hint may make less.
+    pub max_lag: Duration,
+    /// Counters of the policy's rules, in their order.
+    pub rule_counts: Vec<RuleCount>,
     /// When a session that wrote may read from a replica again.
     pub pin: Pin,
     /// Most sessions at a time.

@@ -14,7 +14,6 @@ use super::context::Settings;
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::relay::{Relay, RelayError, Relayed};
-use super::routing::side_of;
 use super::servers::Unavailable;
 use super::tracked::Tracked;
 use crate::backend;
@@ -74,16 +73,20 @@ impl Session {
         let settings = self.context.settings.load_full();
         let cluster = self.context.cluster.snapshot();
         let mut avoid: Vec<Arc<Member>> = Vec::new();
+        self.weigh_hint(&mut job, &settings, &cluster);
         for attempt in 1..=MAX_ATTEMPTS {
-            let (route, member) = self.route(&job, &settings, &cluster, &avoid);
-            let side = side_of(route.target, self.state.last_side());
+            let routed = self.route(&job, &settings, &cluster, &avoid);
             if attempt == 1 {
-                self.count_route(side, route.reason);
+                self.count_route(&routed, &settings);
                 if settings.log_sql {
-                    self.log_statement(&job, side, route.reason);
+                    self.log_statement(&job, &routed);
                 }
             }
-            if route.reason == Reason::ImplicitCommit {
+            let Some(member) = routed.member.clone() else {
+                return self.refuse(job.incoming, &routed, &settings, &cluster).await;
+            };
+            let side = routed.side;
+            if routed.route.reason == Reason::ImplicitCommit {
                 // The statement ends the READ ONLY transaction before it runs, and so does this.
                 self.servers.drop_side(Side::Replica, &self.handle);
             }
@@ -111,7 +114,8 @@ impl Session {
         settings: &Settings,
     ) -> Result<Attempt, End> {
         let started = Instant::now();
-        let abandon = (side == Side::Replica && self.is_repeatable(job, side)).then_some(member);
+        let on_replica = side == Side::Replica || self.is_kept();
+        let abandon = (on_replica && self.is_repeatable(job, side)).then_some(member);
         let ready = tokio::select! {
             biased;
             ready = self.get_ready(side, member, job, settings) => ready,
@@ -253,8 +257,8 @@ impl Session {
         let first_byte = relayed.first_byte.unwrap_or(sent);
         let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let role = match side {
-            Side::Primary => Role::Primary,
-            Side::Replica => Role::Replica,
+            Side::Primary if !self.is_kept() => Role::Primary,
+            Side::Primary | Side::Replica => Role::Replica,
         };
         metrics.server_time(role, nanos(first_byte.saturating_duration_since(sent)));
         let mut own = sent.saturating_duration_since(started);

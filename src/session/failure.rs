@@ -15,6 +15,15 @@ use crate::cluster::{Member, SessionFailure};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
+use crate::sql::Flags;
+
+/// What a question may leave behind, so that it is not asked twice.
+const LEAVES_SOMETHING: Flags = Flags::INTO
+    .union(Flags::ASSIGNS_USER_VARIABLE)
+    .union(Flags::USER_LOCK)
+    .union(Flags::UNKNOWN_FUNCTION)
+    .union(Flags::SEQUENCE)
+    .union(Flags::AMBIGUOUS);
 
 impl Session {
     /// May the statement be sent to another server? Never one that may have had an effect.
@@ -22,6 +31,7 @@ impl Session {
         match failed {
             Failed::Unavailable(Unavailable::StateLost { .. }) => false,
             // Nothing was sent. The primary has no substitute.
+            Failed::Unavailable(_) if self.is_kept() => self.is_movable(job),
             Failed::Unavailable(_) => side == Side::Replica && self.is_free(job, side),
             Failed::Lost(_) => self.is_repeatable(job, side),
         }
@@ -29,7 +39,19 @@ impl Session {
 
     /// True if another server may be asked, also after the statement has been sent.
     pub(super) fn is_repeatable(&self, job: &Job<'_>, side: Side) -> bool {
-        (job.statement.is_read() || job.kind == ResponseKind::Prepare) && self.is_free(job, side)
+        let statement = &job.statement;
+        // Where a rule keeps the session on replicas, a question is never one to the primary.
+        let only_asks = statement.is_query() && !statement.flags.intersects(LEAVES_SOMETHING);
+        let harmless =
+            statement.is_read() || job.kind == ResponseKind::Prepare || only_asks && self.is_kept();
+        harmless && self.is_free(job, side)
+    }
+
+    /// True in a session that a rule keeps on replicas if a statement that was not sent may as well
+    /// be sent to another one.
+    fn is_movable(&self, job: &Job<'_>) -> bool {
+        let killed = self.handle.interrupt() == Interrupt::Kill;
+        !(killed || self.state.is_bound_to_primary() || job.incoming.was_streamed())
     }
 
     /// True if nothing ties the statement to its connection.

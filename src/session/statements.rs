@@ -194,7 +194,7 @@ impl Session {
         id: u32,
         settings: &super::context::Settings,
     ) -> bool {
-        let member = std::sync::Arc::clone(self.context.cluster.load().primary());
+        let Some(member) = self.home(&self.context.cluster.load(), &[]) else { return false };
         let ensured = self
             .servers
             .ensure(side, &member, &self.login, &mut self.state, &self.handle, settings)
