@@ -55,6 +55,8 @@ enum Attempt {
     Done(Done),
     /// Nothing has reached the client; another server may be asked.
     Again(Failed),
+    /// A part has reached the client; an ERR packet with this sequence id ends the response.
+    Broken(Failed, u8),
 }
 
 /// What made an attempt fail.
@@ -90,11 +92,15 @@ impl Session {
             let failed = match self.attempt(side, &member, &mut job, &settings).await? {
                 Attempt::Done(done) => return Ok(done),
                 Attempt::Again(failed) => failed,
+                Attempt::Broken(failed, seq) => {
+                    self.note_failure(side, &job, &failed);
+                    return self.give_up(job, &member, failed, seq).await;
+                }
             };
             let again = attempt < MAX_ATTEMPTS && self.may_repeat(&job, side, &failed);
             self.note_failure(side, &job, &failed);
             if !again {
-                return self.give_up(job, &member, failed).await;
+                return self.give_up(job, &member, failed, 1).await;
             }
             self.context.metrics.local().read_retried();
             avoid.push(member);
@@ -122,7 +128,7 @@ impl Session {
         match ready {
             Ok(None) => {}
             Ok(Some(err)) => {
-                self.answer_error(job, &err).await?;
+                self.answer_error(job, &err, 1).await?;
                 return Ok(Attempt::Done(Done::Failed));
             }
             Err(failed) => return Ok(Attempt::Again(failed)),
@@ -238,7 +244,10 @@ impl Session {
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))
             }
             Err(RelayError::Untouched(error)) => Ok(Attempt::Again(Failed::Lost(error))),
-            Err(RelayError::Midway(error)) => {
+            Err(RelayError::Midway { error, next_seq: Some(seq) }) => {
+                Ok(Attempt::Broken(Failed::Lost(error), seq))
+            }
+            Err(RelayError::Midway { error, next_seq: None }) => {
                 self.state.lost(&job.statement, Instant::now());
                 self.count_error(Kind::Lost);
                 Err(End::ServerLost(error.to_string()))
