@@ -242,13 +242,15 @@ impl Connection {
         });
     }
 
-    /// Turns on the trackers that tell lagwise what the session's state is.
+    /// Turns on the trackers that tell lagwise what the session's state is, and makes the connection
+    /// READ ONLY if it is to be.
     ///
     /// # Errors
     /// The server refuses, or the connection breaks.
-    pub async fn start_tracking(&mut self) -> Result<(), Error> {
+    pub async fn start_tracking(&mut self, read_only: bool) -> Result<(), Error> {
         let mut packet = Vec::new();
-        self.build_query(&mut packet, sync::tracking_statement(self.facts.is_mariadb));
+        let sql = sync::tracking_statement(self.facts.is_mariadb, read_only);
+        self.build_query(&mut packet, &sql);
         self.send(&packet).await?;
         self.initial_state = self.finish(ResponseKind::Results).await?.state;
         Ok(())

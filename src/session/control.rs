@@ -74,6 +74,7 @@ impl Session {
             attributes: None,
             client_tls: self.login.client_tls,
             track: false,
+            read_only: false,
         };
         let run = async {
             let mut guard = member.pool().checkout(login, settings.timeouts()).await?;
@@ -157,7 +158,7 @@ impl Session {
             held.guard.statements.clear();
             held.guard.synced_version = version;
             // The trackers were reset as well.
-            match held.guard.start_tracking().await {
+            match held.guard.start_tracking(false).await {
                 Ok(()) => {
                     let charset = ClientCharset::from_collation(u16::from(self.login.charset));
                     self.state.set_charset(charset);

@@ -161,7 +161,7 @@ impl Servers {
                 return Err(Unavailable::StateLost { in_transaction });
             }
         }
-        let held = connect(member, login, state.schema(), settings).await;
+        let held = connect(member, side, login, state.schema(), settings).await;
         let held = held.map_err(Unavailable::Pool)?;
         self.put(side, held, handle);
         if let Some(held) = self.get(side) {
@@ -195,12 +195,13 @@ impl Servers {
 }
 
 /// Opens a connection for a session whose default schema is `schema`; tells the monitor of a
-/// failure.
+/// failure. On a replica's, nothing can be written.
 ///
 /// # Errors
 /// The pool's, the server's or the network's.
 pub async fn connect(
     member: &Arc<Member>,
+    side: Side,
     login: &LoginRecord,
     schema: Option<&[u8]>,
     settings: &Settings,
@@ -213,6 +214,7 @@ pub async fn connect(
         attributes: login.attributes.as_deref(),
         client_tls: login.client_tls,
         track: true,
+        read_only: side == Side::Replica,
     };
     match member.pool().checkout(login, settings.timeouts()).await {
         Ok(guard) => Ok(Held { guard, member: Arc::clone(member) }),
