@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::wire::{Options, Param, Step, caps};
+use support::wire::{Expect, Options, Param, Step, caps};
 use support::{Lab, Make, Proxy};
 
 const TRY: &str = "[routing]\nunknown_functions = \"try\"";
@@ -84,6 +84,8 @@ fn learning(make: Make, open: bool) {
 
     assert!(proxy.reload(TRY), "which forgets what was learned");
     let mut fresh = Options::new(caps::DEPRECATE_EOF).login(proxy.port()).unwrap();
+    // COM_RESET_CONNECTION: connections to replicas are READ ONLY nevertheless.
+    fresh.play(&Step::raw(0x1f, b"", Expect::Results));
     fresh.play(&Step::prepare("SELECT f_writes(?)"));
     for (n, count) in [(7, "4"), (8, "5")] {
         let answers = fresh.play(&Step::execute(0, [Param::int(n)]));

@@ -315,7 +315,8 @@ fn others() -> Vec<Step> {
             Step::prepare("SELECT 5"),
             q("SELECT id FROM items ORDER BY id LIMIT 3"),
         ]),
-        q("SELECT 'still here'"),
+        q("SELECT 'still here', @@character_set_client"),
+        q("SELECT 'here'"),
     ]
 }
 
@@ -373,6 +374,42 @@ fn replication(world: &World) {
     world.equal("COM_PROCESS_KILL: ended", ended, true);
 }
 
+/// A table gets more columns between the executions of a statement, which run now here, now there.
+fn more_columns(world: &World) {
+    let steps = [
+        q("CREATE TABLE wire_c (id INT PRIMARY KEY)"),
+        q("INSERT INTO wire_c VALUES (1)"),
+        Step::prepare("SELECT * FROM wire_c"),
+        Step::execute(0, []),
+        q("ALTER TABLE wire_c ADD COLUMN n INT DEFAULT 7"),
+        Step::execute(0, []),
+        Step::execute(0, []),
+        Step::execute(0, []),
+        Step::execute(0, []),
+        q("ALTER TABLE wire_c ADD COLUMN m INT, DROP COLUMN n"),
+        Step::execute(0, []),
+        q("ALTER TABLE wire_c DROP COLUMN m"),
+        Step::execute(0, []),
+        Step::execute(0, []),
+    ];
+    for capabilities in [0, caps::DEPRECATE_EOF, caps::DEPRECATE_EOF | caps::SESSION_TRACK] {
+        let mut catch_up = world.catch_up();
+        world.compare_after("more columns", &Options::new(capabilities), &steps, |number| {
+            match number {
+                // Prepared on the replica, which then falls behind.
+                2 | 7 | 13 => {
+                    if number == 7 {
+                        world.lab.start_applier(1);
+                    }
+                    catch_up();
+                }
+                4 => world.lab.stop_applier(1),
+                _ => {}
+            }
+        });
+    }
+}
+
 fn load_data() -> Vec<Step> {
     let load = b"LOAD DATA LOCAL INFILE 'x' INTO TABLE wire_l FIELDS TERMINATED BY ','";
     let file = |content: &[u8]| Step::Files(load.to_vec(), vec![content.to_vec()]);
@@ -408,6 +445,11 @@ fn all(make: Make) {
     world.compare_all("multi", &multi());
     world.compare_all("prepared", &prepared());
     world.compare_all("others", &others());
+    more_columns(&world);
+    let options = Options::new(caps::DEPRECATE_EOF | caps::SESSION_TRACK);
+    world.compare_caught_up("prepared", &options, &prepared());
+    world.compare_caught_up("prepared", &Options::new(0), &prepared());
+    world.compare_caught_up("others", &options, &others());
     world.compare_all("load data", &load_data());
     let no_files = Options { caps: caps::BASE & !caps::LOCAL_FILES, ..Options::new(0) };
     world.compare("load data refused", &no_files, &load_data());

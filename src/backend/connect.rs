@@ -138,7 +138,8 @@ async fn open(
     let status = OkPacket::parse(&ok, true)?.status;
     let mut connection = Connection::new(stream, facts, status, ok);
     if login.track {
-        connection.start_tracking(login.read_only).await?;
+        connection.read_only = login.read_only;
+        connection.start_tracking().await?;
     }
     Ok(connection)
 }

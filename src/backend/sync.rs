@@ -8,8 +8,8 @@
 /// Turns on every tracker that lagwise relies on.
 ///
 /// MySQL 8.4 Reference, "Server Tracking of Client Session State"; MariaDB Knowledge Base,
-/// "Session Tracking". Setting sql_mode to itself makes the server report its value, which the
-/// reading of statements depends on.
+/// "Session Tracking". Setting sql_mode and character_set_client to themselves makes the server
+/// report their values, which the reading of statements depends on.
 ///
 /// With `read_only`, every transaction of the connection is READ ONLY unless it says otherwise,
 /// those of single statements included: error 1792 for any write, by a function too, also where the
@@ -29,11 +29,12 @@ fn trackers(is_mariadb: bool) -> &'static [u8] {
     if is_mariadb {
         b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
           session_track_system_variables='*', session_track_transaction_info='CHARACTERISTICS', \
-          sql_mode=@@sql_mode"
+          sql_mode=@@sql_mode, character_set_client=@@character_set_client"
     } else {
         b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
           session_track_system_variables='*', session_track_gtids=OWN_GTID, \
-          session_track_transaction_info=CHARACTERISTICS, sql_mode=@@sql_mode"
+          session_track_transaction_info=CHARACTERISTICS, sql_mode=@@sql_mode, \
+          character_set_client=@@character_set_client"
     }
 }
 

@@ -109,7 +109,6 @@ impl Monitor {
 
     fn take_in(&self, tracker: &mut Tracker, probed: Probed) {
         let MemberCounters { probes, probe_failures, .. } = self.member.counters();
-        probes.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if let Some(facts) = probed.facts {
             self.observe(tracker, Event::Connected(facts));
         }
@@ -120,6 +119,8 @@ impl Monitor {
                 self.observe(tracker, Event::NotAnswered(report, cause));
             }
         }
+        // Last: whoever sees the count may rely on what the probe has found.
+        probes.fetch_add(1, std::sync::atomic::Ordering::Release);
     }
 
     /// Waits until the next probe is due.

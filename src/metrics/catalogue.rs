@@ -102,6 +102,8 @@ families! {
         "Commands sent to the server whose response has not ended.";
     SERVER_CONNECTIONS = Gauge "lagwise_server_connections" ["server"]
         "Open connections to the server, the monitor's not included.";
+    PROBES = Counter "lagwise_probes_total" ["server"]
+        "Health probes of the server whose outcome is known and taken in.";
     PROBE_FAILURES = Counter "lagwise_probe_failures_total" ["server"]
         "Health probes of the server that failed or missed their deadline.";
     RELOADS = Counter "lagwise_reloads_total" ["result"]

@@ -207,6 +207,8 @@ impl Scrape {
         self.family(&names::SERVER_OUTSTANDING, outstanding);
         let connections = servers().map(|(name, s)| ([name], s.connections as f64));
         self.family(&names::SERVER_CONNECTIONS, connections);
+        let probes = servers().map(|(name, s)| ([name], s.probes as f64));
+        self.family(&names::PROBES, probes);
         let failures = servers().map(|(name, s)| ([name], s.probe_failures as f64));
         self.family(&names::PROBE_FAILURES, failures);
     }

@@ -26,6 +26,8 @@ pub struct ServerSample {
     pub outstanding: u64,
     /// Open connections, the monitor's not included.
     pub connections: u64,
+    /// Probes since the server was configured, failed ones included.
+    pub probes: u64,
     /// Failed probes since the server was configured; must not go down while it is.
     pub probe_failures: u64,
 }

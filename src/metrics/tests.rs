@@ -43,6 +43,7 @@ fn sample(name: &str, role: Role) -> ServerSample {
         eligible: true,
         outstanding: 3,
         connections: 5,
+        probes: 70,
         probe_failures: 7,
     }
 }
@@ -233,6 +234,7 @@ fn servers_come_from_the_source_once_per_name() {
             "lagwise_server_eligible{server=\"r\\\"1\"} 0",
             "lagwise_server_outstanding{server=\"p\"} 3",
             "lagwise_server_connections{server=\"p\"} 5",
+            "lagwise_probes_total{server=\"p\"} 70",
             "lagwise_probe_failures_total{server=\"p\"} 7",
         ],
         &["lagwise_server_lag_seconds{server=\"p\"", "lagwise_server_connections{server=\"p\"} 99"],

@@ -52,7 +52,7 @@ enum State {
     Prepare,
     Single,
     Columns {
-        left: u64,
+        left: u16,
     },
     ColumnsEof,
     /// Parameter or column definitions of a PREPARE, then those of `then`.
@@ -118,6 +118,7 @@ pub struct ResponseTracker {
     /// The rows are those of OUT parameters, which another result follows. MySQL says so in the
     /// EOF before the rows only ("COM_STMT_EXECUTE Response" calls that a bug).
     out_params: bool,
+    columns: u16,
 }
 
 impl ResponseTracker {
@@ -138,6 +139,7 @@ impl ResponseTracker {
             deprecate_eof: capabilities.contains(Capabilities::DEPRECATE_EOF),
             progress: capabilities.contains(Capabilities::MARIADB_PROGRESS),
             out_params: false,
+            columns: 0,
         }
     }
 
@@ -153,6 +155,11 @@ impl ResponseTracker {
             self.state = State::First;
             self.seq = last_seq.wrapping_add(1);
         }
+    }
+
+    /// Number of columns of the result set that came last; 0 if none did.
+    pub fn columns(&self) -> u16 {
+        self.columns
     }
 
     /// True once the response has ended.
@@ -315,8 +322,9 @@ impl ResponseTracker {
             }
             _ => {
                 let mut r = Reader::new(payload);
-                let left = r.lenenc().filter(|&count| (1..=u64::from(u16::MAX)).contains(&count));
-                self.state = State::Columns { left: left.ok_or(Malformed("column count"))? };
+                let columns = r.lenenc().and_then(|count| u16::try_from(count).ok());
+                self.columns = columns.filter(|&c| c > 0).ok_or(Malformed("column count"))?;
+                self.state = State::Columns { left: self.columns };
                 Ok(None)
             }
         }

@@ -29,6 +29,7 @@ impl ServerSource for Servers {
                 },
                 outstanding: u64::from(member.outstanding()),
                 connections: member.pool().open() as u64,
+                probes: member.counters().probes.load(Ordering::Relaxed),
                 probe_failures: member.counters().probe_failures.load(Ordering::Relaxed),
             }
         };

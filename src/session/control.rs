@@ -19,7 +19,7 @@ use crate::protocol::ErrPacket;
 use crate::protocol::handshake::ChangeUser;
 use crate::protocol::response::ResponseKind;
 use crate::route::Side;
-use crate::sql::{ClientCharset, KillKind, Statement, StatementKind};
+use crate::sql::{KillKind, Statement, StatementKind};
 
 impl Session {
     /// KILL and COM_PROCESS_KILL. An id of lagwise's own, or one that the primary gave to a
@@ -158,12 +158,8 @@ impl Session {
             held.guard.statements.clear();
             held.guard.synced_version = version;
             // The trackers were reset as well.
-            match held.guard.start_tracking(false).await {
-                Ok(()) => {
-                    let charset = ClientCharset::from_collation(u16::from(self.login.charset));
-                    self.state.set_charset(charset);
-                    self.state.begin_with(held.guard.initial_state());
-                }
+            match held.guard.start_tracking().await {
+                Ok(()) => self.state.begin_with(held.guard.initial_state()),
                 Err(_) => {
                     self.servers.drop_side(Side::Primary, &self.handle);
                     self.count_error(Kind::Lost);

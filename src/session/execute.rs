@@ -228,12 +228,16 @@ impl Session {
         let tracked = Tracked::of(self.login.capabilities, self.state.is_untracked());
         let tracker = held.guard.tracker(job.kind).after(last_seq);
         let prepare = job.kind == ResponseKind::Prepare;
+        let executed = job.statement_id.filter(|_| job.kind == ResponseKind::Results);
+        let executed = executed.and_then(|id| self.prepared.get(id));
+        let known_columns = executed.map(|known| known.num_columns).filter(|&count| count > 0);
         let relay = Relay {
             client: &mut self.client,
             server: &mut held.guard,
             tracked,
             statement_id: prepare.then(|| self.prepared.next_id()),
             touched: &mut self.touched,
+            known_columns,
             abandon: abandon.map(|member| &**member),
             scratch: &mut self.scratch,
             // Other functions that are not built in do not get to a replica.

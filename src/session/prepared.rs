@@ -24,6 +24,9 @@ pub struct ClientStatement {
     pub statement: Statement,
     /// Number of parameters.
     pub num_params: u16,
+    /// Number of result columns that the client was told last; 0 for a statement without a result
+    /// set.
+    pub num_columns: u16,
     /// Long data was sent since it was last executed or reset: only the connection that has it may
     /// execute the statement.
     pub long_data_on: Option<Side>,
@@ -110,6 +113,7 @@ impl Prepared {
             text: text.into(),
             statement,
             num_params: ok.num_params,
+            num_columns: ok.num_columns,
             long_data_on: None,
             last_side: side,
             types: Vec::new(),

@@ -50,6 +50,8 @@ pub struct Relayed {
     pub prepare_ok: Option<PrepareOk>,
     /// The server's error, if that is how it ended.
     pub error_code: Option<u16>,
+    /// Number of columns of the last result set, if there was one.
+    pub columns: u16,
     /// Bytes sent to the client.
     pub bytes: u64,
     /// The server refused to write, and nothing of that has reached the client.
@@ -69,6 +71,9 @@ pub struct Relay<'a> {
     /// Set as soon as a part of the response may have reached the client; it survives when the
     /// session is ended in the middle.
     pub touched: &'a mut bool,
+    /// For the execution of a prepared statement with a result set: the number of columns that the
+    /// client has been told of.
+    pub known_columns: Option<u16>,
     /// The server, if the response may be given up when it goes down before its first byte.
     pub abandon: Option<&'a Member>,
     /// Room for rewritten packets, kept from response to response.
@@ -139,6 +144,7 @@ impl Relay<'_> {
             match stop {
                 Stop::End | Stop::Refused => {
                     relayed.in_one_read = reads == 1;
+                    relayed.columns = tracker.columns();
                     return Ok(relayed);
                 }
                 Stop::File => {
@@ -204,21 +210,23 @@ impl Relay<'_> {
                 Control::Ok => {
                     let ok = OkPacket::parse(payload, true)?;
                     observe(Told::Ok(ok));
-                    if !ok.state.is_empty() && !self.tracked.is_everything() {
+                    let status = with_metadata(ok.status, self.known_columns, tracker.columns());
+                    let hides = !ok.state.is_empty() && !self.tracked.is_everything();
+                    if hides || status != ok.status {
                         let seq = packet.get(3).copied().unwrap_or_default();
                         let before = bytes.get(copied..start).unwrap_or_default();
                         self.scratch.extend_from_slice(before);
                         let mut state = Vec::new();
-                        let shown = self.tracked.shown(&ok, &mut state);
+                        let shown = self.tracked.shown(&OkPacket { status, ..ok }, &mut state);
                         build_packet(self.scratch, seq, |out| shown.write(out));
                         copied = end;
                     }
                 }
                 Control::Eof => {
                     observe(Told::Eof(EofPacket::parse(payload)?.status));
-                    self.hide_state_change(start);
+                    self.change_eof(start, tracker.columns());
                 }
-                Control::DefinitionsEof => self.hide_state_change(start),
+                Control::DefinitionsEof => self.change_eof(start, tracker.columns()),
                 Control::Err => {
                     let err = ErrPacket::parse(payload)?;
                     let untouched = relayed.bytes == 0 && self.scratch.is_empty();
@@ -250,15 +258,20 @@ impl Relay<'_> {
         end
     }
 
-    /// Clears SESSION_STATE_CHANGED in the EOF packet at `start`: MariaDB sets it for what only
-    /// lagwise's trackers report.
-    fn hide_state_change(&mut self, start: usize) {
-        if self.tracked.is_everything() {
-            return;
-        }
+    /// Rewrites the status flags of the EOF packet at `start`. MariaDB sets SESSION_STATE_CHANGED
+    /// for what only lagwise's trackers report.
+    fn change_eof(&mut self, start: usize, columns: u16) {
         // int<1> header, int<2> warnings, int<2> status
-        if let Some(byte) = self.server.stream().buffered_mut().get_mut(start + HEADER_LEN + 4) {
-            *byte &= !(StatusFlags::SESSION_STATE_CHANGED.bits() >> 8) as u8;
+        let at = start + HEADER_LEN + 3;
+        let buffered = self.server.stream().buffered();
+        let Some(&[low, high]) = buffered.get(at..at + 2) else { return };
+        let told = StatusFlags::from_bits_retain(u16::from_le_bytes([low, high]));
+        let mut status = with_metadata(told, self.known_columns, columns);
+        if !self.tracked.is_everything() {
+            status -= StatusFlags::SESSION_STATE_CHANGED;
+        }
+        if let Some(field) = self.server.stream().buffered_mut().get_mut(at..at + 2) {
+            field.copy_from_slice(&status.bits().to_le_bytes());
         }
     }
 
@@ -296,6 +309,19 @@ impl Relay<'_> {
             }
         }
     }
+}
+
+/// The status flags that the client is told at the end of a result set of so many columns.
+///
+/// A server sets METADATA_CHANGED when it had to prepare a statement anew and found another
+/// number of columns than its connection had been told. The client is told the same by what it
+/// has been told, over whichever connection.
+fn with_metadata(status: StatusFlags, known: Option<u16>, columns: u16) -> StatusFlags {
+    let mut status = status;
+    if let Some(known) = known.filter(|_| columns > 0) {
+        status.set(StatusFlags::METADATA_CHANGED, columns != known);
+    }
+    status
 }
 
 /// Passes one frame on from client to server, in pieces as they come.

@@ -162,7 +162,10 @@ impl Servers {
             }
         }
         let held = connect(member, side, login, state.schema(), settings).await;
-        let held = held.map_err(Unavailable::Pool)?;
+        let mut held = held.map_err(Unavailable::Pool)?;
+        if state.is_reset() {
+            held.guard.reset().await.map_err(Unavailable::Sync)?;
+        }
         self.put(side, held, handle);
         if let Some(held) = self.get(side) {
             if state.version() > 1 {

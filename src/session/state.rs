@@ -50,6 +50,8 @@ pub struct SessionState {
     carries: bool,
     /// The client sets the session trackers itself.
     untracked: bool,
+    /// The session was reset: it began with the server's defaults, not with those of its login.
+    is_reset: bool,
     last_side: Side,
     /// The session's unreplicated writes.
     pub pin: Pin,
@@ -69,6 +71,7 @@ impl SessionState {
             one_shot: false,
             carries: false,
             untracked: false,
+            is_reset: false,
             last_side: Side::Primary,
             pin,
         }
@@ -78,8 +81,14 @@ impl SessionState {
     /// That holds on every new connection, so none of it is replayed.
     pub fn begin_with(&mut self, reported: &[u8]) {
         for change in changes(reported).filter_map(Result::ok) {
-            if let (StateChange::SystemVariable { name: b"sql_mode", value }, _) = change {
-                self.set_sql_mode(value);
+            match change {
+                (StateChange::SystemVariable { name: b"sql_mode", value }, _) => {
+                    self.set_sql_mode(value);
+                }
+                (StateChange::SystemVariable { name: b"character_set_client", value }, _) => {
+                    self.lex_mode.charset = ClientCharset::from_name(value);
+                }
+                _ => {}
             }
         }
     }
@@ -87,11 +96,6 @@ impl SessionState {
     /// How the session's text is to be lexed.
     pub fn lex_mode(&self) -> &LexMode {
         &self.lex_mode
-    }
-
-    /// The connection's character set is that of its login again.
-    pub fn set_charset(&mut self, charset: ClientCharset) {
-        self.lex_mode.charset = charset;
     }
 
     /// The default schema, if there is one.
@@ -329,6 +333,13 @@ impl SessionState {
         let version = self.version + 1;
         *self = Self::new(status, schema, self.lex_mode, pin);
         self.version = version;
+        self.is_reset = true;
+    }
+
+    /// True if a new connection must be reset to be as the session began: its character set, which
+    /// a login names, is then the server's own.
+    pub fn is_reset(&self) -> bool {
+        self.is_reset
     }
 
     /// The statement's outcome is not known: it was sent, and the connection broke.

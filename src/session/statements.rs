@@ -77,10 +77,13 @@ impl Session {
         }
         let kind = ResponseKind::Results;
         let job = Job { incoming, statement, kind, statement_id: Some(id), fixed };
-        if let Done::Forwarded(side, _) = self.run(job).await?
+        if let Done::Forwarded(side, relayed) = self.run(job).await?
             && let Some(known) = self.prepared.get_mut(id)
         {
             known.last_side = side;
+            if known.num_columns > 0 && relayed.columns > 0 {
+                known.num_columns = relayed.columns;
+            }
         }
         Ok(())
     }

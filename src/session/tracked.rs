@@ -53,8 +53,10 @@ impl Tracked {
 
     /// The packet as the client gets it; `state` is room for its state.
     pub fn shown<'a>(self, ok: &OkPacket<'a>, state: &'a mut Vec<u8>) -> OkPacket<'a> {
-        if self == Self::Default {
-            by_default(ok.state, state);
+        match self {
+            Self::Nothing => {}
+            Self::Default => by_default(ok.state, state),
+            Self::Everything => return *ok,
         }
         let mut status = ok.status;
         status.set(StatusFlags::SESSION_STATE_CHANGED, !state.is_empty());

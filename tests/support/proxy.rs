@@ -125,6 +125,19 @@ impl Proxy {
         Metrics { text }
     }
 
+    /// Waits until lagwise has asked every server anew and knows what it answered.
+    pub fn wait_probed(&self) {
+        let probes = |server: &str| {
+            self.metrics().value(&format!("lagwise_probes_total{{server={server:?}}}"))
+        };
+        let (primary, replicas) = &self.servers;
+        for server in replicas.iter().chain([primary]) {
+            // The first to end from now on may have been sent before now.
+            let enough = probes(server) + 2.0;
+            eventually("the server is probed", || probes(server) >= enough);
+        }
+    }
+
     /// GET of a path: status and body, or `None` when nothing answers there.
     pub fn http(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http_port)).ok()?;

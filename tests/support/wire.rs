@@ -17,7 +17,7 @@ pub mod world;
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 
-pub use compare::{Transcript, differences, play};
+pub use compare::{Transcript, differences, play, play_after};
 pub use login::{Greeting, Options};
 pub use script::{Param, Step};
 use transport::Transport;

@@ -16,8 +16,18 @@ pub type Transcript = Vec<(String, Vec<Answer>)>;
 
 /// Plays a script to the end, or until the connection breaks.
 pub fn play(client: &mut Client, script: &[Step]) -> Transcript {
+    play_after(client, script, |_| {})
+}
+
+/// [`play`], with something to be done before each step, given its number.
+pub fn play_after(
+    client: &mut Client,
+    script: &[Step],
+    mut before: impl FnMut(usize),
+) -> Transcript {
     let mut transcript = Vec::new();
-    for step in script {
+    for (number, step) in script.iter().enumerate() {
+        before(number);
         let answers = client.play(step);
         let broken = answers.iter().any(|answer| answer.broken.is_some());
         transcript.push((step.label(), answers));

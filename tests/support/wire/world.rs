@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use super::super::{Lab, Make, Proxy};
 use super::login::Options;
 use super::script::Step;
-use super::{caps, differences, play};
+use super::{caps, differences, play, play_after};
 
 /// Servers, lagwise in front of them, and the differences that were found.
 pub struct World {
@@ -18,7 +18,10 @@ impl World {
     /// A primary with one replica, which reads go to.
     pub fn start(make: Make, settings: &[&str]) -> Self {
         let lab = Lab::start_with(make, 1, settings);
-        let proxy = Proxy::start(&lab, "");
+        // Probes come often, so that it takes little time until a replica is known to be up to date.
+        let monitor = "[monitor]\nuser = \"monitor\"\npassword = \"monitor_password\"\n\
+                       check_interval = \"20ms\"\n";
+        let proxy = Proxy::start(&lab, monitor);
         Self { lab, proxy, found: RefCell::default() }
     }
 
@@ -49,6 +52,41 @@ impl World {
     /// Plays a script on a direct connection to the primary, then through lagwise, and notes
     /// whatever differs. The script itself makes the data that it changes.
     pub fn compare(&self, name: &str, options: &Options, script: &[Step]) {
+        self.compare_after(name, options, script, |_| {});
+    }
+
+    /// The same, with the replica up to date before each step, and lagwise aware of it: whatever may
+    /// be read from a replica is read from one.
+    pub fn compare_caught_up(&self, name: &str, options: &Options, script: &[Step]) {
+        let mut catch_up = self.catch_up();
+        self.compare_after(&format!("{name}, caught up"), options, script, |_| catch_up());
+    }
+
+    /// Waits until the replica is up to date and lagwise aware of it.
+    pub fn catch_up(&self) -> impl FnMut() + '_ {
+        let admin = |server| Options::new(0).account("admin").login(self.lab.port(server)).unwrap();
+        let (mut primary, mut replica) = (admin(0), admin(1));
+        let (position, wait) = match self.make() {
+            Make::MySql => ("SELECT @@global.gtid_executed", "WAIT_FOR_EXECUTED_GTID_SET"),
+            Make::MariaDb => ("SELECT @@global.gtid_binlog_pos", "MASTER_GTID_WAIT"),
+        };
+        move || {
+            let position = primary.query(position).first_value(&primary);
+            let answer = replica.query(&format!("SELECT {wait}('{position}', 20)"));
+            assert_eq!(answer.first_value(&replica), "0", "the replica catches up");
+            self.proxy.wait_probed();
+        }
+    }
+
+    /// [`World::compare`], with something to be done before each step, given its number, when it is
+    /// played through lagwise.
+    pub fn compare_after(
+        &self,
+        name: &str,
+        options: &Options,
+        script: &[Step],
+        before: impl FnMut(usize),
+    ) {
         let port = self.lab.port(0);
         let login = |port| {
             options.login(port).unwrap_or_else(|packet| {
@@ -59,7 +97,7 @@ impl World {
         let direct = play(&mut login(port), script);
         assert_eq!(direct.len(), script.len(), "{name}: direct broke at {:?}", direct.last());
         self.clean();
-        let proxied = play(&mut login(self.proxy.port()), script);
+        let proxied = play_after(&mut login(self.proxy.port()), script, before);
         for difference in differences(&direct, &proxied) {
             self.note(name, options.caps, &difference);
         }
