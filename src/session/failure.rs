@@ -15,6 +15,7 @@ use crate::cluster::{Member, SessionFailure};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
+use crate::sql::Flags;
 
 impl Session {
     /// May the statement be sent to another server? Never one that may have had an effect.
@@ -29,7 +30,13 @@ impl Session {
 
     /// True if another server may be asked, also after the statement has been sent.
     pub(super) fn is_repeatable(&self, job: &Job<'_>, side: Side) -> bool {
-        (job.statement.is_read() || job.kind == ResponseKind::Prepare) && self.is_free(job, side)
+        let statement = &job.statement;
+        // Whatever else a query uses, on a replica's connection it cannot write.
+        let harmless = side == Side::Replica
+            && statement.is_query()
+            && !statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
+        let repeatable = statement.is_read() || harmless || job.kind == ResponseKind::Prepare;
+        repeatable && self.is_free(job, side)
     }
 
     /// True if nothing ties the statement to its connection.
@@ -51,14 +58,14 @@ impl Session {
                 tracing::debug!(session = self.id(), %error, "a server connection broke");
                 self.servers.drop_side(side, &self.handle);
                 self.count_error(Kind::Lost);
-                self.state.lost(&job.statement, Instant::now());
+                self.state.lost(side, &job.statement, Instant::now());
                 if side == Side::Primary {
                     self.state.forget_hold();
                 }
             }
             Failed::Unavailable(Unavailable::StateLost { .. }) => {
                 self.count_error(Kind::Lost);
-                self.state.lost(&job.statement, Instant::now());
+                self.state.lost(side, &job.statement, Instant::now());
                 self.state.forget_hold();
             }
             Failed::Unavailable(Unavailable::Pool(_)) => self.count_error(Kind::Connect),
