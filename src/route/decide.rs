@@ -100,19 +100,13 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
     })
 }
 
-/// Whether the statement may write, given what the policy knows of functions: such a statement pins
-/// the session once it was sent to the primary.
-pub fn may_write(statement: &Statement, policy: &Policy) -> bool {
-    statement.may_write_but_for(&policy.read_only_functions)
-}
-
 /// What a rule says that lets the session only read: refused is what may write, and a session that is
 /// kept on a replica runs everything else there.
 fn by_read_only(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> Option<Route> {
     if !facts.rule.read_only && facts.kept.is_none() {
         return None;
     }
-    if is_refused(statement, facts, policy) {
+    if is_refused(&statement.knowing(&policy.read_only_functions), facts) {
         return Some(Route { target: Target::Nowhere, reason: Reason::ReadOnlyRule });
     }
     facts.kept.map(|_| replica(Reason::ReadOnlySession))
@@ -120,11 +114,11 @@ fn by_read_only(statement: &Statement, facts: &SessionFacts, policy: &Policy) ->
 
 /// Temporary tables are written to like others: only the server that has them can tell which table
 /// is meant, and only one that refuses writes by itself is asked.
-fn is_refused(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> bool {
+fn is_refused(statement: &Statement, facts: &SessionFacts) -> bool {
     if statement.flags.contains(Flags::SETS_GLOBAL) {
         return true;
     }
-    if !may_write(statement, policy) {
+    if !statement.may_write() {
         return false;
     }
     let server_refuses = facts.kept.is_some_and(|kept| kept.server_read_only);
@@ -266,18 +260,21 @@ fn by_use(
     if statement.flags.contains(Flags::SYNCED_VARIABLE) && !synced {
         return Err(Reason::SessionVariable);
     }
-    by_functions(statement, policy)
+    by_functions(statement, facts, policy)
 }
 
-fn by_functions(statement: &Statement, policy: &Policy) -> Result<bool, Reason> {
+fn by_functions(
+    statement: &Statement,
+    facts: &SessionFacts,
+    policy: &Policy,
+) -> Result<bool, Reason> {
     if !statement.flags.contains(Flags::UNKNOWN_FUNCTION)
         || statement.calls_only(&policy.read_only_functions)
     {
         return Ok(false);
     }
-    let refused = statement.unknown_functions().any(|name| policy.writing_functions.contains(name));
     let too_many = statement.flags.contains(Flags::MORE_UNKNOWN_FUNCTIONS);
-    if policy.try_unknown_functions && !refused && !too_many {
+    if policy.try_unknown_functions && !facts.refused_function && !too_many {
         Ok(true)
     } else {
         Err(Reason::UnknownFunction)

@@ -119,6 +119,8 @@ pub struct SessionFacts {
     pub rule: RuleSays,
     /// Set for a session that lives on a replica and never comes near the primary.
     pub kept: Option<Kept>,
+    /// A replica has refused to run a function that the statement calls.
+    pub refused_function: bool,
 }
 
 impl Default for SessionFacts {
@@ -133,6 +135,7 @@ impl Default for SessionFacts {
             in_server_schema: false,
             rule: RuleSays::default(),
             kept: None,
+            refused_function: false,
         }
     }
 }
@@ -144,8 +147,6 @@ pub struct Policy {
     pub hints: bool,
     /// Functions that are not built in and that the operator knows to read only.
     pub read_only_functions: Arc<FunctionSet>,
-    /// Functions that a replica refused to run: `[routing]` learning. They go to the primary.
-    pub writing_functions: Arc<FunctionSet>,
     /// Try functions that are not built in on a replica until one of them is refused there.
     pub try_unknown_functions: bool,
     /// Every connection of a session has the same value of the well-known session variables, also of
@@ -160,7 +161,6 @@ impl Default for Policy {
         Policy {
             hints: true,
             read_only_functions: Arc::default(),
-            writing_functions: Arc::default(),
             try_unknown_functions: false,
             variables_synced: false,
             rules: Arc::default(),

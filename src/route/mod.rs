@@ -14,7 +14,7 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Route, Target, decide, may_write};
+pub use decide::{Route, Target, decide};
 pub use facts::{
     HoldReason, Kept, PinCause, Policy, RuleSays, SessionFacts, Side, Transaction, is_server_schema,
 };

@@ -12,6 +12,7 @@ use crate::cluster::{NoPrimary, Server};
 use crate::config::{
     AuthPlugin, ClientTls, ClientTlsMode, Config, Credential, LogConfig, LogFormat, LogSql,
     RuleConfig, RuleTarget, ServerAddress, ServerConfig, ServerTlsMode, TlsVerify,
+    UnknownFunctions,
 };
 use crate::logging::Format;
 use crate::metrics::LabelSets;
@@ -19,7 +20,7 @@ use crate::net::tls::{self, TlsError, VerifyMode};
 use crate::protocol::Command;
 use crate::route::{PinCause, Policy, Reason, Rule, Rules, Side};
 use crate::session::error::Kind;
-use crate::session::{RejectCause, Settings};
+use crate::session::{LearnedFunctions, RejectCause, Settings};
 use crate::sql::Prefix;
 
 /// Silent peers among the servers are given up after this long.
@@ -80,6 +81,7 @@ pub fn settings(
         policy: policy(config),
         max_lag: config.routing.max_lag,
         rule_counts: Vec::new(),
+        learned: LearnedFunctions::default(),
         pin: config.consistency.pin,
         max_clients: config.max_clients,
         login_timeout: config.login_timeout,
@@ -105,6 +107,7 @@ pub fn policy(config: &Config) -> Policy {
         hints: config.routing.hints,
         read_only_functions: Arc::new(read_only),
         rules: Arc::new(Rules { all: config.rules.iter().map(rule).collect() }),
+        try_unknown_functions: config.routing.unknown_functions == UnknownFunctions::Try,
         ..Policy::default()
     }
 }

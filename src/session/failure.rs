@@ -17,12 +17,12 @@ use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
 use crate::sql::Flags;
 
-/// What a question may leave behind, so that it is not asked twice.
+/// What a question may leave behind or ask about its connection, so that it is not asked elsewhere.
 const LEAVES_SOMETHING: Flags = Flags::INTO
     .union(Flags::ASSIGNS_USER_VARIABLE)
     .union(Flags::USER_LOCK)
-    .union(Flags::UNKNOWN_FUNCTION)
     .union(Flags::SEQUENCE)
+    .union(Flags::DIAGNOSTICS_FUNCTION)
     .union(Flags::AMBIGUOUS);
 
 impl Session {
@@ -40,11 +40,12 @@ impl Session {
     /// True if another server may be asked, also after the statement has been sent.
     pub(super) fn is_repeatable(&self, job: &Job<'_>, side: Side) -> bool {
         let statement = &job.statement;
-        // Where a rule keeps the session on replicas, a question is never one to the primary.
-        let only_asks = statement.is_query() && !statement.flags.intersects(LEAVES_SOMETHING);
+        // Whatever else a query uses, on a replica it cannot write.
+        let on_replica = side == Side::Replica || self.is_kept();
         let harmless =
-            statement.is_read() || job.kind == ResponseKind::Prepare || only_asks && self.is_kept();
-        harmless && self.is_free(job, side)
+            on_replica && statement.is_query() && !statement.flags.intersects(LEAVES_SOMETHING);
+        let repeatable = statement.is_read() || harmless || job.kind == ResponseKind::Prepare;
+        repeatable && self.is_free(job, side)
     }
 
     /// True in a session that a rule keeps on replicas if a statement that was not sent may as well
@@ -73,14 +74,14 @@ impl Session {
                 tracing::debug!(session = self.id(), %error, "a server connection broke");
                 self.servers.drop_side(side, &self.handle);
                 self.count_error(Kind::Lost);
-                self.state.lost(&job.statement, Instant::now());
+                self.state.lost(side, &job.statement, Instant::now());
                 if side == Side::Primary {
                     self.state.forget_hold();
                 }
             }
             Failed::Unavailable(Unavailable::StateLost { .. }) => {
                 self.count_error(Kind::Lost);
-                self.state.lost(&job.statement, Instant::now());
+                self.state.lost(side, &job.statement, Instant::now());
                 self.state.forget_hold();
             }
             Failed::Unavailable(Unavailable::Pool(_)) => self.count_error(Kind::Connect),
@@ -88,12 +89,14 @@ impl Session {
         }
     }
 
-    /// Tells the client that its statement could not be run.
+    /// Tells the client that its statement could not be run, or not to its end, with an ERR packet
+    /// of sequence id `seq`.
     pub(super) async fn give_up(
         &mut self,
         job: Job<'_>,
         member: &Arc<Member>,
         failed: Failed,
+        seq: u8,
     ) -> Result<Done, End> {
         let server = member.config().name.clone();
         let err = match &failed {
@@ -106,18 +109,23 @@ impl Session {
                 error::outcome_unknown(&server, error)
             }
         };
-        self.answer_error(&job, &err).await?;
+        self.answer_error(&job, &err, seq).await?;
         Ok(Done::Failed)
     }
 
-    /// Answers the command with an error, having read all of it.
-    pub(super) async fn answer_error(&mut self, job: &Job<'_>, err: &ErrPacket) -> Result<(), End> {
+    /// Ends the command's response with an error, having read all of the command.
+    pub(super) async fn answer_error(
+        &mut self,
+        job: &Job<'_>,
+        err: &ErrPacket,
+        seq: u8,
+    ) -> Result<(), End> {
         if !job.incoming.is_whole() {
             // Its rest is still on the way; there is no telling where the next command begins.
-            reply::err(&mut self.client, 1, err).await?;
+            reply::err(&mut self.client, seq, err).await?;
             return Err(End::Refused(err.to_string()));
         }
-        reply::err(&mut self.client, 1, err).await
+        reply::err(&mut self.client, seq, err).await
     }
 
     /// Counts an error.

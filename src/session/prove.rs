@@ -47,7 +47,7 @@ pub async fn prove(
     }
     let cluster = context.cluster.snapshot();
     let primary = cluster.primary();
-    let error = match connect(primary, login, schema, settings).await {
+    let error = match connect(primary, Side::Primary, login, schema, settings).await {
         Ok(held) => return Ok((Side::Primary, held)),
         Err(error) => error,
     };
@@ -59,7 +59,7 @@ pub async fn prove(
             has_tag(replica, tag) && replica.with_status(|status| status.health.serves_reads())
         };
         for replica in cluster.replicas().iter().filter(fit) {
-            if let Ok(held) = connect(replica, login, schema, settings).await {
+            if let Ok(held) = connect(replica, Side::Replica, login, schema, settings).await {
                 return Ok((Side::Replica, held));
             }
         }
@@ -90,8 +90,10 @@ async fn on_kept_replica(
             }
             return Err(failed.unwrap_or_else(|| Denial::Rule(no_replica(rule, &cluster))));
         };
-        let error = match connect(member, login, schema, settings).await {
-            // The side that other sessions have on the primary.
+        let error = match connect(member, Side::Primary, login, schema, settings).await {
+            // The side that other sessions have on the primary. The connection is not READ ONLY as
+            // others to replicas are: it could make no temporary table then (error 1792, measured
+            // on MySQL 9.7 and MariaDB 10.11).
             Ok(held) => return Ok((Side::Primary, held)),
             Err(error) => error,
         };

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Session;
 use super::context::Settings;
-use super::execute::Job;
+use super::execute::{Job, Tried};
 use super::pin::Demand;
 use super::rules::wish;
 use crate::cluster::{Cluster, Member, Position, Wish};
@@ -33,10 +33,10 @@ impl Session {
         job: &Job<'_>,
         settings: &Settings,
         cluster: &Cluster,
-        avoid: &[Arc<Member>],
+        tried: &Tried,
     ) -> Routed {
         if let Some((keeper, _)) = self.rules.keeper() {
-            return self.route_kept(job, keeper, settings, cluster, avoid);
+            return self.route_kept(job, keeper, settings, cluster, &tried.avoid);
         }
         let rule = self.find_rule(job);
         let says = rule.and_then(|index| self.rules.get(index)).map(Rule::says);
@@ -53,7 +53,9 @@ impl Session {
             Demand::Position(position) => (None, Some(position)),
         };
         self.pin_gauge(pinned.is_some() || floor.is_some());
-        let facts = SessionFacts { rule: says.unwrap_or_default(), ..self.state.facts(pinned) };
+        let refused_function = tried.refused || settings.learned.are_called_by(&job.statement);
+        let rule_says = says.unwrap_or_default();
+        let facts = SessionFacts { rule: rule_says, refused_function, ..self.state.facts(pinned) };
         let mut route = route::decide(&job.statement, &facts, &settings.policy);
         let member = match route.target {
             Target::Nowhere => return Routed { route, side: Side::Primary, member: None, rule },
@@ -71,7 +73,7 @@ impl Session {
                 let text = || self.text_of(job).unwrap_or_default();
                 let by_rule = rule.and_then(|index| self.rules.get(index));
                 let wish = wish(by_rule, hint, text, settings.max_lag);
-                let chosen = self.choose(cluster, wish, floor.as_deref(), avoid);
+                let chosen = self.choose(cluster, wish, floor.as_deref(), &tried.avoid);
                 if chosen.is_none() {
                     route = self.no_replica(floor.is_some());
                 }

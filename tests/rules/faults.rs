@@ -4,21 +4,19 @@ use std::time::{Duration, Instant};
 
 use super::raw::Client;
 use super::support::{Lab, Proxy, eventually};
-use super::{BI, fails, login, server_of, wait_all};
+use super::{BI, fails, login, ran_on, server_of, visited, wait_all};
 
 /// Reads go on elsewhere; what was tied to the server is an error, once.
 pub fn a_replica_dies(lab: &Lab, proxy: &mut Proxy) {
-    let mut clients: Vec<Client> = (0..12).map(|_| login(proxy, BI)).collect();
-    clients.retain_mut(|client| server_of(client) == 2);
-    assert!(clients.len() >= 3, "only {} of 12 on one of two", clients.len());
-    let mut running = login(proxy, BI);
-    eventually("one more is there", || {
-        let there = server_of(&mut running) == 2;
-        if !there {
-            running = login(proxy, BI);
+    let mut clients: Vec<Client> = Vec::new();
+    eventually("some of them are on server 2", || {
+        let mut client = login(proxy, BI);
+        if server_of(&mut client) == 2 {
+            clients.push(client);
         }
-        there
+        clients.len() == 4
     });
+    let mut running = clients.pop().unwrap();
     clients[0].run("CREATE TEMPORARY TABLE t (a INT)");
     clients[1].run("BEGIN");
     clients[1].run("SELECT 1 FROM items");
@@ -35,8 +33,23 @@ pub fn a_replica_dies(lab: &Lab, proxy: &mut Proxy) {
     }
     let mut new = login(proxy, BI);
     assert_eq!(server_of(&mut new), 3);
-    // Nothing is tied: other commands than reads find the other server, too.
     lab.restart(2);
+    wait_all(proxy);
+}
+
+/// Without the primary nobody is sent to replicas that are kept for others, not for a login either.
+pub fn the_primary_dies(lab: &Lab, proxy: &mut Proxy) {
+    lab.kill(0);
+    let mut app = Client::app(proxy.port());
+    assert_eq!(app.value("SELECT 'mark-app' FROM items LIMIT 1"), "mark-app");
+    let mut bi = login(proxy, BI);
+    bi.run("BEGIN");
+    assert_eq!(bi.value("SELECT 'mark-bi' FROM items LIMIT 1"), "mark-bi");
+    bi.run("COMMIT");
+    assert_eq!(ran_on(lab, "mark-app"), [1]);
+    assert_eq!(visited(lab, "app"), [1]);
+    assert!(visited(lab, "other").iter().all(|server| [2, 3].contains(server)));
+    lab.restart(0);
     wait_all(proxy);
 }
 

@@ -98,6 +98,7 @@ const PARTS: &[(&str, Part)] = &[
     ("commands", kept::commands),
     ("kill", kept::kill),
     ("reload", kept::reload),
+    ("the primary dies", faults::the_primary_dies),
     ("a replica dies", faults::a_replica_dies),
     ("all die", faults::all_die),
 ];

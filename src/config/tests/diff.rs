@@ -257,6 +257,12 @@ const ROWS: &[Row] = &[
         &["rule.rule-1.read_only: false -> true"],
     ),
     (
+        "routing.unknown_functions",
+        ["", ""],
+        ["", "routing.unknown_functions = \"try\""],
+        &["routing.unknown_functions: primary -> try"],
+    ),
+    (
         "consistency.pin",
         ["", ""],
         ["", "consistency.pin = \"500ms\""],
