@@ -45,6 +45,9 @@ pub struct Login<'a> {
     pub client_tls: bool,
     /// Whether the server is to report session state and GTIDs.
     pub track: bool,
+    /// Whether the connection refuses to write, whatever the server and the account allow. Only
+    /// with `track`.
+    pub read_only: bool,
 }
 
 /// What lagwise itself uses on every server connection.
@@ -135,6 +138,7 @@ async fn open(
     let status = OkPacket::parse(&ok, true)?.status;
     let mut connection = Connection::new(stream, facts, status, ok);
     if login.track {
+        connection.read_only = login.read_only;
         connection.start_tracking().await?;
     }
     Ok(connection)

@@ -119,6 +119,8 @@ pub struct Connection {
     initial_state: Vec<u8>,
     /// Commands without a response that go out with the next command.
     pending: Vec<u8>,
+    /// Nothing can be written here, whatever the server and the account allow.
+    pub read_only: bool,
     /// Status flags after the last response.
     pub status: StatusFlags,
     /// The version of the session's state that this connection is in line with.
@@ -142,6 +144,7 @@ impl Connection {
             login_ok,
             initial_state: Vec::new(),
             pending: Vec::new(),
+            read_only: false,
             status,
             synced_version: 0,
             statements: HashMap::new(),
@@ -242,13 +245,15 @@ impl Connection {
         });
     }
 
-    /// Turns on the trackers that tell lagwise what the session's state is.
+    /// Turns on the trackers that tell lagwise what the session's state is, and makes the connection
+    /// READ ONLY if it is to be.
     ///
     /// # Errors
     /// The server refuses, or the connection breaks.
     pub async fn start_tracking(&mut self) -> Result<(), Error> {
         let mut packet = Vec::new();
-        self.build_query(&mut packet, sync::tracking_statement(self.facts.is_mariadb));
+        let sql = sync::tracking_statement(self.facts.is_mariadb, self.read_only);
+        self.build_query(&mut packet, &sql);
         self.send(&packet).await?;
         self.initial_state = self.finish(ResponseKind::Results).await?.state;
         Ok(())
@@ -262,7 +267,8 @@ impl Connection {
     pub async fn reset(&mut self) -> Result<(), Error> {
         let mut packets = Vec::new();
         build_packet(&mut packets, 0, |out| out.push(code::RESET_CONNECTION));
-        self.build_query(&mut packets, sync::tracking_statement(self.facts.is_mariadb));
+        let sql = sync::tracking_statement(self.facts.is_mariadb, self.read_only);
+        self.build_query(&mut packets, &sql);
         self.send(&packets).await?;
         self.status = self.finish(ResponseKind::Results).await?.status;
         self.initial_state = self.finish(ResponseKind::Results).await?.state;

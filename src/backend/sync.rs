@@ -10,7 +10,22 @@
 /// MySQL 8.4 Reference, "Server Tracking of Client Session State"; MariaDB Knowledge Base,
 /// "Session Tracking". Setting sql_mode and character_set_client to themselves makes the server
 /// report their values, which the reading of statements depends on.
-pub fn tracking_statement(is_mariadb: bool) -> &'static [u8] {
+///
+/// With `read_only`, every transaction of the connection is READ ONLY unless it says otherwise,
+/// those of single statements included: error 1792 for any write, by a function too, also where the
+/// server is not read-only and where the account may write nevertheless (SUPER,
+/// CONNECTION_ADMIN, READ ONLY ADMIN). Measured on MySQL 9.7 and MariaDB 10.11.
+pub fn tracking_statement(is_mariadb: bool, read_only: bool) -> Vec<u8> {
+    let read_only: &[u8] = match (read_only, is_mariadb) {
+        (false, _) => b"",
+        // Its name up to MariaDB 11.0, and an alias since.
+        (true, true) => b", tx_read_only=1",
+        (true, false) => b", transaction_read_only=1",
+    };
+    [trackers(is_mariadb), read_only].concat()
+}
+
+fn trackers(is_mariadb: bool) -> &'static [u8] {
     if is_mariadb {
         b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
           session_track_system_variables='*', session_track_transaction_info='CHARACTERISTICS', \
@@ -65,7 +80,7 @@ const IGNORED: &[&[u8]] = &[
     b"warning_count",
 ];
 
-/// Variables that govern writes.
+/// Variables that govern writes. A replica's connection is READ ONLY whatever the session is.
 const OF_WRITES: &[&[u8]] = &[
     b"autocommit",
     b"binlog_format",
@@ -77,6 +92,8 @@ const OF_WRITES: &[&[u8]] = &[
     b"skip_parallel_replication",
     b"skip_replication",
     b"sql_log_bin",
+    b"transaction_read_only",
+    b"tx_read_only",
     b"unique_checks",
 ];
 

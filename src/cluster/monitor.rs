@@ -269,6 +269,7 @@ async fn connect(
         attributes: Some(ATTRIBUTES),
         client_tls: false,
         track: false,
+        read_only: false,
     };
     backend::connect_noting(endpoint, login, deadline, greeted).await
 }

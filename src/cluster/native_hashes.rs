@@ -67,6 +67,7 @@ async fn read(cluster: &ClusterHandle) -> Result<NativeHashes, backend::Error> {
         attributes: None,
         client_tls: false,
         track: false,
+        read_only: false,
     };
     let deadline = Instant::now() + DEADLINE;
     let mut connection = backend::connect(primary.endpoint(), login, deadline).await?;

@@ -136,11 +136,13 @@ impl Entries {
     }
 
     fn routing(&mut self, routing: &RoutingConfig) {
-        let RoutingConfig { max_lag, lag_tolerance, hints, read_only_functions } = routing;
+        let RoutingConfig { max_lag, lag_tolerance, hints, read_only_functions, unknown_functions } =
+            routing;
         self.add("routing.max_lag", format_duration(*max_lag));
         self.add("routing.lag_tolerance", format_duration(*lag_tolerance));
         self.add("routing.hints", hints);
         self.add("routing.read_only_functions", join(read_only_functions));
+        self.add("routing.unknown_functions", unknown_functions);
     }
 
     fn auth(&mut self, auth: &AuthConfig, accounts: &[AccountConfig]) {

@@ -51,7 +51,7 @@ pub use sections::{
     AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, ClientTls, ClientTlsMode,
     ConsistencyConfig, Credential, HttpConfig, LogConfig, LogFormat, LogLevel, LogSql,
     MonitorConfig, Pin, PoolConfig, Role, RoutingConfig, ServerConfig, ServerTls, ServerTlsMode,
-    TlsVerify,
+    TlsVerify, UnknownFunctions,
 };
 pub use validate::known_keys;
 pub use word::Word;

@@ -133,6 +133,16 @@ impl MonitorConfig {
     }
 }
 
+word_enum! {
+    /// Where a read runs that calls a function which is neither built in nor known to read only.
+    pub enum UnknownFunctions {
+        /// On the primary.
+        Primary = "primary",
+        /// On a replica, which refuses what writes; on the primary from then on.
+        Try = "try",
+    }
+}
+
 /// `[routing]`: which reads may run on which replica.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoutingConfig {
@@ -146,6 +156,8 @@ pub struct RoutingConfig {
     /// `read_only_functions`: stored or loadable functions that only read; lower case, `name` or
     /// `schema.name`, at most 10 000.
     pub read_only_functions: Vec<String>,
+    /// `unknown_functions`: where reads that call any other function run.
+    pub unknown_functions: UnknownFunctions,
 }
 
 impl Default for RoutingConfig {
@@ -155,6 +167,7 @@ impl Default for RoutingConfig {
             lag_tolerance: Duration::from_millis(100),
             hints: true,
             read_only_functions: Vec::new(),
+            unknown_functions: UnknownFunctions::Primary,
         }
     }
 }

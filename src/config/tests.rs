@@ -92,6 +92,7 @@ max_lag = "1d"
 lag_tolerance = "0s"
 hints = false
 read_only_functions = ["Total", "shop.Price$2"]
+unknown_functions = "try"
 [consistency]
 pin = "500ms"
 [pool]
@@ -156,6 +157,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(reports.tls.mode, ServerTlsMode::Off);
     assert_eq!(config.monitor.password.expose(), b"hunter2");
     assert_eq!(config.routing.read_only_functions, ["total", "shop.price$2"]);
+    assert_eq!(config.routing.unknown_functions, UnknownFunctions::Try);
     assert_eq!(config.consistency.pin, Pin::For(Duration::from_millis(500)));
     assert_eq!(config.accounts.len(), 2);
     let files = ["/abs/key.pem", "etc/p.toml", "etc/password"].map(PathBuf::from);

@@ -154,6 +154,7 @@ fn routing(table: &Table<'_>) -> RoutingConfig {
             .unwrap_or(default.lag_tolerance),
         hints: table.boolean("hints").unwrap_or(default.hints),
         read_only_functions: functions.into_iter().flatten().map(|name| name.value).collect(),
+        unknown_functions: table.word("unknown_functions").unwrap_or(default.unknown_functions),
     };
     if routing.lag_tolerance > routing.max_lag {
         let [tolerance, most] = [routing.lag_tolerance, routing.max_lag].map(format_duration);

@@ -78,6 +78,8 @@ families! {
         "Sessions whose reads go to the primary now because of a pin.";
     READ_RETRIES = Counter "lagwise_read_retries_total" []
         "Reads run again on another server after the first one failed before any byte was forwarded.";
+    FUNCTION_REFUSALS = Counter "lagwise_function_refusals_total" []
+        "Reads that a replica refused to run because a function in them writes; the primary ran them.";
     ERRORS = Counter "lagwise_errors_total" ["side", "kind"]
         "Errors by the side that caused them (client, server or proxy) and kind.";
     BYTES = Counter "lagwise_bytes_total" ["direction"]

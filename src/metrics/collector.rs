@@ -16,8 +16,8 @@ use super::catalogue::{self as names, Family, Kind};
 use super::histogram::{BUCKETS, FINITE, upper_bound};
 use super::process::ProcessSample;
 use super::worker::{
-    self, Direction, HISTOGRAM_LEN, Layout, LoginResult, OTHER, PINS_ENDED, PINS_STARTED,
-    READ_RETRIES, Role, SESSIONS_ENDED, SESSIONS_STARTED, Side,
+    self, Direction, FUNCTION_REFUSALS, HISTOGRAM_LEN, Layout, LoginResult, OTHER, PINS_ENDED,
+    PINS_STARTED, READ_RETRIES, Role, SESSIONS_ENDED, SESSIONS_STARTED, Side,
 };
 use super::{Core, ServerSource};
 
@@ -145,6 +145,7 @@ impl Scrape {
         self.family(&names::SESSIONS_TOTAL, [([], at(SESSIONS_STARTED))]);
         self.family(&names::PINNED_SESSIONS, [([], open(PINS_STARTED, PINS_ENDED))]);
         self.family(&names::READ_RETRIES, [([], at(READ_RETRIES))]);
+        self.family(&names::FUNCTION_REFUSALS, [([], at(FUNCTION_REFUSALS))]);
         let logins = LoginResult::NAMES.iter().enumerate();
         self.family(&names::LOGINS, logins.map(|(i, name)| ([*name], at(layout.login(i)))));
         let directions = Direction::NAMES.iter().enumerate();

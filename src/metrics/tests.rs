@@ -107,12 +107,14 @@ fn each_counter_reaches_its_own_series() {
             a.bytes(Direction::ToClient, 1000);
             b.bytes(Direction::ToClient, 24);
             a.read_retried();
+            (0..3).for_each(|_| b.function_refused());
             metrics.reload_succeeded(UNIX_EPOCH + Duration::from_secs(9));
             metrics.reload_failed();
             metrics.reload_failed();
         },
         &[
             "lagwise_queries_total{target=\"replica\",reason=\"read\"} 2",
+            "lagwise_function_refusals_total 3",
             "lagwise_queries_total{target=\"primary\",reason=\"unknown\"} 1",
             "lagwise_commands_total{command=\"ping\"} 1",
             "lagwise_commands_total{command=\"query\"} 0",
@@ -265,6 +267,7 @@ fn no_two_counters_share_a_slot() {
         worker::PINS_STARTED,
         worker::PINS_ENDED,
         worker::READ_RETRIES,
+        worker::FUNCTION_REFUSALS,
     ];
     slots.extend(range(LoginResult::NAMES.len()).map(|i| layout.login(i)));
     slots.extend(range(Direction::NAMES.len()).map(|i| layout.bytes(i)));

@@ -127,7 +127,8 @@ pub(super) const SESSIONS_ENDED: usize = 1;
 pub(super) const PINS_STARTED: usize = 2;
 pub(super) const PINS_ENDED: usize = 3;
 pub(super) const READ_RETRIES: usize = 4;
-const BYTES_AT: usize = 5;
+pub(super) const FUNCTION_REFUSALS: usize = 5;
+const BYTES_AT: usize = 6;
 const LOGINS_AT: usize = BYTES_AT + Direction::NAMES.len();
 const PROXY_SECONDS_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
 const SERVER_SECONDS_AT: usize = PROXY_SECONDS_AT + HISTOGRAM_LEN;
@@ -301,6 +302,11 @@ impl WorkerMetrics {
     /// Counts a read that is run again on another server.
     pub fn read_retried(&self) {
         self.add(READ_RETRIES, 1);
+    }
+
+    /// Counts a read that a replica refused, for a function in it that writes.
+    pub fn function_refused(&self) {
+        self.add(FUNCTION_REFUSALS, 1);
     }
 
     /// Adds bytes of the MySQL protocol, after decryption and before compression is undone.

@@ -89,12 +89,6 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
     })
 }
 
-/// Whether the statement may write, given what the policy knows of functions: such a statement pins
-/// the session once it was sent to the primary.
-pub fn may_write(statement: &Statement, policy: &Policy) -> bool {
-    statement.may_write_but_for(&policy.read_only_functions)
-}
-
 fn by_transaction(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
     match facts.transaction {
         Transaction::OnPrimary => Some(primary(Reason::Transaction)),
@@ -221,18 +215,21 @@ fn by_use(
     if statement.flags.contains(Flags::SYNCED_VARIABLE) && !synced {
         return Err(Reason::SessionVariable);
     }
-    by_functions(statement, policy)
+    by_functions(statement, facts, policy)
 }
 
-fn by_functions(statement: &Statement, policy: &Policy) -> Result<bool, Reason> {
+fn by_functions(
+    statement: &Statement,
+    facts: &SessionFacts,
+    policy: &Policy,
+) -> Result<bool, Reason> {
     if !statement.flags.contains(Flags::UNKNOWN_FUNCTION)
         || statement.calls_only(&policy.read_only_functions)
     {
         return Ok(false);
     }
-    let refused = statement.unknown_functions().any(|name| policy.writing_functions.contains(name));
     let too_many = statement.flags.contains(Flags::MORE_UNKNOWN_FUNCTIONS);
-    if policy.try_unknown_functions && !refused && !too_many {
+    if policy.try_unknown_functions && !facts.refused_function && !too_many {
         Ok(true)
     } else {
         Err(Reason::UnknownFunction)

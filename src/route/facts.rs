@@ -92,6 +92,8 @@ pub struct SessionFacts {
     pub last_on: Side,
     /// The current schema is mysql, sys, performance_schema or information_schema.
     pub in_server_schema: bool,
+    /// A replica has refused to run a function that the statement calls.
+    pub refused_function: bool,
 }
 
 impl Default for SessionFacts {
@@ -104,6 +106,7 @@ impl Default for SessionFacts {
             hold: None,
             last_on: Side::Primary,
             in_server_schema: false,
+            refused_function: false,
         }
     }
 }
@@ -115,8 +118,6 @@ pub struct Policy {
     pub hints: bool,
     /// Functions that are not built in and that the operator knows to read only.
     pub read_only_functions: Arc<FunctionSet>,
-    /// Functions that a replica refused to run: `[routing]` learning. They go to the primary.
-    pub writing_functions: Arc<FunctionSet>,
     /// Try functions that are not built in on a replica until one of them is refused there.
     pub try_unknown_functions: bool,
     /// Every connection of a session has the same value of the well-known session variables, also of
@@ -129,7 +130,6 @@ impl Default for Policy {
         Policy {
             hints: true,
             read_only_functions: Arc::default(),
-            writing_functions: Arc::default(),
             try_unknown_functions: false,
             variables_synced: false,
         }

@@ -13,6 +13,6 @@ mod reason;
 #[cfg(test)]
 mod tests;
 
-pub use decide::{Route, Target, decide, may_write};
+pub use decide::{Route, Target, decide};
 pub use facts::{HoldReason, PinCause, Policy, SessionFacts, Side, Transaction};
 pub use reason::Reason;

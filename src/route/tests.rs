@@ -242,24 +242,27 @@ fn the_policy_decides_on_functions_hints_and_variables() {
             ("/* lagwise: primary */ SELECT 1", Replica, Reason::Read),
         ],
     );
-    let learning =
-        Policy { try_unknown_functions: true, writing_functions: set(&["w"]), ..Policy::default() };
+    let learning = Policy { try_unknown_functions: true, ..Policy::default() };
     check_all(
         fresh,
         &learning,
         &[
             ("SELECT f(1)", Replica, Reason::TriedFunction),
-            ("SELECT w(1)", Primary, Reason::UnknownFunction),
-            ("SELECT f(1), W(1)", Primary, Reason::UnknownFunction),
             ("SELECT a(1), b(1), c(1), d(1)", Primary, Reason::UnknownFunction),
             ("SELECT f(1) FOR UPDATE", Primary, Reason::LockingRead),
             ("DO f(1)", Primary, Reason::Do),
         ],
     );
-    let statement = |sql: &str| classify(sql.as_bytes(), &MODE);
-    assert!(may_write(&statement("SELECT f(1)"), &Policy::default()));
-    assert!(!may_write(&statement("SELECT f(1)"), &configured));
-    assert!(may_write(&statement("DELETE FROM t"), &configured));
+    let refused = SessionFacts { refused_function: true, ..fresh };
+    check_all(
+        refused,
+        &learning,
+        &[
+            ("SELECT w(1)", Primary, Reason::UnknownFunction),
+            ("SELECT ABS(1)", Replica, Reason::Read),
+        ],
+    );
+    check_all(refused, &configured, &[("SELECT f(1)", Replica, Reason::Read)]);
 }
 
 #[test]

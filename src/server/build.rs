@@ -11,7 +11,7 @@ use crate::backend::endpoint::{EndpointTls, UseFor};
 use crate::cluster::{NoPrimary, Server};
 use crate::config::{
     AuthPlugin, ClientTls, ClientTlsMode, Config, Credential, LogConfig, LogFormat, LogSql,
-    ServerAddress, ServerConfig, ServerTlsMode, TlsVerify,
+    ServerAddress, ServerConfig, ServerTlsMode, TlsVerify, UnknownFunctions,
 };
 use crate::logging::Format;
 use crate::metrics::LabelSets;
@@ -19,7 +19,7 @@ use crate::net::tls::{self, TlsError, VerifyMode};
 use crate::protocol::Command;
 use crate::route::{PinCause, Policy, Reason};
 use crate::session::error::Kind;
-use crate::session::{RejectCause, Settings};
+use crate::session::{LearnedFunctions, RejectCause, Settings};
 
 /// Silent peers among the servers are given up after this long.
 const SERVER_DEAD_AFTER: Duration = Duration::from_secs(3);
@@ -76,6 +76,7 @@ pub fn settings(
     };
     Ok(Settings {
         policy: policy(config),
+        learned: LearnedFunctions::default(),
         pin: config.consistency.pin,
         max_clients: config.max_clients,
         login_timeout: config.login_timeout,
@@ -100,6 +101,7 @@ pub fn policy(config: &Config) -> Policy {
     Policy {
         hints: config.routing.hints,
         read_only_functions: Arc::new(read_only),
+        try_unknown_functions: config.routing.unknown_functions == UnknownFunctions::Try,
         ..Policy::default()
     }
 }

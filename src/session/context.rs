@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::advice::Advice;
 use super::credentials::Credentials;
+use super::learned::LearnedFunctions;
 use super::registry::Registry;
 use crate::auth::{KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
@@ -23,6 +24,8 @@ use crate::route::Policy;
 pub struct Settings {
     /// What routing goes by.
     pub policy: Policy,
+    /// Functions that a replica refused to run since this configuration is in force.
+    pub learned: LearnedFunctions,
     /// When a session that wrote may read from a replica again.
     pub pin: Pin,
     /// Most sessions at a time.

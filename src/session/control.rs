@@ -74,6 +74,7 @@ impl Session {
             attributes: None,
             client_tls: self.login.client_tls,
             track: false,
+            read_only: false,
         };
         let run = async {
             let mut guard = member.pool().checkout(login, settings.timeouts()).await?;

@@ -22,7 +22,7 @@ use crate::cluster::Member;
 use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
-use crate::route::{Reason, Side};
+use crate::route::{Reason, Side, Transaction};
 use crate::sql::{Flags, Statement};
 
 /// Connections that one statement may try: the first, and two more for a read.
@@ -55,6 +55,10 @@ enum Attempt {
     Done(Done),
     /// Nothing has reached the client; another server may be asked.
     Again(Failed),
+    /// A part has reached the client; an ERR packet with this sequence id ends the response.
+    Broken(Failed, u8),
+    /// Nothing has reached the client; a replica refused to run a function, which writes.
+    Refused,
 }
 
 /// What made an attempt fail.
@@ -65,6 +69,15 @@ pub(super) enum Failed {
     Lost(backend::Error),
 }
 
+/// What earlier attempts at a statement have shown.
+#[derive(Default)]
+pub(super) struct Tried {
+    /// Servers that failed.
+    pub avoid: Vec<Arc<Member>>,
+    /// A replica refused it.
+    pub refused: bool,
+}
+
 impl Session {
     /// Runs one statement and forwards its response.
     ///
@@ -73,11 +86,13 @@ impl Session {
     pub(super) async fn run(&mut self, mut job: Job<'_>) -> Result<Done, End> {
         let settings = self.context.settings.load_full();
         let cluster = self.context.cluster.snapshot();
-        let mut avoid: Vec<Arc<Member>> = Vec::new();
-        for attempt in 1..=MAX_ATTEMPTS {
-            let (route, member) = self.route(&job, &settings, &cluster, &avoid);
+        job.statement = job.statement.knowing(&settings.policy.read_only_functions);
+        let mut tried = Tried::default();
+        let mut is_first = true;
+        loop {
+            let (route, member) = self.route(&job, &settings, &cluster, &tried);
             let side = side_of(route.target, self.state.last_side());
-            if attempt == 1 {
+            if std::mem::take(&mut is_first) {
                 self.count_route(side, route.reason);
                 if settings.log_sql {
                     self.log_statement(&job, side, route.reason);
@@ -89,17 +104,34 @@ impl Session {
             }
             let failed = match self.attempt(side, &member, &mut job, &settings).await? {
                 Attempt::Done(done) => return Ok(done),
+                Attempt::Refused => {
+                    self.learn(&job, &settings);
+                    tried.refused = true;
+                    continue;
+                }
                 Attempt::Again(failed) => failed,
+                Attempt::Broken(failed, seq) => {
+                    self.note_failure(side, &job, &failed);
+                    return self.give_up(job, &member, failed, seq).await;
+                }
             };
-            let again = attempt < MAX_ATTEMPTS && self.may_repeat(&job, side, &failed);
+            let more = tried.avoid.len() + 1 < MAX_ATTEMPTS;
+            let again = more && self.may_repeat(&job, side, &failed);
             self.note_failure(side, &job, &failed);
             if !again {
-                return self.give_up(job, &member, failed).await;
+                return self.give_up(job, &member, failed, 1).await;
             }
             self.context.metrics.local().read_retried();
-            avoid.push(member);
+            tried.avoid.push(member);
         }
-        Ok(Done::Failed)
+    }
+
+    /// A replica refused the statement for a function that writes: the primary runs it, now and from
+    /// now on.
+    fn learn(&self, job: &Job<'_>, settings: &Settings) {
+        settings.learned.learn(&job.statement);
+        self.context.metrics.local().function_refused();
+        tracing::debug!(session = self.id(), "a replica refused a function that writes");
     }
 
     /// One try on one connection.
@@ -122,7 +154,7 @@ impl Session {
         match ready {
             Ok(None) => {}
             Ok(Some(err)) => {
-                self.answer_error(job, &err).await?;
+                self.answer_error(job, &err, 1).await?;
                 return Ok(Attempt::Done(Done::Failed));
             }
             Err(failed) => return Ok(Attempt::Again(failed)),
@@ -214,6 +246,10 @@ impl Session {
             known_columns,
             abandon: abandon.map(|member| &**member),
             scratch: &mut self.scratch,
+            // Other functions that are not built in do not get to a replica.
+            refusable: side == Side::Replica
+                && self.state.transaction() == Transaction::None
+                && job.statement.flags.contains(Flags::UNKNOWN_FUNCTION),
         };
         let state = &mut self.state;
         let statement = observed(job);
@@ -230,6 +266,7 @@ impl Session {
         sent: Instant,
     ) -> Result<Attempt, End> {
         match result {
+            Ok(relayed) if relayed.is_refused => Ok(Attempt::Refused),
             Ok(relayed) => {
                 if side == Side::Primary {
                     self.servers.primary_is_in_line(self.state.version());
@@ -238,8 +275,11 @@ impl Session {
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))
             }
             Err(RelayError::Untouched(error)) => Ok(Attempt::Again(Failed::Lost(error))),
-            Err(RelayError::Midway(error)) => {
-                self.state.lost(&job.statement, Instant::now());
+            Err(RelayError::Midway { error, next_seq: Some(seq) }) => {
+                Ok(Attempt::Broken(Failed::Lost(error), seq))
+            }
+            Err(RelayError::Midway { error, next_seq: None }) => {
+                self.state.lost(side, &job.statement, Instant::now());
                 self.count_error(Kind::Lost);
                 Err(End::ServerLost(error.to_string()))
             }

@@ -15,6 +15,7 @@ use crate::cluster::{Member, SessionFailure};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
+use crate::sql::Flags;
 
 impl Session {
     /// May the statement be sent to another server? Never one that may have had an effect.
@@ -29,7 +30,13 @@ impl Session {
 
     /// True if another server may be asked, also after the statement has been sent.
     pub(super) fn is_repeatable(&self, job: &Job<'_>, side: Side) -> bool {
-        (job.statement.is_read() || job.kind == ResponseKind::Prepare) && self.is_free(job, side)
+        let statement = &job.statement;
+        // Whatever else a query uses, on a replica's connection it cannot write.
+        let harmless = side == Side::Replica
+            && statement.is_query()
+            && !statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
+        let repeatable = statement.is_read() || harmless || job.kind == ResponseKind::Prepare;
+        repeatable && self.is_free(job, side)
     }
 
     /// True if nothing ties the statement to its connection.
@@ -51,14 +58,14 @@ impl Session {
                 tracing::debug!(session = self.id(), %error, "a server connection broke");
                 self.servers.drop_side(side, &self.handle);
                 self.count_error(Kind::Lost);
-                self.state.lost(&job.statement, Instant::now());
+                self.state.lost(side, &job.statement, Instant::now());
                 if side == Side::Primary {
                     self.state.forget_hold();
                 }
             }
             Failed::Unavailable(Unavailable::StateLost { .. }) => {
                 self.count_error(Kind::Lost);
-                self.state.lost(&job.statement, Instant::now());
+                self.state.lost(side, &job.statement, Instant::now());
                 self.state.forget_hold();
             }
             Failed::Unavailable(Unavailable::Pool(_)) => self.count_error(Kind::Connect),
@@ -66,12 +73,14 @@ impl Session {
         }
     }
 
-    /// Tells the client that its statement could not be run.
+    /// Tells the client that its statement could not be run, or not to its end, with an ERR packet
+    /// of sequence id `seq`.
     pub(super) async fn give_up(
         &mut self,
         job: Job<'_>,
         member: &Arc<Member>,
         failed: Failed,
+        seq: u8,
     ) -> Result<Done, End> {
         let server = member.config().name.clone();
         let err = match &failed {
@@ -84,18 +93,23 @@ impl Session {
                 error::outcome_unknown(&server, error)
             }
         };
-        self.answer_error(&job, &err).await?;
+        self.answer_error(&job, &err, seq).await?;
         Ok(Done::Failed)
     }
 
-    /// Answers the command with an error, having read all of it.
-    pub(super) async fn answer_error(&mut self, job: &Job<'_>, err: &ErrPacket) -> Result<(), End> {
+    /// Ends the command's response with an error, having read all of the command.
+    pub(super) async fn answer_error(
+        &mut self,
+        job: &Job<'_>,
+        err: &ErrPacket,
+        seq: u8,
+    ) -> Result<(), End> {
         if !job.incoming.is_whole() {
             // Its rest is still on the way; there is no telling where the next command begins.
-            reply::err(&mut self.client, 1, err).await?;
+            reply::err(&mut self.client, seq, err).await?;
             return Err(End::Refused(err.to_string()));
         }
-        reply::err(&mut self.client, 1, err).await
+        reply::err(&mut self.client, seq, err).await
     }
 
     /// Counts an error.

@@ -306,7 +306,7 @@ async fn prove(
 ) -> Result<(Side, Held), (String, pool::Error)> {
     let cluster = context.cluster.snapshot();
     let primary = cluster.primary();
-    let error = match connect(primary, login, schema, settings).await {
+    let error = match connect(primary, Side::Primary, login, schema, settings).await {
         Ok(held) => return Ok((Side::Primary, held)),
         Err(error) => error,
     };
@@ -314,7 +314,7 @@ async fn prove(
     if fault {
         let alive = |replica: &&Arc<Member>| replica.with_status(|s| s.health.serves_reads());
         for replica in cluster.replicas().iter().filter(alive) {
-            if let Ok(held) = connect(replica, login, schema, settings).await {
+            if let Ok(held) = connect(replica, Side::Replica, login, schema, settings).await {
                 return Ok((Side::Replica, held));
             }
         }

@@ -6,7 +6,7 @@
 //!   [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
-//!   [`failure`]: when that fails.
+//!   [`failure`]: when that fails. [`learned`]: functions that replicas refuse.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
@@ -23,6 +23,7 @@ pub mod error;
 mod execute;
 mod failure;
 mod incoming;
+mod learned;
 mod login;
 mod pin;
 mod prepared;
@@ -39,6 +40,7 @@ use std::sync::Arc;
 
 pub use context::{Context, Settings};
 use error::{End, Kind};
+pub use learned::LearnedFunctions;
 use login::{Established, Failure};
 use pin::Pin;
 use prepared::Prepared;

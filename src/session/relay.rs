@@ -11,6 +11,7 @@
 use std::io;
 use std::time::Instant;
 
+use super::learned::REFUSALS;
 use super::reply::WRITE_STALL;
 use super::state::Told;
 use super::tracked::Tracked;
@@ -31,7 +32,13 @@ pub enum RelayError {
     /// The server failed, and nothing of its response has reached the client.
     Untouched(backend::Error),
     /// The server failed after the client had got a part.
-    Midway(backend::Error),
+    Midway {
+        /// How.
+        error: backend::Error,
+        /// The client has got whole packets only: an ERR packet with this sequence id may end the
+        /// response, and the session goes on.
+        next_seq: Option<u8>,
+    },
     /// The client does not take it.
     Client(io::Error),
     /// The client did not send the file that the server asked for.
@@ -53,6 +60,8 @@ pub struct Relayed {
     pub columns: u16,
     /// Bytes sent to the client.
     pub bytes: u64,
+    /// The server refused to write, and nothing of that has reached the client.
+    pub is_refused: bool,
 }
 
 /// What to do with control packets.
@@ -75,14 +84,22 @@ pub struct Relay<'a> {
     pub abandon: Option<&'a Member>,
     /// Room for rewritten packets, kept from response to response.
     pub scratch: &'a mut Vec<u8>,
+    /// The server may refuse to write, and the statement can then be run elsewhere: what comes
+    /// before such an error is held back, up to [`HELD_BACK`] bytes.
+    pub refusable: bool,
 }
 
 /// How far one look at the buffered bytes came.
 enum Stop {
     More(usize),
     File,
+    Refused,
     End,
 }
+
+/// How much of a response is held back while it may end in a refusal, in bytes. Servers send the
+/// definitions, and as many rows as fit in their buffer, before they meet the error.
+const HELD_BACK: usize = 64 << 10;
 
 impl Relay<'_> {
     /// Forwards the response that `tracker` follows; `observe` is told what its control packets
@@ -110,19 +127,33 @@ impl Relay<'_> {
     ) -> Result<Relayed, RelayError> {
         let mut relayed = Relayed::default();
         let mut reads = 0_u32;
-        let mut need = 1;
+        let (mut need, mut held) = (1, 0);
         loop {
-            self.fill(need, relayed.bytes > 0).await?;
+            self.fill(need, relayed.bytes > 0).await.map_err(|error| match error {
+                RelayError::Midway { error, .. } => {
+                    RelayError::Midway { error, next_seq: tracker.at_boundary() }
+                }
+                error => error,
+            })?;
             reads += 1;
             relayed.first_byte.get_or_insert_with(Instant::now);
             let (count, stop) = self
-                .look(tracker, observe, &mut relayed)
+                .look(held, tracker, observe, &mut relayed)
                 .map_err(|error| failed(error.into(), relayed.bytes > 0))?;
-            if count > 0 {
+            if matches!(stop, Stop::Refused) {
+                self.server.stream().consume(count);
+                relayed.is_refused = true;
+                return Ok(relayed);
+            }
+            let hold = self.refusable && relayed.bytes == 0 && self.scratch.is_empty();
+            if hold && count < HELD_BACK && matches!(stop, Stop::More(_)) {
+                held = count;
+            } else if count > 0 {
                 relayed.bytes += self.write(count).await.map_err(RelayError::Client)?;
+                held = 0;
             }
             match stop {
-                Stop::End => {
+                Stop::End | Stop::Refused => {
                     relayed.in_one_read = reads == 1;
                     relayed.columns = tracker.columns();
                     return Ok(relayed);
@@ -160,17 +191,19 @@ impl Relay<'_> {
         Ok(())
     }
 
-    /// Looks at what is buffered; returns how many bytes of it are to be forwarded. If packets
-    /// among them were rewritten, `scratch` holds what is to be sent instead.
+    /// Looks at what is buffered, the first `held` bytes of which were looked at before; returns how
+    /// many bytes of it are to be forwarded. If packets among them were rewritten, `scratch` holds
+    /// what is to be sent instead.
     fn look(
         &mut self,
+        held: usize,
         tracker: &mut ResponseTracker,
         observe: &mut impl FnMut(Told<'_>),
         relayed: &mut Relayed,
     ) -> Result<(usize, Stop), Malformed> {
         self.scratch.clear();
         // Bytes before `copied` are in scratch already, if anything is.
-        let (mut at, mut copied) = (0, 0);
+        let (mut at, mut copied) = (held, 0);
         loop {
             let bytes = self.server.stream().buffered();
             let (count, event) = tracker.advance(bytes.get(at..).unwrap_or_default())?;
@@ -207,6 +240,10 @@ impl Relay<'_> {
                 Control::DefinitionsEof => self.change_eof(start, tracker.columns()),
                 Control::Err => {
                     let err = ErrPacket::parse(payload)?;
+                    let untouched = relayed.bytes == 0 && self.scratch.is_empty();
+                    if self.refusable && untouched && REFUSALS.contains(&err.code) {
+                        return Ok((end, Stop::Refused));
+                    }
                     relayed.error_code = Some(err.code);
                     observe(Told::Err(err.code));
                 }
@@ -312,7 +349,8 @@ pub async fn forward_frame(
         client.require(1).await.map_err(RelayError::File)?;
         let count = client.buffered().len().min(left);
         let bytes = client.buffered().get(..count).unwrap_or_default();
-        server.send(bytes).await.map_err(RelayError::Midway)?;
+        let sent = server.send(bytes).await;
+        sent.map_err(|error| RelayError::Midway { error, next_seq: None })?;
         client.consume(count);
         left -= count;
     }
@@ -320,5 +358,9 @@ pub async fn forward_frame(
 }
 
 fn failed(error: backend::Error, touched: bool) -> RelayError {
-    if touched { RelayError::Midway(error) } else { RelayError::Untouched(error) }
+    if touched {
+        RelayError::Midway { error, next_seq: None }
+    } else {
+        RelayError::Untouched(error)
+    }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Session;
 use super::context::Settings;
-use super::execute::Job;
+use super::execute::{Job, Tried};
 use super::pin::Demand;
 use crate::cluster::{Cluster, Member, Position};
 use crate::protocol::response::ResponseKind;
@@ -21,7 +21,7 @@ impl Session {
         job: &Job<'_>,
         settings: &Settings,
         cluster: &Cluster,
-        avoid: &[Arc<Member>],
+        tried: &Tried,
     ) -> (Route, Arc<Member>) {
         let primary = || Arc::clone(cluster.primary());
         if let Some(side) = job.fixed {
@@ -35,7 +35,8 @@ impl Session {
             Demand::Position(position) => (None, Some(position)),
         };
         self.pin_gauge(pinned.is_some() || floor.is_some());
-        let facts = self.state.facts(pinned);
+        let mut facts = self.state.facts(pinned);
+        facts.refused_function = tried.refused || settings.learned.are_called_by(&job.statement);
         let route = route::decide(&job.statement, &facts, &settings.policy);
         match route.target {
             Target::Primary => (route, primary()),
@@ -44,7 +45,7 @@ impl Session {
             Target::Replica if facts.transaction == Transaction::OnReplica => {
                 (route, self.current_replica().unwrap_or_else(primary))
             }
-            Target::Replica => match self.choose(cluster, floor.as_deref(), avoid) {
+            Target::Replica => match self.choose(cluster, floor.as_deref(), &tried.avoid) {
                 Some(member) => (route, member),
                 None => (self.no_replica(floor.is_some()), primary()),
             },

@@ -161,7 +161,7 @@ impl Servers {
                 return Err(Unavailable::StateLost { in_transaction });
             }
         }
-        let held = connect(member, login, state.schema(), settings).await;
+        let held = connect(member, side, login, state.schema(), settings).await;
         let mut held = held.map_err(Unavailable::Pool)?;
         if state.is_reset() {
             held.guard.reset().await.map_err(Unavailable::Sync)?;
@@ -198,12 +198,13 @@ impl Servers {
 }
 
 /// Opens a connection for a session whose default schema is `schema`; tells the monitor of a
-/// failure.
+/// failure. On a replica's, nothing can be written.
 ///
 /// # Errors
 /// The pool's, the server's or the network's.
 pub async fn connect(
     member: &Arc<Member>,
+    side: Side,
     login: &LoginRecord,
     schema: Option<&[u8]>,
     settings: &Settings,
@@ -216,6 +217,7 @@ pub async fn connect(
         attributes: login.attributes.as_deref(),
         client_tls: login.client_tls,
         track: true,
+        read_only: side == Side::Replica,
     };
     match member.pool().checkout(login, settings.timeouts()).await {
         Ok(guard) => Ok(Held { guard, member: Arc::clone(member) }),

@@ -141,6 +141,7 @@ impl SessionState {
             hold: self.hold.or(self.one_shot.then_some(HoldReason::OneShotTransaction)),
             last_on: self.last_side,
             in_server_schema: is_server_schema(&self.schema),
+            refused_function: false,
         }
     }
 
@@ -161,20 +162,22 @@ impl SessionState {
                 if side == Side::Primary && ok.status.contains(StatusFlags::SESSION_STATE_CHANGED) {
                     self.observe_changes(statement, ok.state, now);
                 }
-                if !ok.status.contains(StatusFlags::MORE_RESULTS_EXISTS) {
+                let ended = !ok.status.contains(StatusFlags::MORE_RESULTS_EXISTS);
+                if ended && side == Side::Primary {
                     self.observe_success(statement, now);
                 }
             }
             Told::Eof(status) => {
                 self.observe_status(side, status, now);
-                if !status.contains(StatusFlags::MORE_RESULTS_EXISTS) {
+                let ended = !status.contains(StatusFlags::MORE_RESULTS_EXISTS);
+                if ended && side == Side::Primary {
                     self.observe_success(statement, now);
                 }
             }
             // An error carries no flags: what held before holds, and what may have been written
             // before the error is written.
             Told::Err(code) => {
-                if was_not_run(statement, code) {
+                if side == Side::Replica || was_not_run(statement, code) {
                     return;
                 }
                 // A transaction that has written may have ended by this error.
@@ -207,6 +210,8 @@ impl SessionState {
         self.lex_mode.no_backslash_escapes = status.contains(StatusFlags::NO_BACKSLASH_ESCAPES);
     }
 
+    /// A statement succeeded on the primary. On a replica none leaves anything: there nothing can be
+    /// written, and nothing is run that would stay.
     fn observe_success(&mut self, statement: &Statement, now: Instant) {
         if statement.may_write() {
             let cause = match statement.kind {
@@ -338,8 +343,9 @@ impl SessionState {
     }
 
     /// The statement's outcome is not known: it was sent, and the connection broke.
-    pub fn lost(&mut self, statement: &Statement, now: Instant) {
-        if statement.may_write() || self.transaction == Transaction::OnPrimary {
+    pub fn lost(&mut self, side: Side, statement: &Statement, now: Instant) {
+        let may_write = statement.may_write() || self.transaction == Transaction::OnPrimary;
+        if side == Side::Primary && may_write {
             self.pin.lost(now);
         }
         self.transaction = Transaction::None;

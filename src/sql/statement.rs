@@ -286,15 +286,20 @@ impl Statement {
         self.writes_by_kind() || self.flags.contains(Flags::UNKNOWN_FUNCTION)
     }
 
-    /// As [`Statement::may_write`], with these functions known to write nothing.
-    pub fn may_write_but_for(&self, read_only: &FunctionSet) -> bool {
-        self.writes_by_kind() || !self.calls_only(read_only)
-    }
-
     /// Whether every function that is not built in is in the set.
     pub fn calls_only(&self, functions: &FunctionSet) -> bool {
         !self.flags.contains(Flags::MORE_UNKNOWN_FUNCTIONS)
             && self.unknown_functions().all(|name| functions.contains(name))
+    }
+
+    /// The statement with these functions known to write nothing, as if they were built in.
+    #[must_use]
+    pub fn knowing(mut self, read_only: &FunctionSet) -> Self {
+        if self.flags.contains(Flags::UNKNOWN_FUNCTION) && self.calls_only(read_only) {
+            self.flags -= Flags::UNKNOWN_FUNCTION;
+            self.functions = [None; KEPT_FUNCTIONS];
+        }
+        self
     }
 
     /// The functions that are not built in, the first three of them.

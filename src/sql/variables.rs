@@ -25,18 +25,24 @@ const SYNCED: &[&str] = &[
     "sql_select_limit",
     "time_zone",
     "transaction_isolation",
-    "transaction_read_only",
     "tx_isolation",
-    "tx_read_only",
     "unique_checks",
 ];
 
 /// About the statement before.
 const DIAGNOSTICS: &[&str] = &["warning_count", "error_count"];
 
-/// State of the one connection that wrote.
-const SESSION: &[&str] =
-    &["identity", "insert_id", "last_insert_id", "pseudo_thread_id", "rand_seed1", "rand_seed2"];
+/// State of the primary's connection. (A replica's is always READ ONLY.)
+const SESSION: &[&str] = &[
+    "identity",
+    "insert_id",
+    "last_insert_id",
+    "pseudo_thread_id",
+    "rand_seed1",
+    "rand_seed2",
+    "transaction_read_only",
+    "tx_read_only",
+];
 
 /// Session variables whose SET cannot be repeated on another connection, or must not be.
 const UNREPLAYABLE: &[&str] = &[

@@ -195,6 +195,12 @@ const ROWS: &[Row] = &[
         &["routing.read_only_functions: [] -> [f]"],
     ),
     (
+        "routing.unknown_functions",
+        ["", ""],
+        ["", "routing.unknown_functions = \"try\""],
+        &["routing.unknown_functions: primary -> try"],
+    ),
+    (
         "consistency.pin",
         ["", ""],
         ["", "consistency.pin = \"500ms\""],

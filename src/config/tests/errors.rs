@@ -84,7 +84,7 @@ fn syntax() {
 
 #[test]
 fn unknown_keys() {
-    let routing = "allowed: hints, lag_tolerance, max_lag, read_only_functions";
+    let routing = "allowed: hints, lag_tolerance, max_lag, read_only_functions, unknown_functions";
     appended(
         "[routing]\nmaxlag = 1\n",
         &[&format!("7: routing.maxlag: unknown key; did you mean \"max_lag\"?; {routing}")],

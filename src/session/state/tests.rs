@@ -216,7 +216,7 @@ fn a_lost_write_pins_for_good_and_a_lost_read_does_not() {
             bed.ok(Side::Primary, "BEGIN", IN_TRANS, b"");
         }
         let statement = sql::classify(sql.as_bytes(), bed.state.lex_mode());
-        bed.state.lost(&statement, bed.now);
+        bed.state.lost(Side::Primary, &statement, bed.now);
         assert_eq!(bed.state.transaction(), Transaction::None);
         assert!(!bed.state.status.contains(StatusFlags::IN_TRANS));
         let late = bed.demand(Duration::from_secs(3600));
@@ -227,6 +227,32 @@ fn a_lost_write_pins_for_good_and_a_lost_read_does_not() {
     check("COMMIT", true, true);
     check("SELECT a FROM t", true, true);
     check("SELECT a FROM t", false, false);
+}
+
+/// A function may do anything, but on a replica's connection it cannot write.
+#[test]
+fn what_ran_on_a_replica_neither_pins_nor_holds() {
+    let sql = "SELECT f(1)";
+    let check = |told: &dyn Fn(&mut Bed), side| {
+        let mut bed = bed();
+        told(&mut bed);
+        let pinned = bed.demand(Duration::ZERO) != Demand::None;
+        assert_eq!(pinned, side == Side::Primary, "{side:?}");
+    };
+    for side in [Side::Primary, Side::Replica] {
+        check(&|bed| bed.eof(side, sql, AUTOCOMMIT), side);
+        check(&|bed| bed.tell(side, sql, Told::Err(1792)), side);
+        check(
+            &|bed| {
+                let statement = sql::classify(sql.as_bytes(), bed.state.lex_mode());
+                bed.state.lost(side, &statement, bed.now);
+            },
+            side,
+        );
+    }
+    let mut bed = bed();
+    bed.eof(Side::Replica, sql, AUTOCOMMIT);
+    assert!(!bed.state.is_bound_to_primary());
 }
 
 #[test]

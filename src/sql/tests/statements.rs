@@ -375,7 +375,8 @@ fn unknown_functions_are_named() {
         (&[], false),
     ] {
         assert_eq!(statement.calls_only(&set(names)), all, "{names:?}");
-        assert_eq!(statement.may_write_but_for(&set(names)), !all, "{names:?}");
+        let knowing = statement.knowing(&set(names));
+        assert_eq!((knowing.may_write(), knowing.is_read()), (!all, all), "{names:?}");
     }
     let doubled = b"SELECT `f``g`(1)";
     let name = classify(doubled, &MYSQL).unknown_functions().next().unwrap();
