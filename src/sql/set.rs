@@ -4,7 +4,7 @@
 //! here is what no tracker tells, and what lagwise must not let pass unseen.
 
 use super::classify::Classifier;
-use super::lexer::Lexer;
+use super::lexer::{Lexer, Token};
 use super::mode::LexMode;
 use super::statement::{Flags, StatementKind};
 use super::variables;
@@ -26,21 +26,21 @@ pub enum NamesCollation<'a> {
 pub fn names_collation<'a>(sql: &'a [u8], mode: &LexMode) -> NamesCollation<'a> {
     let mut lexer = Lexer::new(sql, mode);
     let mut found = NamesCollation::OfCharset;
-    let mut token = lexer.next();
+    let mut token = lexer.next(Token::NONE);
     while token.word != Word::End {
         let is_names = token.word == Word::Names;
         if matches!(token.word, Word::Character | Word::Charset | Word::Char) {
             found = NamesCollation::Unknown;
         }
-        token = lexer.next();
+        token = lexer.next(token);
         if is_names {
             let _charset = token;
-            token = lexer.next();
+            token = lexer.next(token);
             found = NamesCollation::OfCharset;
             if lexer.slice(token).eq_ignore_ascii_case(b"COLLATE") {
-                let named = lexer.next();
+                let named = lexer.next(token);
                 found = plain_name(lexer.slice(named));
-                token = lexer.next();
+                token = lexer.next(named);
             }
         }
     }
@@ -114,7 +114,7 @@ impl Classifier<'_> {
             Word::SystemVariable => self.flags |= variables::assigns_at(name),
             Word::Transaction => return StatementKind::SetTransaction,
             Word::Password => return StatementKind::Account,
-            _ if self.token.is_name() => self.flags |= variables::assigns(name),
+            _ if self.token.word.is_name() => self.flags |= variables::assigns(name),
             _ => return StatementKind::Unknown,
         }
         StatementKind::Set
