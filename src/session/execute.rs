@@ -23,7 +23,7 @@ use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Reason, Side, Transaction};
-use crate::sql::{Flags, Statement};
+use crate::sql::{self, Flags, Statement};
 
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
@@ -269,6 +269,7 @@ impl Session {
             Ok(relayed) if relayed.is_refused => Ok(Attempt::Refused),
             Ok(relayed) => {
                 if side == Side::Primary {
+                    self.note_names(job, &relayed);
                     self.servers.primary_is_in_line(self.state.version());
                 }
                 self.count_times(side, &relayed, started, sent);
@@ -286,6 +287,16 @@ impl Session {
             Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
             Err(RelayError::File(error)) => Err(error.into()),
         }
+    }
+
+    /// Keeps what SET NAMES said, which no server reports whole.
+    fn note_names(&mut self, job: &Job<'_>, relayed: &Relayed) {
+        let failed = relayed.error_code.is_some() || job.kind == ResponseKind::Prepare;
+        if failed || !job.statement.flags.contains(Flags::SETS_NAMES) {
+            return;
+        }
+        let text = self.text_of(job).unwrap_or_default();
+        self.state.set_names(sql::names_clause(text, self.state.lex_mode()));
     }
 
     fn count_times(&self, side: Side, relayed: &Relayed, started: Instant, sent: Instant) {

@@ -9,7 +9,7 @@
 //!   [`failure`]: when that fails. [`learned`]: functions that replicas refuse.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
+//! - [`state`], [`pin`], [`prepared`], [`replayed`], [`tracked`]: what is known of the session. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
@@ -29,6 +29,7 @@ mod pin;
 mod prepared;
 pub mod registry;
 mod relay;
+mod replayed;
 mod reply;
 mod routing;
 mod servers;

@@ -102,15 +102,19 @@ impl Session {
 
     /// Writes the statement to the log, which the operator has asked for.
     pub(super) fn log_statement(&self, job: &Job<'_>, side: Side, reason: Reason) {
+        let text = self.text_of(job).unwrap_or_default();
+        let sql = String::from_utf8_lossy(text.get(..MAX_LOGGED).unwrap_or(text));
+        tracing::info!(session = self.id(), ?side, reason = reason.as_str(), ?sql, "statement");
+    }
+
+    /// The text of a statement, if it is held whole.
+    pub(super) fn text_of<'a>(&'a self, job: &'a Job<'_>) -> Option<&'a [u8]> {
         let prepared = job.statement_id.and_then(|id| self.prepared.get(id));
-        let text = match (prepared, job.kind) {
+        match (prepared, job.kind) {
             (Some(prepared), _) => Some(&prepared.text[..]),
             (None, ResponseKind::Prepare) => job.incoming.payload().get(1..),
             (None, _) => self.query_text(job.incoming),
-        };
-        let text = text.unwrap_or_default();
-        let sql = String::from_utf8_lossy(text.get(..MAX_LOGGED).unwrap_or(text));
-        tracing::info!(session = self.id(), ?side, reason = reason.as_str(), ?sql, "statement");
+        }
     }
 }
 

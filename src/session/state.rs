@@ -4,19 +4,15 @@
 //! and session trackers. Reading the SQL only adds what no server reports (user locks, user
 //! variables) and guesses nothing away. Pure: time is an argument.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::pin::Pin;
-use crate::backend::sync::{self, Replay};
+use super::replayed::{Charsets, Noted, Replayed};
 use crate::protocol::OkPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
 use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction};
 use crate::sql::{ClientCharset, Flags, LexMode, Statement, StatementKind};
-
-/// Bound on replayed variables of one session; a session that changes more keeps to the primary.
-const MAX_VARIABLES: usize = 1000;
 
 /// What a server told at the end of one result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,8 +32,7 @@ pub struct SessionState {
     pub status: StatusFlags,
     /// Default schema; empty for none.
     schema: Vec<u8>,
-    /// System variables that the session changed, with their values.
-    variables: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    replayed: Replayed,
     /// Counts changes of what is replayed on other connections; starts at 1.
     version: u64,
     lex_mode: LexMode,
@@ -63,7 +58,7 @@ impl SessionState {
         Self {
             status,
             schema,
-            variables: BTreeMap::new(),
+            replayed: Replayed::default(),
             version: 1,
             lex_mode,
             transaction: Transaction::None,
@@ -85,8 +80,10 @@ impl SessionState {
                 (StateChange::SystemVariable { name: b"sql_mode", value }, _) => {
                     self.set_sql_mode(value);
                 }
-                (StateChange::SystemVariable { name: b"character_set_client", value }, _) => {
-                    self.lex_mode.charset = ClientCharset::from_name(value);
+                (StateChange::SystemVariable { name: b"collation_connection", value }, _) => {
+                    // At first it is that of the client's character set.
+                    let charset = value.split(|byte| *byte == b'_').next().unwrap_or_default();
+                    self.lex_mode.charset = ClientCharset::from_name(charset);
                 }
                 _ => {}
             }
@@ -148,8 +145,7 @@ impl SessionState {
     /// The statements that bring a fresh connection in line: variables only, as the schema is
     /// named when connecting.
     pub fn replay(&self, side: Side) -> Option<Vec<u8>> {
-        let variables = self.variables.iter().map(|(name, value)| (&name[..], &value[..]));
-        sync::set_statement(variables, side == Side::Primary)
+        self.replayed.statement(side == Side::Primary)
     }
 
     /// Takes in what the server on `side` told at the end of a result of `statement`.
@@ -264,10 +260,13 @@ impl SessionState {
     }
 
     fn observe_changes(&mut self, statement: &Statement, state: &[u8], now: Instant) {
+        let mut charsets = Charsets::default();
+        let names = statement.flags.contains(Flags::SETS_NAMES);
         for change in changes(state) {
             match change {
                 Ok((StateChange::SystemVariable { name, value }, _)) => {
-                    self.observe_variable(name, value, now);
+                    let is_of_names = charsets.add(name) && names;
+                    self.observe_variable(name, value, is_of_names, now);
                 }
                 Ok((StateChange::Schema(schema), _)) => self.set_schema(schema),
                 Ok((StateChange::Gtids(gtids), _)) => self.pin.gtids(gtids, now),
@@ -282,9 +281,22 @@ impl SessionState {
                 Err(_) => self.hold = Some(HoldReason::UnknownState),
             }
         }
+        if !charsets.is_clear(statement.kind == StatementKind::Set) {
+            self.hold = self.hold.or(Some(HoldReason::UnknownState));
+        }
     }
 
-    fn observe_variable(&mut self, name: &[u8], value: &[u8], now: Instant) {
+    /// SET NAMES succeeded on the primary, with this clause if it is one that can be repeated.
+    pub fn set_names(&mut self, clause: Option<Vec<u8>>) {
+        match clause {
+            Some(clause) => self.replayed.set_names(clause),
+            None => self.hold = self.hold.or(Some(HoldReason::UnknownState)),
+        }
+        self.version += 1;
+    }
+
+    /// `is_of_names`: it is a character set that SET NAMES has set, which is known by its clause.
+    fn observe_variable(&mut self, name: &[u8], value: &[u8], is_of_names: bool, now: Instant) {
         match name {
             b"sql_mode" => self.set_sql_mode(value),
             b"character_set_client" => {
@@ -293,20 +305,14 @@ impl SessionState {
             b"last_gtid" => self.pin.gtids(value, now),
             _ => {}
         }
-        match sync::replay(name, value) {
-            Replay::Ignore => {}
-            Replay::Hold => self.hold = self.hold.or(Some(HoldReason::UnknownState)),
-            Replay::Set | Replay::SetOnPrimary => {
-                if self.variables.get(name).is_some_and(|known| **known == *value) {
-                    return;
-                }
-                if self.variables.len() >= MAX_VARIABLES {
-                    self.hold = Some(HoldReason::UnknownState);
-                    return;
-                }
-                self.variables.insert(name.into(), value.into());
-                self.version += 1;
-            }
+        // A collation beside NAMES is one more assignment, before it or after it.
+        if is_of_names && name != b"collation_connection" {
+            return;
+        }
+        match self.replayed.note(name, value) {
+            Noted::Same => {}
+            Noted::Changed => self.version += 1,
+            Noted::Impossible => self.hold = self.hold.or(Some(HoldReason::UnknownState)),
         }
     }
 

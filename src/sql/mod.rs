@@ -11,7 +11,7 @@
 //!
 //! Reading order: `mode` (what changes the meaning of bytes), `lexer` and `comment`, `words`,
 //! `functions`, `variables`, `statement` (the result), `classify`, and the families `query`, `family`
-//! and `set`; `hint` reads what an application asks in a comment.
+//! and `set`; `names` cuts SET NAMES out; `hint` reads what an application asks in a comment.
 
 mod classify;
 mod comment;
@@ -20,6 +20,7 @@ mod functions;
 mod hint;
 mod lexer;
 mod mode;
+mod names;
 mod query;
 mod set;
 mod statement;
@@ -32,4 +33,5 @@ mod tests;
 pub use classify::{classify, kill_target};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
+pub use names::names_clause;
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};

@@ -56,7 +56,9 @@ impl Classifier<'_> {
             Word::UserVariable => {
                 self.flags |= Flags::SETS_USER_VARIABLE | Flags::ASSIGNS_USER_VARIABLE;
             }
-            Word::SystemVariable => self.flags |= variables::assigns_at(name),
+            Word::SystemVariable => self.flags |= variables::assigns_at(name, self.lexer.mode.make),
+            Word::Names => self.flags |= Flags::SETS_NAMES,
+            Word::Character | Word::Charset => self.flags |= Flags::SETS_UNREPLAYABLE,
             Word::Transaction => return StatementKind::SetTransaction,
             Word::Password => return StatementKind::Account,
             _ if self.token.is_name() => self.flags |= variables::assigns(name),

@@ -379,7 +379,7 @@ fn what_trackers_say_and_nobody_understands_holds() {
     check("SELECT f(a) FROM t", STATE_CHANGED, unknown);
     check("USE shop", STATE_CHANGED, None);
     let mut bed = bed();
-    for index in 0..=MAX_VARIABLES {
+    for index in 0..=super::super::replayed::MAX_VARIABLES {
         assert_eq!(bed.state.hold(), None);
         bed.ok(Side::Primary, "SET x = y", AUTOCOMMIT, &variable(&format!("v{index}"), "1"));
     }
