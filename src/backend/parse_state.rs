@@ -32,6 +32,7 @@ const VARIABLES: &[&[u8]] = &[
     b"windowing_use_high_precision",
 ];
 
+const CLIENT: &[u8] = b"character_set_client";
 const CHARSET: &[u8] = b"character_set_connection";
 const COLLATION: &[u8] = b"collation_connection";
 
@@ -112,8 +113,13 @@ impl ParseState {
     }
 }
 
-/// The value of a variable in a report of the session trackers.
+/// The value of a variable in a report of the session trackers. The client's character set begins
+/// as that of its collation.
 fn initial_value<'a>(name: &[u8], reported: &'a [u8]) -> Option<&'a [u8]> {
+    if name == CLIENT {
+        let collation = initial_value(COLLATION, reported)?;
+        return collation.split(|byte| *byte == b'_').next();
+    }
     changes(reported).filter_map(Result::ok).find_map(|(change, _)| match change {
         StateChange::SystemVariable { name: reported, value } if reported == name => Some(value),
         _ => None,
@@ -180,6 +186,8 @@ mod tests {
             let set = from.switch_to(to, &initial).set;
             set.map(|set| String::from_utf8(set).unwrap()).unwrap_or_default()
         };
+        let client = state("", &[("character_set_client", "latin1")]);
+        assert_eq!(set(&client, &plain), "SET SESSION character_set_client='utf8mb4'");
         assert_eq!(set(&plain, &latin1), "SET SESSION character_set_connection='latin1'");
         assert_eq!(set(&german, &latin1), "SET SESSION character_set_connection='latin1'");
         assert_eq!(

@@ -9,7 +9,9 @@
 ///
 /// MySQL 8.4 Reference, "Server Tracking of Client Session State"; MariaDB Knowledge Base,
 /// "Session Tracking". Setting a variable to itself makes the server report its value; of these the
-/// reading of statements depends on, and they are not always the server's defaults.
+/// reading of statements depends on, and they are not always the server's defaults. (Setting
+/// character_set_client to itself would not do: it puts the default collation in the place of the
+/// client's.)
 ///
 /// With `read_only`, every transaction of the connection is READ ONLY unless it says otherwise,
 /// those of single statements included: error 1792 for any write, by a function too, also where the
@@ -29,14 +31,11 @@ fn trackers(is_mariadb: bool) -> &'static [u8] {
     if is_mariadb {
         b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
           session_track_system_variables='*', session_track_transaction_info='CHARACTERISTICS', \
-          sql_mode=@@sql_mode, \
-          character_set_client=@@character_set_client, \
-          collation_connection=@@collation_connection"
+          sql_mode=@@sql_mode, collation_connection=@@collation_connection"
     } else {
         b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
           session_track_system_variables='*', session_track_gtids=OWN_GTID, \
           session_track_transaction_info=CHARACTERISTICS, sql_mode=@@sql_mode, \
-          character_set_client=@@character_set_client, \
           collation_connection=@@collation_connection"
     }
 }

@@ -94,8 +94,10 @@ impl SessionState {
                 (StateChange::SystemVariable { name: b"sql_mode", value }, _) => {
                     self.set_sql_mode(value);
                 }
-                (StateChange::SystemVariable { name: b"character_set_client", value }, _) => {
-                    self.lex_mode.charset = ClientCharset::from_name(value);
+                (StateChange::SystemVariable { name: b"collation_connection", value }, _) => {
+                    // At first it is that of the client's character set.
+                    let charset = value.split(|byte| *byte == b'_').next().unwrap_or_default();
+                    self.lex_mode.charset = ClientCharset::from_name(charset);
                 }
                 _ => {}
             }

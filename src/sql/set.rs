@@ -111,7 +111,8 @@ impl Classifier<'_> {
             Word::UserVariable => {
                 self.flags |= Flags::SETS_USER_VARIABLE | Flags::ASSIGNS_USER_VARIABLE;
             }
-            Word::SystemVariable => self.flags |= variables::assigns_at(name),
+            Word::SystemVariable => self.flags |= variables::assigns_at(name, self.lexer.mode.make),
+            Word::Character | Word::Charset => self.flags |= Flags::SETS_UNREPLAYABLE,
             Word::Transaction => return StatementKind::SetTransaction,
             Word::Password => return StatementKind::Account,
             _ if self.token.word.is_name() => self.flags |= variables::assigns(name),
