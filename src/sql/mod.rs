@@ -37,3 +37,5 @@ pub use classify::{classify, kill_target};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};
+#[cfg(test)]
+pub(crate) use tests::check_dressed;
