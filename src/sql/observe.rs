@@ -1,6 +1,7 @@
 //! What a token says by itself, in whatever statement it stands.
 
 use super::Span;
+use super::bytes::looked_at;
 use super::classify::Classifier;
 use super::functions::{self, Class};
 use super::statement::{Flags, FunctionName, HASH_START, hash_name};
@@ -100,6 +101,7 @@ impl Classifier<'_> {
     /// The function whose name stands before the parenthesis.
     fn function_name(&self) -> FunctionName {
         let whole = self.lexer.slice(self.previous);
+        looked_at(2 * whole.len());
         let mut schema = None;
         let mut name = whole;
         if self.previous.word == Word::Qualified {
