@@ -85,6 +85,10 @@ pub fn kill_target(sql: &[u8], mode: &LexMode) -> Option<(KillKind, u64)> {
     (last.word == Word::End && !lexer.ambiguous).then_some((kind, id))
 }
 
+/// Tokens of JSON_TABLE's first argument and path that are looked through, which keeps the time linear;
+/// with more of them it counts as an unknown function.
+const LONGEST_JSON_DOCUMENT: usize = 64;
+
 pub(super) struct Classifier<'a> {
     pub(super) lexer: Lexer<'a>,
     pub(super) flags: Flags,
@@ -230,11 +234,7 @@ impl<'a> Classifier<'a> {
         let class = match name.word {
             Word::Qualified => Class::Unknown,
             _ if self.before.word == Word::Dot => Class::Unknown,
-            Word::Quoted => match functions::class(unquote(bytes), false, &self.lexer.mode) {
-                // A quoted keyword is a name.
-                Class::Keyword => Class::Unknown,
-                class => class,
-            },
+            Word::Quoted => functions::quoted_class(unquote(bytes), &self.lexer.mode),
             _ => functions::class(bytes, touching, &self.lexer.mode),
         };
         self.flags |= match class {
@@ -252,7 +252,7 @@ impl<'a> Classifier<'a> {
     fn unknown_call(&mut self) {
         // `AS t (a, b)` and `(…) t (a, b)` name columns.
         let columns = self.before.word == Word::As || self.before.word == Word::CloseParen;
-        if self.skip_unknown || columns || self.is_cte_header() {
+        if self.skip_unknown || columns || self.is_json_table() || self.is_cte_header() {
             return;
         }
         let found = self.function_name();
@@ -290,6 +290,38 @@ impl<'a> Classifier<'a> {
             hash_name(name, hash_name(b".", hash_name(unquote(schema), HASH_START)))
         });
         FunctionName { hash, qualified, span }
+    }
+
+    /// Whether the parenthesis at hand belongs to JSON_TABLE, which in MariaDB is a word like any
+    /// other (MariaDB Knowledge Base, "JSON_TABLE"): `JSON_TABLE(document, 'path' COLUMNS (…))`, and
+    /// within it `COLUMNS (`. No expression has a name and a parenthesis behind a string literal.
+    fn is_json_table(&self) -> bool {
+        let name = self.lexer.slice(self.previous);
+        if self.previous.word == Word::Columns {
+            return self.before.word == Word::Text;
+        }
+        if self.before.word == Word::Dot || !name.eq_ignore_ascii_case(b"json_table") {
+            return false;
+        }
+        let mut ahead = self.lexer.clone();
+        let (mut depth, mut before) = (1, Word::OpenParen);
+        for _ in 0..LONGEST_JSON_DOCUMENT {
+            let word = ahead.next().word;
+            match word {
+                Word::End | Word::Semicolon => return false,
+                Word::OpenParen => depth += 1,
+                Word::CloseParen => depth -= 1,
+                Word::Columns if depth == 1 && before == Word::Text => {
+                    return ahead.next().word == Word::OpenParen;
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                return false;
+            }
+            before = word;
+        }
+        false
     }
 
     /// Whether the parenthesis at hand opens the column list of a common table expression:
