@@ -9,10 +9,11 @@
 //! Deliberately absent: values (the server's trackers report what a SET did), names of schemas and
 //! tables, and any allocation. [`classify`] and [`kill_target`] take any bytes.
 //!
-//! Reading order: `mode` (what changes the meaning of bytes), `lexer` and `comment`, `words`,
-//! `functions`, `variables`, `statement` (the result), `classify`, and the families `query`, `family`
-//! and `set`; `hint` reads what an application asks in a comment.
+//! Reading order: `mode` (what changes the meaning of bytes), `bytes`, `lexer`, `names` and `comment`,
+//! `words`, `functions`, `variables`, `statement` (the result), `classify`, `observe` and `seek`, and the
+//! families `query`, `family` and `set`; `hint` reads what an application asks in a comment.
 
+mod bytes;
 mod classify;
 mod comment;
 mod family;
@@ -20,7 +21,10 @@ mod functions;
 mod hint;
 mod lexer;
 mod mode;
+mod names;
+mod observe;
 mod query;
+mod seek;
 mod set;
 mod statement;
 mod variables;

@@ -59,7 +59,7 @@ impl Classifier<'_> {
             Word::SystemVariable => self.flags |= variables::assigns_at(name),
             Word::Transaction => return StatementKind::SetTransaction,
             Word::Password => return StatementKind::Account,
-            _ if self.token.is_name() => self.flags |= variables::assigns(name),
+            _ if self.token.word.is_name() => self.flags |= variables::assigns(name),
             _ => return StatementKind::Unknown,
         }
         StatementKind::Set
