@@ -11,7 +11,8 @@
 //!
 //! Reading order: `mode` (what changes the meaning of bytes), `bytes`, `lexer`, `names` and `comment`,
 //! `words`, `functions`, `variables`, `statement` (the result), `classify`, `observe` and `seek`, and the
-//! families `query`, `family` and `set`; `hint` reads what an application asks in a comment.
+//! families `query`, `family` and `set`; `hint` reads what an application asks in a comment,
+//! `prefix` what an operator\'s rule begins with.
 
 mod bytes;
 mod classify;
@@ -23,6 +24,7 @@ mod lexer;
 mod mode;
 mod names;
 mod observe;
+mod prefix;
 mod query;
 mod seek;
 mod set;
@@ -36,4 +38,6 @@ mod tests;
 pub use classify::{classify, kill_target};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
+pub use prefix::{BadPrefix, Prefix, Start};
+pub use set::{NamesCollation, names_collation};
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};
