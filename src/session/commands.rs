@@ -32,7 +32,8 @@ impl Session {
                 read = incoming.read(&mut self.client, &settings) => read,
                 // What has been read of a command stays in the stream's buffer.
                 () = self.handle.servers_removed() => {
-                    self.servers.release_removed(&self.state, &self.handle);
+                    let is_kept = self.is_kept();
+                    self.servers.release_removed(&self.state, &self.handle, is_kept);
                     continue;
                 }
                 () = at(self.servers.pending_due()) => {
@@ -71,6 +72,7 @@ impl Session {
             }
         };
         self.context.metrics.local().command(command.index());
+        self.follow_rules();
         match command {
             Command::Quit => Err(End::Quit),
             Command::Query(_) => self.query(incoming).await,

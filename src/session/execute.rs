@@ -14,7 +14,6 @@ use super::context::Settings;
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::relay::{Relay, RelayError, Relayed};
-use super::routing::side_of;
 use super::servers::Unavailable;
 use super::tracked::Tracked;
 use crate::backend;
@@ -87,18 +86,22 @@ impl Session {
         let settings = self.context.settings.load_full();
         let cluster = self.context.cluster.snapshot();
         job.statement = job.statement.knowing(&settings.policy.read_only_functions);
+        self.weigh_hint(&mut job, &settings, &cluster);
         let mut tried = Tried::default();
         let mut is_first = true;
         loop {
-            let (route, member) = self.route(&job, &settings, &cluster, &tried);
-            let side = side_of(route.target, self.state.last_side());
+            let routed = self.route(&job, &settings, &cluster, &tried);
             if std::mem::take(&mut is_first) {
-                self.count_route(side, route.reason);
+                self.count_route(&routed, &settings);
                 if settings.log_sql {
-                    self.log_statement(&job, side, route.reason);
+                    self.log_statement(&job, &routed);
                 }
             }
-            if route.reason == Reason::ImplicitCommit {
+            let Some(member) = routed.member.clone() else {
+                return self.refuse(job.incoming, &routed, &settings, &cluster).await;
+            };
+            let side = routed.side;
+            if routed.route.reason == Reason::ImplicitCommit {
                 // The statement ends the READ ONLY transaction before it runs, and so does this.
                 self.servers.drop_side(Side::Replica, &self.handle);
             }
@@ -143,7 +146,8 @@ impl Session {
         settings: &Settings,
     ) -> Result<Attempt, End> {
         let started = Instant::now();
-        let abandon = (side == Side::Replica && self.is_repeatable(job, side)).then_some(member);
+        let on_replica = side == Side::Replica || self.is_kept();
+        let abandon = (on_replica && self.is_repeatable(job, side)).then_some(member);
         let ready = tokio::select! {
             biased;
             ready = self.get_ready(side, member, job, settings) => ready,
@@ -312,8 +316,8 @@ impl Session {
         let first_byte = relayed.first_byte.unwrap_or(sent);
         let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let role = match side {
-            Side::Primary => Role::Primary,
-            Side::Replica => Role::Replica,
+            Side::Primary if !self.is_kept() => Role::Primary,
+            Side::Primary | Side::Replica => Role::Replica,
         };
         metrics.server_time(role, nanos(first_byte.saturating_duration_since(sent)));
         let mut own = sent.saturating_duration_since(started);

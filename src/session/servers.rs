@@ -87,6 +87,15 @@ impl Servers {
         }
     }
 
+    /// The server of the connection on `side`.
+    pub fn member(&self, side: Side) -> Option<&Arc<Member>> {
+        let held = match side {
+            Side::Primary => &self.primary,
+            Side::Replica => &self.replica,
+        };
+        held.as_ref().map(|held| &held.member)
+    }
+
     /// The replica that the session reads from.
     pub fn replica_member(&self) -> Option<&Arc<Member>> {
         self.replica.as_ref().map(|held| &held.member)
@@ -111,8 +120,14 @@ impl Servers {
         }
     }
 
-    /// Closes an unused connection to a replica that the configuration no longer names.
-    pub fn release_removed(&mut self, state: &SessionState, handle: &SessionHandle) {
+    /// Closes an unused connection to a replica that the configuration no longer names. `is_kept`:
+    /// the primary side is a replica, too.
+    pub fn release_removed(&mut self, state: &SessionState, handle: &SessionHandle, is_kept: bool) {
+        let is_removed = |member: &Arc<Member>| member.is_removed();
+        let gone = self.member(Side::Primary).is_some_and(is_removed);
+        if is_kept && gone && !state.is_bound_to_primary() {
+            self.drop_side(Side::Primary, handle);
+        }
         let in_use = state.transaction() == crate::route::Transaction::OnReplica
             || state.status.contains(StatusFlags::CURSOR_EXISTS);
         if !in_use && self.replica.as_ref().is_some_and(|held| held.member.is_removed()) {

@@ -15,7 +15,7 @@ use crate::backend::sync::{self, Replay};
 use crate::protocol::OkPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
-use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction};
+use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction, is_server_schema};
 use crate::sql::{ClientCharset, Flags, LexMode, NamesCollation, Statement, StatementKind};
 
 /// Bound on replayed variables of one session; a session that changes more keeps to the primary.
@@ -164,7 +164,7 @@ impl SessionState {
             hold: self.hold.or(self.one_shot.then_some(HoldReason::OneShotTransaction)),
             last_on: self.last_side,
             in_server_schema: is_server_schema(&self.schema),
-            refused_function: false,
+            ..SessionFacts::default()
         }
     }
 
@@ -431,11 +431,6 @@ impl SessionState {
         self.untracked = true;
         self.hold = Some(HoldReason::UnknownState);
     }
-}
-
-fn is_server_schema(schema: &[u8]) -> bool {
-    let server: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
-    server.iter().any(|name| schema.eq_ignore_ascii_case(name))
 }
 
 /// Statements that leave something on the connection besides what trackers report.

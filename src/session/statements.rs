@@ -4,8 +4,6 @@
 //! connection that does not know it yet. The types of its parameters, which a client sends once,
 //! are put in for such a connection.
 
-use std::sync::Arc;
-
 use super::Session;
 use super::context::Settings;
 use super::error::{self, End};
@@ -225,7 +223,7 @@ impl Session {
         let side = Side::Primary;
         // Noted first: where any of it does not arrive, the execution must not come about.
         let is_first = self.prepared.get_mut(id)?.long_data_on.replace(side).is_none();
-        let member = Arc::clone(self.context.cluster.load().primary());
+        let member = self.home(&self.context.cluster.load(), &[])?;
         let (login, handle) = (&self.login, &self.handle);
         let ensured =
             self.servers.ensure(side, &member, login, &mut self.state, handle, settings).await;

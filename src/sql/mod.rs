@@ -11,7 +11,8 @@
 //!
 //! Reading order: `mode` (what changes the meaning of bytes), `lexer` and `comment`, `words`,
 //! `functions`, `variables`, `statement` (the result), `classify`, and the families `query`, `family`
-//! and `set`; `hint` reads what an application asks in a comment.
+//! and `set`; `hint` reads what an application asks in a comment, `prefix` what an operator's rule
+//! begins with.
 
 mod classify;
 mod comment;
@@ -20,6 +21,7 @@ mod functions;
 mod hint;
 mod lexer;
 mod mode;
+mod prefix;
 mod query;
 mod set;
 mod statement;
@@ -32,5 +34,6 @@ mod tests;
 pub use classify::{classify, kill_target};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
+pub use prefix::{BadPrefix, Prefix, Start};
 pub use set::{NamesCollation, names_collation};
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};
