@@ -251,7 +251,9 @@ fn by_use(
         (Flags::SERVER_VARIABLE, Reason::ServerVariable, true),
         (Flags::SERVER_SCHEMA, Reason::ServerSchema, true),
     ];
-    for &(flag, reason, settled) in USES {
+    // Most queries use nothing of these.
+    let uses = statement.flags.intersects(Flags::NOT_ON_REPLICA);
+    for &(flag, reason, settled) in USES.iter().filter(|_| uses) {
         if statement.flags.contains(flag) && !(settled && asked) {
             return Err(reason);
         }

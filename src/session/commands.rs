@@ -1,5 +1,7 @@
 //! What each command leads to.
 
+use tokio::time::Instant;
+
 use super::Session;
 use super::error::{self, End, Kind};
 use super::execute::Job;
@@ -32,6 +34,10 @@ impl Session {
                 () = self.handle.servers_removed() => {
                     let is_kept = self.is_kept();
                     self.servers.release_removed(&self.state, &self.handle, is_kept);
+                    continue;
+                }
+                () = at(self.servers.pending_due()) => {
+                    self.servers.send_pending().await;
                     continue;
                 }
             };
@@ -173,5 +179,13 @@ impl Session {
         let settings = self.context.settings.load_full();
         let seq = incoming.discard_rest(&mut self.client, settings.max_packet).await?;
         reply::err(&mut self.client, seq.wrapping_add(1), err).await
+    }
+}
+
+/// Returns at that time; never for `None`.
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

@@ -230,6 +230,16 @@ pub fn state_lost(server: &str, in_transaction: bool) -> ErrPacket {
     ErrPacket::new(1158, b"08S01", text)
 }
 
+/// The connection that had a prepared statement's long data or cursor is gone. Nothing of this
+/// command was sent; a driver that connects anew and begins again does right.
+pub fn statement_state_lost(server: &str) -> ErrPacket {
+    let text = format!(
+        "MySQL server has gone away: the connection to '{server}' was closed by the server, and \
+         with it the long data or the cursor of this statement"
+    );
+    ErrPacket::new(1158, b"08S01", text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

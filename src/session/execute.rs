@@ -22,7 +22,7 @@ use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Reason, Side, Transaction};
-use crate::sql::{Flags, Statement};
+use crate::sql::{self, Flags, NamesCollation, Statement, StatementKind};
 
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
@@ -273,6 +273,7 @@ impl Session {
             Ok(relayed) if relayed.is_refused => Ok(Attempt::Refused),
             Ok(relayed) => {
                 if side == Side::Primary {
+                    self.note_collation(job);
                     self.servers.primary_is_in_line(self.state.version());
                 }
                 self.count_times(side, &relayed, started, sent);
@@ -290,6 +291,24 @@ impl Session {
             Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
             Err(RelayError::File(error)) => Err(error.into()),
         }
+    }
+
+    /// Where the servers told of a character set and not of its collation, the text has it.
+    fn note_collation(&mut self, job: &Job<'_>) {
+        if !self.state.is_collation_untold() {
+            return;
+        }
+        let prepared = job.statement_id.and_then(|id| self.prepared.get(id));
+        let text = match prepared {
+            Some(prepared) => Some(&prepared.text[..]),
+            None => self.query_text(job.incoming),
+        };
+        let is_set = job.statement.kind == StatementKind::Set;
+        let text = text.filter(|_| is_set && !job.statement.flags.contains(Flags::MULTI));
+        let collation = text.map_or(NamesCollation::Unknown, |text| {
+            sql::names_collation(text, self.state.lex_mode())
+        });
+        self.state.set_collation(collation, Instant::now());
     }
 
     fn count_times(&self, side: Side, relayed: &Relayed, started: Instant, sent: Instant) {

@@ -10,7 +10,7 @@
 //!   functions that replicas refuse.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
+//! - [`state`], [`names`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
@@ -26,6 +26,7 @@ mod failure;
 mod incoming;
 mod learned;
 mod login;
+mod names;
 mod pin;
 mod prepared;
 mod prove;

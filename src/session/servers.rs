@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use tokio::time::Instant;
+
 use super::context::Settings;
 use super::registry::SessionHandle;
 use super::state::SessionState;
@@ -130,6 +132,31 @@ impl Servers {
             || state.status.contains(StatusFlags::CURSOR_EXISTS);
         if !in_use && self.replica.as_ref().is_some_and(|held| held.member.is_removed()) {
             self.drop_side(Side::Replica, handle);
+        }
+    }
+
+    /// Notes whether a statement may have a cursor or long data on its connection.
+    pub fn hold_statement(&mut self, side: Side, id: u32, is_held: bool) {
+        let on_server = self.get(side).and_then(|held| held.guard.statements.get_mut(id));
+        if let Some(on_server) = on_server {
+            on_server.is_held = is_held;
+        }
+    }
+
+    /// When [`Servers::send_pending`] is due, if anything is pending on a connection.
+    #[inline]
+    pub fn pending_due(&self) -> Option<Instant> {
+        let due = |held: &Option<Held>| held.as_ref().and_then(|held| held.guard.pending_due());
+        match (due(&self.primary), due(&self.replica)) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Sends what waits for a next command on its connection.
+    pub async fn send_pending(&mut self) {
+        for held in [&mut self.primary, &mut self.replica].into_iter().flatten() {
+            held.guard.send_pending().await;
         }
     }
 

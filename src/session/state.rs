@@ -5,15 +5,18 @@
 //! variables) and guesses nothing away. Pure: time is an argument.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
+use super::names::{self, Names};
 use super::pin::Pin;
+use crate::backend::parse_state::ParseState;
 use crate::backend::sync::{self, Replay};
 use crate::protocol::OkPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
 use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction, is_server_schema};
-use crate::sql::{ClientCharset, Flags, LexMode, Statement, StatementKind};
+use crate::sql::{ClientCharset, Flags, LexMode, NamesCollation, Statement, StatementKind};
 
 /// Bound on replayed variables of one session; a session that changes more keeps to the primary.
 const MAX_VARIABLES: usize = 1000;
@@ -40,6 +43,10 @@ pub struct SessionState {
     variables: BTreeMap<Box<[u8]>, Box<[u8]>>,
     /// Counts changes of what is replayed on other connections; starts at 1.
     version: u64,
+    /// The SET NAMES that the session is under.
+    names: Names,
+    /// What statements are read under, and in which version it was so.
+    parse_state: (u64, Arc<ParseState>),
     lex_mode: LexMode,
     transaction: Transaction,
     hold: Option<HoldReason>,
@@ -65,6 +72,8 @@ impl SessionState {
             schema,
             variables: BTreeMap::new(),
             version: 1,
+            names: Names::default(),
+            parse_state: (0, Arc::default()),
             lex_mode,
             transaction: Transaction::None,
             hold: None,
@@ -85,8 +94,10 @@ impl SessionState {
                 (StateChange::SystemVariable { name: b"sql_mode", value }, _) => {
                     self.set_sql_mode(value);
                 }
-                (StateChange::SystemVariable { name: b"character_set_client", value }, _) => {
-                    self.lex_mode.charset = ClientCharset::from_name(value);
+                (StateChange::SystemVariable { name: b"collation_connection", value }, _) => {
+                    // At first it is that of the client's character set.
+                    let charset = value.split(|byte| *byte == b'_').next().unwrap_or_default();
+                    self.lex_mode.charset = ClientCharset::from_name(charset);
                 }
                 _ => {}
             }
@@ -106,6 +117,20 @@ impl SessionState {
     /// The version of what is replayed on other connections.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What statements are read under that are prepared now.
+    pub fn parse_state(&mut self) -> Arc<ParseState> {
+        if self.parse_state.0 != self.version {
+            let variables = self.variables.iter().map(|(name, value)| (&name[..], &value[..]));
+            let now = ParseState::of(&self.schema, variables);
+            // One for all statements that are read alike.
+            if self.parse_state.0 == 0 || *self.parse_state.1 != now {
+                self.parse_state.1 = Arc::new(now);
+            }
+            self.parse_state.0 = self.version;
+        }
+        Arc::clone(&self.parse_state.1)
     }
 
     /// Where the transaction is, if one is open.
@@ -149,7 +174,8 @@ impl SessionState {
     /// named when connecting.
     pub fn replay(&self, side: Side) -> Option<Vec<u8>> {
         let variables = self.variables.iter().map(|(name, value)| (&name[..], &value[..]));
-        sync::set_statement(variables, side == Side::Primary)
+        let variables = variables.filter(|(name, _)| !self.names.covers(name));
+        sync::set_statement(self.names.clause(), variables, side == Side::Primary)
     }
 
     /// Takes in what the server on `side` told at the end of a result of `statement`.
@@ -282,6 +308,14 @@ impl SessionState {
                 Err(_) => self.hold = Some(HoldReason::UnknownState),
             }
         }
+        // Whichever of the two came first.
+        if self.names.is_untold()
+            && changes(state).filter_map(Result::ok).any(|(change, _)| {
+                matches!(change, StateChange::SystemVariable { name: names::COLLATION, .. })
+            })
+        {
+            self.names.is_told();
+        }
     }
 
     fn observe_variable(&mut self, name: &[u8], value: &[u8], now: Instant) {
@@ -293,6 +327,7 @@ impl SessionState {
             b"last_gtid" => self.pin.gtids(value, now),
             _ => {}
         }
+        self.names.observe(name);
         match sync::replay(name, value) {
             Replay::Ignore => {}
             Replay::Hold => self.hold = self.hold.or(Some(HoldReason::UnknownState)),
@@ -306,6 +341,33 @@ impl SessionState {
                 }
                 self.variables.insert(name.into(), value.into());
                 self.version += 1;
+            }
+        }
+    }
+
+    /// True if the collation of literals must be read from the statement that has just run.
+    pub fn is_collation_untold(&self) -> bool {
+        self.names.is_untold()
+    }
+
+    /// The collation of literals, as the statement says.
+    pub fn set_collation(&mut self, collation: NamesCollation<'_>, now: Instant) {
+        match collation {
+            NamesCollation::Named(name) => {
+                self.observe_variable(names::COLLATION, name, now);
+                let value = |name: &[u8]| self.variables.get(name).map(|value| &**value);
+                let charset = value(names::CHARSET).unwrap_or_default().to_vec();
+                let changed = self.names.named(&charset, name, value);
+                self.version += u64::from(changed);
+            }
+            NamesCollation::OfCharset => {
+                let changed = self.names.of_charset();
+                let changed = self.variables.remove(names::COLLATION).is_some() || changed;
+                self.version += u64::from(changed);
+            }
+            NamesCollation::Unknown => {
+                self.names.is_told();
+                self.hold = self.hold.or(Some(HoldReason::UnknownState));
             }
         }
     }

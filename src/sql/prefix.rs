@@ -51,9 +51,9 @@ impl Prefix {
         let mode = LexMode { charset: ClientCharset::Utf8, ..LexMode::default() };
         let mut lexer = Lexer::new(text.as_bytes(), &mode);
         let mut tokens: Vec<Box<[u8]>> = Vec::new();
-        let mut ended = false;
+        let (mut ended, mut token) = (false, Token::NONE);
         loop {
-            let token = lexer.next();
+            token = lexer.next(token);
             match token.word {
                 Word::End => break,
                 Word::Semicolon => ended = !tokens.is_empty(),
@@ -83,7 +83,7 @@ impl Prefix {
         let mut token = start.token;
         for (index, wanted) in self.tokens.iter().enumerate() {
             if index > 0 {
-                token = lexer.next();
+                token = lexer.next(token);
             }
             if !normal(lexer.slice(token), token).eq(wanted.iter().copied()) {
                 return false;
@@ -105,9 +105,9 @@ impl<'a> Start<'a> {
     /// Finds the first token of the first statement in `sql`.
     pub fn of(sql: &'a [u8], mode: &LexMode) -> Self {
         let mut lexer = Lexer::new(sql, mode);
-        let mut token = lexer.next();
+        let mut token = lexer.next(Token::NONE);
         while token.word == Word::Semicolon {
-            token = lexer.next();
+            token = lexer.next(token);
         }
         // `hash_name` folds the case by itself.
         let name = lexer.slice(token);
@@ -121,7 +121,7 @@ impl<'a> Start<'a> {
 
 /// The bytes of a token as they are compared.
 fn normal(bytes: &[u8], token: Token) -> impl Iterator<Item = u8> + '_ {
-    let is_name = token.is_name();
+    let is_name = token.word.is_name();
     bytes
         .iter()
         .filter(move |byte| !is_name || **byte != b'`')
