@@ -92,6 +92,11 @@ pub struct SessionFacts {
     pub last_on: Side,
     /// The current schema is mysql, sys, performance_schema or information_schema.
     pub in_server_schema: bool,
+    /// The READ ONLY transaction on a replica has a counterpart on the primary, where what a replica
+    /// cannot answer runs.
+    pub has_twin: bool,
+    /// The primary's connection has user variables, an insert id, or statements of PREPARE.
+    pub carries: bool,
     /// A replica has refused to run a function that the statement calls.
     pub refused_function: bool,
 }
@@ -107,6 +112,8 @@ impl Default for SessionFacts {
             last_on: Side::Primary,
             in_server_schema: false,
             refused_function: false,
+            has_twin: false,
+            carries: false,
         }
     }
 }

@@ -157,7 +157,12 @@ impl Session {
             && relayed.error_code.is_none()
         {
             self.login.capabilities.set(Capabilities::MULTI_STATEMENTS, option == 0);
-            self.servers.drop_side(Side::Replica, &self.handle);
+            // Not closed, for a READ ONLY transaction may be open there.
+            if let Some(held) = self.servers.get(Side::Replica)
+                && held.guard.set_option(option).await.is_err()
+            {
+                self.servers.drop_side(Side::Replica, &self.handle);
+            }
         }
         Ok(())
     }

@@ -22,7 +22,7 @@ use crate::cluster::Member;
 use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
-use crate::route::{Reason, Side, Transaction};
+use crate::route::{Side, Transaction};
 use crate::sql::{Flags, Statement};
 
 /// Connections that one statement may try: the first, and two more for a read.
@@ -50,6 +50,13 @@ pub enum Done {
     Failed,
 }
 
+impl Done {
+    /// The client got an error of the server that ran the statement.
+    fn is_error(&self) -> bool {
+        matches!(self, Self::Forwarded(_, relayed) if relayed.error_code.is_some())
+    }
+}
+
 /// How one attempt ended.
 enum Attempt {
     Done(Done),
@@ -74,6 +81,8 @@ pub(super) struct Tried {
     pub avoid: Vec<Arc<Member>>,
     /// A replica refused it.
     pub refused: bool,
+    /// No replica will do.
+    pub primary_only: bool,
 }
 
 impl Session {
@@ -96,12 +105,16 @@ impl Session {
                     self.log_statement(&job, side, route.reason);
                 }
             }
-            if route.reason == Reason::ImplicitCommit {
-                // The statement ends the READ ONLY transaction before it runs, and so does this.
-                self.servers.drop_side(Side::Replica, &self.handle);
-            }
-            let failed = match self.attempt(side, &member, &mut job, &settings).await? {
-                Attempt::Done(done) => return Ok(done),
+            let transaction = self.state.transaction();
+            let attempt = self.attempt(side, &member, &mut job, &settings).await?;
+            let failed = match attempt {
+                Attempt::Done(done) => {
+                    if done.is_error() {
+                        self.ask_for_status(&job.statement).await;
+                    }
+                    self.leave_replica(side, transaction).await;
+                    return Ok(done);
+                }
                 Attempt::Refused => {
                     self.learn(&job, &settings);
                     tried.refused = true;
@@ -112,6 +125,10 @@ impl Session {
             let more = tried.avoid.len() + 1 < MAX_ATTEMPTS;
             let again = more && self.may_repeat(&job, side, &failed);
             self.note_failure(side, &job, &failed);
+            self.leave_replica(side, transaction).await;
+            // The session's schema, say, is not there yet; and enough replicas have failed.
+            let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
+            tried.primary_only = unfit || tried.avoid.len() + 2 >= MAX_ATTEMPTS;
             if !again {
                 return self.give_up(job, &member, failed).await;
             }
@@ -193,6 +210,8 @@ impl Session {
             .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
             .await
             .map_err(Failed::Unavailable)?;
+        self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
+        self.follow_read(side, &job.statement).await.map_err(Failed::Lost)?;
         self.hand_over_tracking(side, &job.statement).await.map_err(Failed::Lost)?;
         self.make_ready(side, job).await.map_err(Failed::Lost)
     }

@@ -7,6 +7,7 @@
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`failure`]: when that fails. [`learned`]: functions that replicas refuse.
+//! - [`read_only`]: READ ONLY transactions on a replica.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
@@ -27,6 +28,7 @@ mod learned;
 mod login;
 mod pin;
 mod prepared;
+mod read_only;
 pub mod registry;
 mod relay;
 mod reply;

@@ -27,6 +27,9 @@ impl Session {
         if let Some(side) = job.fixed {
             return self.route_to_fixed(side, cluster);
         }
+        if tried.primary_only {
+            return (self.no_replica(false), primary());
+        }
         let now = Instant::now();
         let demand = self.state.pin.demand(settings.pin, now, || cluster.primary_sample());
         let (pinned, floor) = match demand {

@@ -42,6 +42,8 @@ pub struct SessionState {
     version: u64,
     lex_mode: LexMode,
     transaction: Transaction,
+    /// The READ ONLY transaction on a replica has a counterpart on the primary.
+    twin: bool,
     hold: Option<HoldReason>,
     /// SET TRANSACTION for the next transaction is outstanding.
     one_shot: bool,
@@ -67,6 +69,7 @@ impl SessionState {
             version: 1,
             lex_mode,
             transaction: Transaction::None,
+            twin: false,
             hold: None,
             one_shot: false,
             carries: false,
@@ -129,6 +132,7 @@ impl SessionState {
             || self.hold.is_some()
             || self.one_shot
             || self.carries
+            || self.twin
     }
 
     /// What routing has to know; `pinned` says whether every replica may lack a write of this
@@ -142,6 +146,8 @@ impl SessionState {
             last_on: self.last_side,
             in_server_schema: is_server_schema(&self.schema),
             refused_function: false,
+            has_twin: self.twin,
+            carries: self.carries,
         }
     }
 
@@ -191,7 +197,8 @@ impl SessionState {
         }
     }
 
-    fn observe_status(&mut self, side: Side, status: StatusFlags, now: Instant) {
+    /// Takes in the status flags that the server on `side` reported at the end of a result.
+    pub fn observe_status(&mut self, side: Side, status: StatusFlags, now: Instant) {
         self.status = status - StatusFlags::MORE_RESULTS_EXISTS;
         let open = status.contains(StatusFlags::IN_TRANS);
         // What the transaction wrote became visible now, however it was ended. Where the server
@@ -204,10 +211,35 @@ impl SessionState {
         }
         self.transaction = match (open, side) {
             (false, _) => Transaction::None,
+            // Without autocommit every statement belongs on the primary.
+            (true, Side::Primary) if self.twin && status.contains(StatusFlags::AUTOCOMMIT) => {
+                Transaction::OnReplica
+            }
             (true, Side::Primary) => Transaction::OnPrimary,
             (true, Side::Replica) => Transaction::OnReplica,
         };
+        self.twin &= self.transaction == Transaction::OnReplica;
         self.lex_mode.no_backslash_escapes = status.contains(StatusFlags::NO_BACKSLASH_ESCAPES);
+    }
+
+    /// Whether the READ ONLY transaction on a replica has a counterpart on the primary.
+    pub fn has_twin(&self) -> bool {
+        self.twin
+    }
+
+    /// A counterpart of the READ ONLY transaction on a replica was begun on the primary.
+    pub fn set_twin(&mut self) {
+        self.twin = true;
+    }
+
+    /// The replica's half of a READ ONLY transaction is gone; true if there is one on the primary.
+    pub fn take_twin(&mut self) -> bool {
+        std::mem::take(&mut self.twin)
+    }
+
+    /// The READ ONLY transaction goes on in its counterpart on the primary.
+    pub fn move_to_primary(&mut self) {
+        (self.transaction, self.twin) = (Transaction::OnPrimary, false);
     }
 
     /// A statement succeeded on the primary. On a replica none leaves anything: there nothing can be
@@ -349,7 +381,7 @@ impl SessionState {
             self.pin.lost(now);
         }
         self.transaction = Transaction::None;
-        self.status -= StatusFlags::IN_TRANS;
+        self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
     }
 
     /// The primary connection is gone with all that it held; the session goes on without.
@@ -358,6 +390,7 @@ impl SessionState {
         self.one_shot = false;
         self.carries = false;
         self.untracked = false;
+        self.twin = false;
     }
 
     /// True if the client sets the session trackers itself, and lagwise's are off.
@@ -391,10 +424,13 @@ fn leaves_something(statement: &Statement) -> bool {
 /// ER_PARSE_ERROR
 const PARSE_ERROR: u16 = 1064;
 
+/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+const READ_ONLY_TRANSACTION: u16 = 1792;
+
 /// Errors that say that nothing of a statement was run. Of several statements in one text, those
 /// before the wrong one were.
 fn was_not_run(statement: &Statement, code: u16) -> bool {
-    code == PARSE_ERROR
+    matches!(code, PARSE_ERROR | READ_ONLY_TRANSACTION)
         && !statement.flags.intersects(Flags::MULTI | Flags::STORED_PROGRAM)
         && !runs_elsewhere(statement.kind)
 }

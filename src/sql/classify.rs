@@ -210,6 +210,7 @@ impl<'a> Classifier<'a> {
                 }
             }
             Word::Into => self.into = true,
+            Word::From | Word::Table => self.flags |= Flags::READS_TABLES,
             Word::SqlCalcFoundRows => self.flags |= Flags::SQL_CALC_FOUND_ROWS,
             Word::Temporary if matches!(previous, Word::Create | Word::Replace) => {
                 self.flags |= Flags::CREATES_TEMPORARY_TABLE;

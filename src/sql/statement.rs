@@ -155,6 +155,8 @@ bitflags::bitflags! {
         const TEMPORARY = 1 << 27;
         /// A transaction begins or ends somewhere in a text with several statements.
         const TRANSACTION_CONTROL = 1 << 28;
+        /// FROM or TABLE occurs, so that rows of a table may be read.
+        const READS_TABLES = 1 << 29;
     }
 }
 

@@ -68,7 +68,7 @@ words! {
     Database "database" Databases "databases" Deallocate "deallocate" Default "default"
     Delete "delete" Desc "desc" Describe "describe" Diagnostics "diagnostics" Do "do" Drop "drop"
     Errors "errors" Event "event" Execute "execute" Explain "explain" Extended "extended"
-    Fields "fields" Flush "flush" For "for" Format "format" Full "full" Function "function"
+    Fields "fields" Flush "flush" For "for" Format "format" From "from" Full "full" Function "function"
     Get "get" Global "global" Grant "grant" Handler "handler" Help "help" Import "import" In "in"
     InformationSchema "information_schema" Insert "insert" Install "install" Into "into" Kill "kill"
     Lastval "lastval" Load "load" Local "local" Lock "lock" Mysql "mysql" Names "names" Next "next"

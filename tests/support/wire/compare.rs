@@ -3,8 +3,8 @@
 //! Every byte of every packet must be equal, sequence ids included, but for
 //! - the statement id of a PREPARE_OK, which is lagwise's own, and the one in the texts of errors
 //!   1243 (unknown statement) and 1421 (no open cursor);
-//! - MySQL 9 reports the begin and end of explicit transactions (trackers of kind 5) even with
-//!   `session_track_transaction_info=OFF`; lagwise tells a client that has not turned them on
+//! - MySQL 9 reports the begin and end of explicit transactions (trackers of kind 5, or no more than
+//!   the flag) even with `session_track_transaction_info=OFF`; lagwise tells a client that has not turned them on
 //!   nothing of it, as the manual says;
 //! - GTIDs, which differ from run to run: trackers of kind 3, and MariaDB's `last_gtid`.
 
@@ -120,9 +120,27 @@ pub fn state_of(payload: &[u8]) -> Option<usize> {
     (len == rest.len()).then(|| payload.len() - len)
 }
 
-/// Makes an OK packet whose only state is that of the transaction one without state.
+/// Takes entries of kind 5 out of an OK packet's state; with nothing left, it has none.
 fn drop_transaction_state(payload: &mut Vec<u8>, state: usize) {
-    if payload[state..].starts_with(&[5, 9, 8]) && payload.len() == state + 11 && state == 9 {
+    let mut kept = Vec::new();
+    let mut rest = &payload[state..];
+    while let Some((&kind, mut entry)) = rest.split_first() {
+        let Some(len) = lenenc(&mut entry) else { return };
+        let size = rest.len() - entry.len() + len as usize;
+        let Some(whole) = rest.get(..size) else { return };
+        if kind != 5 {
+            kept.extend_from_slice(whole);
+        }
+        rest = &rest[size..];
+    }
+    // Lengths are of one byte in every packet that has such an entry here.
+    if kept.len() == payload.len() - state && !kept.is_empty() || kept.len() > 250 {
+        return;
+    }
+    payload.truncate(state - 1);
+    payload.push(kept.len() as u8);
+    payload.extend(&kept);
+    if kept.is_empty() && state == 9 {
         payload.truncate(7);
         payload[4] &= !0x40;
     }
