@@ -157,6 +157,11 @@ impl ResponseTracker {
         }
     }
 
+    /// The sequence id of the next packet, if all bytes that were consumed are whole packets.
+    pub fn at_boundary(&self) -> Option<u8> {
+        (self.skip == 0 && !self.continued).then_some(self.seq)
+    }
+
     /// Number of columns of the result set that came last; 0 if none did.
     pub fn columns(&self) -> u16 {
         self.columns

@@ -62,6 +62,8 @@ enum Attempt {
     Done(Done),
     /// Nothing has reached the client; another server may be asked.
     Again(Failed),
+    /// A part has reached the client; an ERR packet with this sequence id ends the response.
+    Broken(Failed, u8),
     /// Nothing has reached the client; a replica refused to run a function, which writes.
     Refused,
 }
@@ -121,6 +123,10 @@ impl Session {
                     continue;
                 }
                 Attempt::Again(failed) => failed,
+                Attempt::Broken(failed, seq) => {
+                    self.note_failure(side, &job, &failed);
+                    return self.give_up(job, &member, failed, seq).await;
+                }
             };
             let more = tried.avoid.len() + 1 < MAX_ATTEMPTS;
             let again = more && self.may_repeat(&job, side, &failed);
@@ -130,7 +136,7 @@ impl Session {
             let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
             tried.primary_only = unfit || tried.avoid.len() + 2 >= MAX_ATTEMPTS;
             if !again {
-                return self.give_up(job, &member, failed).await;
+                return self.give_up(job, &member, failed, 1).await;
             }
             self.context.metrics.local().read_retried();
             tried.avoid.push(member);
@@ -165,7 +171,7 @@ impl Session {
         match ready {
             Ok(None) => {}
             Ok(Some(err)) => {
-                self.answer_error(job, &err).await?;
+                self.answer_error(job, &err, 1).await?;
                 return Ok(Attempt::Done(Done::Failed));
             }
             Err(failed) => return Ok(Attempt::Again(failed)),
@@ -288,7 +294,10 @@ impl Session {
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))
             }
             Err(RelayError::Untouched(error)) => Ok(Attempt::Again(Failed::Lost(error))),
-            Err(RelayError::Midway(error)) => {
+            Err(RelayError::Midway { error, next_seq: Some(seq) }) => {
+                Ok(Attempt::Broken(Failed::Lost(error), seq))
+            }
+            Err(RelayError::Midway { error, next_seq: None }) => {
                 self.state.lost(side, &job.statement, Instant::now());
                 self.count_error(Kind::Lost);
                 Err(End::ServerLost(error.to_string()))

@@ -79,12 +79,14 @@ impl Session {
         }
     }
 
-    /// Tells the client that its statement could not be run.
+    /// Tells the client that its statement could not be run, or not to its end, with an ERR packet
+    /// of sequence id `seq`.
     pub(super) async fn give_up(
         &mut self,
         job: Job<'_>,
         member: &Arc<Member>,
         failed: Failed,
+        seq: u8,
     ) -> Result<Done, End> {
         let server = member.config().name.clone();
         let err = match &failed {
@@ -97,18 +99,23 @@ impl Session {
                 error::outcome_unknown(&server, error)
             }
         };
-        self.answer_error(&job, &err).await?;
+        self.answer_error(&job, &err, seq).await?;
         Ok(Done::Failed)
     }
 
-    /// Answers the command with an error, having read all of it.
-    pub(super) async fn answer_error(&mut self, job: &Job<'_>, err: &ErrPacket) -> Result<(), End> {
+    /// Ends the command's response with an error, having read all of the command.
+    pub(super) async fn answer_error(
+        &mut self,
+        job: &Job<'_>,
+        err: &ErrPacket,
+        seq: u8,
+    ) -> Result<(), End> {
         if !job.incoming.is_whole() {
             // Its rest is still on the way; there is no telling where the next command begins.
-            reply::err(&mut self.client, 1, err).await?;
+            reply::err(&mut self.client, seq, err).await?;
             return Err(End::Refused(err.to_string()));
         }
-        reply::err(&mut self.client, 1, err).await
+        reply::err(&mut self.client, seq, err).await
     }
 
     /// Counts an error.

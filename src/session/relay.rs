@@ -32,7 +32,13 @@ pub enum RelayError {
     /// The server failed, and nothing of its response has reached the client.
     Untouched(backend::Error),
     /// The server failed after the client had got a part.
-    Midway(backend::Error),
+    Midway {
+        /// How.
+        error: backend::Error,
+        /// The client has got whole packets only: an ERR packet with this sequence id may end the
+        /// response, and the session goes on.
+        next_seq: Option<u8>,
+    },
     /// The client does not take it.
     Client(io::Error),
     /// The client did not send the file that the server asked for.
@@ -123,7 +129,12 @@ impl Relay<'_> {
         let mut reads = 0_u32;
         let (mut need, mut held) = (1, 0);
         loop {
-            self.fill(need, relayed.bytes > 0).await?;
+            self.fill(need, relayed.bytes > 0).await.map_err(|error| match error {
+                RelayError::Midway { error, .. } => {
+                    RelayError::Midway { error, next_seq: tracker.at_boundary() }
+                }
+                error => error,
+            })?;
             reads += 1;
             relayed.first_byte.get_or_insert_with(Instant::now);
             let (count, stop) = self
@@ -338,7 +349,8 @@ pub async fn forward_frame(
         client.require(1).await.map_err(RelayError::File)?;
         let count = client.buffered().len().min(left);
         let bytes = client.buffered().get(..count).unwrap_or_default();
-        server.send(bytes).await.map_err(RelayError::Midway)?;
+        let sent = server.send(bytes).await;
+        sent.map_err(|error| RelayError::Midway { error, next_seq: None })?;
         client.consume(count);
         left -= count;
     }
@@ -346,5 +358,9 @@ pub async fn forward_frame(
 }
 
 fn failed(error: backend::Error, touched: bool) -> RelayError {
-    if touched { RelayError::Midway(error) } else { RelayError::Untouched(error) }
+    if touched {
+        RelayError::Midway { error, next_seq: None }
+    } else {
+        RelayError::Untouched(error)
+    }
 }
