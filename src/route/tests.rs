@@ -127,7 +127,21 @@ fn transactions() {
             ("SHOW WARNINGS", Primary, Reason::Transaction),
         ],
     );
-    let on_replica = facts(Transaction::OnReplica);
+    check_all(
+        SessionFacts { autocommit: false, ..SessionFacts::default() },
+        &none,
+        &[
+            ("SELECT 1", Primary, Reason::AutocommitOff),
+            ("START TRANSACTION READ ONLY", Primary, Reason::AutocommitOff),
+        ],
+    );
+}
+
+#[test]
+fn read_only_transactions_on_a_replica() {
+    let none = Policy::default();
+    let on_replica =
+        SessionFacts { transaction: Transaction::OnReplica, ..SessionFacts::default() };
     check_all(
         on_replica,
         &none,
@@ -176,14 +190,6 @@ fn transactions() {
         &[
             ("START TRANSACTION READ ONLY", Primary, Reason::CarriedState),
             ("SELECT 1", Replica, Reason::Read),
-        ],
-    );
-    check_all(
-        SessionFacts { autocommit: false, ..SessionFacts::default() },
-        &none,
-        &[
-            ("SELECT 1", Primary, Reason::AutocommitOff),
-            ("START TRANSACTION READ ONLY", Primary, Reason::AutocommitOff),
         ],
     );
 }

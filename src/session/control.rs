@@ -59,7 +59,7 @@ impl Session {
         if kind == KillKind::Connection {
             target.set_interrupt(Interrupt::Kill);
         }
-        reply::ok(&mut self.client, 1, self.state.status).await
+        reply::ok(&mut self.client, 1, self.state.status, 0).await
     }
 
     /// Runs a KILL over a connection of its own, under this session's account.

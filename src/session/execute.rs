@@ -11,19 +11,22 @@ use std::time::Instant;
 
 use super::Session;
 use super::context::Settings;
+use super::diagnostics::Aside;
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::relay::{Relay, RelayError, Relayed};
 use super::routing::side_of;
 use super::servers::Unavailable;
+use super::state::Told;
 use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::Member;
 use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
+use crate::protocol::command::code;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
-use crate::sql::{Flags, Statement};
+use crate::sql::{Flags, Make, Statement};
 
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
@@ -40,6 +43,18 @@ pub struct Job<'a> {
     pub statement_id: Option<u32>,
     /// The statement must run where this says, whatever routing would say.
     pub fixed: Option<Side>,
+}
+
+impl Job<'_> {
+    /// Which of the commands that keep the warnings of the statement before it is, if it is one.
+    fn aside(&self) -> Option<Aside> {
+        match self.incoming.payload().first() {
+            Some(&code::INIT_DB) => Some(Aside::InitDb),
+            Some(&code::SET_OPTION) => Some(Aside::SetOption),
+            Some(&code::STMT_RESET) => Some(Aside::StmtReset),
+            _ => None,
+        }
+    }
 }
 
 /// How a job ended.
@@ -256,6 +271,9 @@ impl Session {
         let executed = job.statement_id.filter(|_| job.kind == ResponseKind::Results);
         let executed = executed.and_then(|id| self.prepared.get(id));
         let known_columns = executed.map(|known| known.num_columns).filter(|&count| count > 0);
+        let aside = job.aside();
+        let is_mysql = self.state.lex_mode().make == Make::MySql;
+        let counts = is_mysql && aside.is_some_and(Aside::counts_warnings);
         let relay = Relay {
             client: &mut self.client,
             server: &mut held.guard,
@@ -269,10 +287,15 @@ impl Session {
             refusable: side == Side::Replica
                 && self.state.transaction() == Transaction::None
                 && job.statement.flags.contains(Flags::UNKNOWN_FUNCTION),
+            warnings: counts.then(|| self.state.diagnostics.warnings()),
         };
         let state = &mut self.state;
         let statement = observed(job);
-        relay.run(tracker, |told| state.observe(side, &statement, told, Instant::now())).await
+        let observe = |told: Told<'_>| match aside {
+            Some(aside) => state.observe_aside(side, aside, &statement, told, Instant::now()),
+            None => state.observe(side, &statement, told, Instant::now()),
+        };
+        relay.run(tracker, observe).await
     }
 
     /// Judges what came of a response.
@@ -287,6 +310,11 @@ impl Session {
         match result {
             Ok(relayed) if relayed.is_refused => Ok(Attempt::Refused),
             Ok(relayed) => {
+                if let Some(ok) = relayed.prepare_ok
+                    && self.state.lex_mode().make == Make::MySql
+                {
+                    self.state.diagnostics.observe_prepare(side, ok.warnings);
+                }
                 if side == Side::Primary {
                     self.servers.primary_is_in_line(self.state.version());
                 }

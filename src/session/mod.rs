@@ -10,7 +10,7 @@
 //! - [`read_only`]: READ ONLY transactions on a replica.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
+//! - [`state`], [`diagnostics`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
@@ -20,6 +20,7 @@ mod commands;
 pub mod context;
 mod control;
 pub mod credentials;
+mod diagnostics;
 pub mod error;
 mod execute;
 mod failure;

@@ -7,9 +7,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::diagnostics::{Aside, Diagnostics};
 use super::pin::Pin;
 use crate::backend::sync::{self, Replay};
 use crate::protocol::OkPacket;
+use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
 use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction};
@@ -23,8 +25,8 @@ const MAX_VARIABLES: usize = 1000;
 pub enum Told<'a> {
     /// An OK packet.
     Ok(OkPacket<'a>),
-    /// An EOF packet's status.
-    Eof(StatusFlags),
+    /// An EOF packet.
+    Eof(EofPacket),
     /// An ERR packet's code.
     Err(u16),
 }
@@ -54,7 +56,8 @@ pub struct SessionState {
     untracked: bool,
     /// The session was reset: it began with the server's defaults, not with those of its login.
     is_reset: bool,
-    last_side: Side,
+    /// Where the last statement's warnings and counts are.
+    pub diagnostics: Diagnostics,
     /// The session's unreplicated writes.
     pub pin: Pin,
 }
@@ -75,7 +78,7 @@ impl SessionState {
             carries: false,
             untracked: false,
             is_reset: false,
-            last_side: Side::Primary,
+            diagnostics: Diagnostics::default(),
             pin,
         }
     }
@@ -118,7 +121,7 @@ impl SessionState {
 
     /// Where the last statement ran.
     pub fn last_side(&self) -> Side {
-        self.last_side
+        self.diagnostics.side()
     }
 
     /// What keeps the session on its primary connection, if anything does.
@@ -143,7 +146,7 @@ impl SessionState {
             autocommit: self.status.contains(StatusFlags::AUTOCOMMIT),
             pin: pinned,
             hold: self.hold.or(self.one_shot.then_some(HoldReason::OneShotTransaction)),
-            last_on: self.last_side,
+            last_on: self.last_side(),
             in_server_schema: is_server_schema(&self.schema),
             refused_function: false,
             has_twin: self.twin,
@@ -160,7 +163,7 @@ impl SessionState {
 
     /// Takes in what the server on `side` told at the end of a result of `statement`.
     pub fn observe(&mut self, side: Side, statement: &Statement, told: Told<'_>, now: Instant) {
-        self.last_side = side;
+        self.diagnostics.observe(side, &told);
         match told {
             Told::Ok(ok) => {
                 self.carries |= side == Side::Primary && ok.last_insert_id != 0;
@@ -173,7 +176,7 @@ impl SessionState {
                     self.observe_success(statement, now);
                 }
             }
-            Told::Eof(status) => {
+            Told::Eof(EofPacket { status, .. }) => {
                 self.observe_status(side, status, now);
                 let ended = !status.contains(StatusFlags::MORE_RESULTS_EXISTS);
                 if ended && side == Side::Primary {
@@ -195,6 +198,24 @@ impl SessionState {
                 self.hold_for(statement);
             }
         }
+    }
+
+    /// As [`SessionState::observe`], for a command that keeps the warnings of the statement before.
+    pub fn observe_aside(
+        &mut self,
+        side: Side,
+        aside: Aside,
+        statement: &Statement,
+        told: Told<'_>,
+        now: Instant,
+    ) {
+        if matches!(told, Told::Err(_)) {
+            return self.observe(side, statement, told, now);
+        }
+        let kept = std::mem::take(&mut self.diagnostics);
+        self.observe(side, statement, told, now);
+        self.diagnostics = kept;
+        self.diagnostics.step_aside(aside);
     }
 
     /// Takes in the status flags that the server on `side` reported at the end of a result.
