@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use lagwise::config::{Config, ServerConfig};
-use lagwise::route::{SessionFacts, Target};
+use lagwise::route::{Kept, Rule, SessionFacts, Target, is_server_schema};
 use lagwise::sql::{ClientCharset, LexMode};
 
 /// Something that is not the user's doing went wrong.
@@ -46,6 +46,12 @@ enum Command {
     Explain {
         #[command(flatten)]
         config: ConfigArgs,
+        /// The user who runs it, for rules that name one.
+        #[arg(short, long, value_name = "USER", default_value = "")]
+        user: String,
+        /// The default schema, for rules that name one.
+        #[arg(short, long, value_name = "SCHEMA", default_value = "")]
+        schema: String,
         /// The statement.
         #[arg(value_name = "SQL")]
         statement: String,
@@ -68,8 +74,11 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(ConfigArgs { path }) => with_config(&path, |config| run_proxy(config, &path)),
         Command::Check(ConfigArgs { path }) => with_config(&path, |config| check(&config, &path)),
-        Command::Explain { config: ConfigArgs { path }, statement } => {
-            with_config(&path, |config| explain(&config, &statement))
+        Command::Explain { config: ConfigArgs { path }, user, schema, statement } => {
+            with_config(&path, |config| {
+                say(&explanation(&config, &user, &schema, &statement));
+                ExitCode::SUCCESS
+            })
         }
     }
 }
@@ -105,6 +114,10 @@ fn check(config: &Config, path: &Path) -> ExitCode {
     }
     if config.replicas().next().is_none() {
         complain("warning: there are no replicas: every read goes to the primary");
+    } else if !has_replica(config, None) {
+        complain(
+            "warning: every replica has tags: reads that ask for none of them go to the primary",
+        );
     }
     say(&summary(config, path));
     ExitCode::SUCCESS
@@ -122,6 +135,9 @@ fn summary(config: &Config, path: &Path) -> String {
     }
     for server in &config.servers {
         line(&server.role.to_string(), &describe(server));
+    }
+    for rule in &config.rules {
+        line("rule", &format_args!("{}: {}", rule.name, rule.describe()));
     }
     line("monitor", &config.monitor.user);
     match &config.http {
@@ -155,22 +171,61 @@ fn describe(server: &ServerConfig) -> String {
     text
 }
 
-/// Prints target, reason and a sentence for a statement of a new session. What only the server or
-/// the session knows is left at its default: the version (so that versioned comments count as
-/// unclear), `sql_mode`, the current schema.
-fn explain(config: &Config, statement: &str) -> ExitCode {
+/// Target, reason, the rule that spoke, and a sentence, for a statement of a new session. What only
+/// the server or the session knows is left at its default: the version (so that versioned comments
+/// count as unclear), `sql_mode`, and that replicas are `read_only` as they should be.
+fn explanation(config: &Config, user: &str, schema: &str, text: &str) -> String {
     let mode = LexMode { charset: ClientCharset::from_name(b"utf8mb4"), ..LexMode::default() };
-    let statement = lagwise::sql::classify(statement.as_bytes(), &mode);
+    let mut statement = lagwise::sql::classify(text.as_bytes(), &mode);
     let policy = lagwise::server::policy(config);
-    let route = lagwise::route::decide(&statement, &SessionFacts::default(), &policy);
-    let mut text = format!("target  {}\n", route.target.as_str());
-    // Writing to a String cannot fail.
-    let _ = writeln!(text, "reason  {}\n{}", route.reason.as_str(), route.reason.explain());
-    if route.target != Target::Primary && config.replicas().next().is_none() {
-        text.push_str("There are no replicas, so the primary runs it.\n");
+    let mut rules = policy.rules.of_user(user.as_bytes());
+    let keeper = rules.keeper().map(|(index, _)| index);
+    let found = keeper.or_else(|| rules.find(schema.as_bytes(), || Some(text.as_bytes()), &mode));
+    let rule = found.and_then(|index| rules.get(index));
+    let hint = statement.hint.filter(|_| policy.hints);
+    let hinted = hint.and_then(|hint| hint.tag);
+    let hinted = hinted.and_then(|tag| std::str::from_utf8(tag.of(text.as_bytes())).ok());
+    let unknown = hinted.filter(|tag| !has_replica(config, Some(tag)));
+    if unknown.is_some() {
+        statement.hint = None;
     }
-    say(&text);
-    ExitCode::SUCCESS
+    let facts = SessionFacts {
+        in_server_schema: is_server_schema(schema.as_bytes()),
+        rule: rule.map(Rule::says).unwrap_or_default(),
+        kept: keeper.map(|_| Kept { server_read_only: true }),
+        ..SessionFacts::default()
+    };
+    let route = lagwise::route::decide(&statement, &facts, &policy);
+    let tag = rule.and_then(|rule| rule.tag.as_deref()).or(hinted.filter(|_| unknown.is_none()));
+    let mut out = format!("target  {}\n", route.target.as_str());
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "reason  {}", route.reason.as_str());
+    if let Some(rule) = rule {
+        let _ = writeln!(out, "rule    {}", rule.name);
+    }
+    if let Some(tag) = tag.filter(|_| route.target == Target::Replica) {
+        let _ = writeln!(out, "tag     {tag}");
+    }
+    let _ = writeln!(out, "{}", route.reason.explain());
+    if unknown.is_some() {
+        out.push_str("Its hint is ignored: no replica has that tag.\n");
+    }
+    if route.target == Target::Replica && !has_replica(config, tag) {
+        out.push_str(match (config.replicas().next(), keeper) {
+            (_, Some(_)) => "There is no replica for it, so the client gets an error.\n",
+            (None, None) => "There are no replicas, so the primary runs it.\n",
+            (Some(_), None) => "Every replica has tags, so the primary runs it.\n",
+        });
+    }
+    out
+}
+
+/// Whether a replica serves those who ask for `tag`, or, without one, those who ask for none.
+fn has_replica(config: &Config, tag: Option<&str>) -> bool {
+    config.replicas().any(|replica| match tag {
+        Some(tag) => replica.tags.iter().any(|own| own == tag),
+        None => replica.tags.is_empty(),
+    })
 }
 
 /// Prints to standard output. Whoever stopped reading does not want to hear of it.

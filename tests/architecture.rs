@@ -11,7 +11,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("sql", &[]),
     ("auth", &[]),
-    ("config", &[]),
+    ("config", &["sql"]),
     ("metrics", &[]),
     ("logging", &[]),
     ("notify", &[]),
@@ -32,7 +32,7 @@ const TABLE: &[(&str, &[&str])] = &[
         "server",
         &[
             "admin", "auth", "backend", "cluster", "config", "logging", "metrics", "net", "notify",
-            "protocol", "route", "session",
+            "protocol", "route", "session", "sql",
         ],
     ),
 ];

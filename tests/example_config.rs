@@ -121,17 +121,19 @@ fn stated_defaults_are_the_real_ones() {
     assert_eq!(parse(&bare).expect("without comments"), as_it_is);
 
     // Switched on: the optional tables with what they require, and every key that states its
-    // default. That must change nothing but add the one account.
+    // default. That must change nothing but add the one account and the one rule.
     let stated = join(&lines, |line| {
         !line.off
             || line.is_head()
             || !line.has_no_default()
             || line.comment.contains("Required")
-            || line.key() == "native_hash"
+            || ["native_hash", "schema", "target"].contains(&line.key())
     });
     let mut config = parse(&stated).expect("with all stated defaults");
     assert_eq!(config.accounts.len(), 1);
+    assert_eq!(config.rules.len(), 1);
     config.accounts.clear();
+    config.rules.clear();
     config.secret_files.clone_from(&as_it_is.secret_files);
     assert_eq!(config, as_it_is);
 }

@@ -252,27 +252,25 @@ fn diagnostics(make: Make) -> Vec<(String, Vec<Step>)> {
         q("SELECT 1; SELECT 2/0"),
         q("SELECT 1; SELECT * FROM no_such"),
         q("DO 1/0"),
-        q("SELECT LAST_INSERT_ID(), ROW_COUNT()"),
     ];
-    // In MariaDB a SET keeps the warnings of the statement before; behind lagwise, only of one on the
-    // primary.
+    // In MariaDB a statement without tables keeps the warnings of the one before; behind lagwise, only
+    // of one on the same server.
     if make == Make::MySql {
-        commands.push(q("SET @@sql_notes = 1"));
+        commands.extend([q("SET @@sql_notes = 1"), q("SELECT LAST_INSERT_ID(), ROW_COUNT()")]);
     }
     let befores =
         ["SELECT 1/0, CAST('x' AS SIGNED)", "DO CAST('y' AS SIGNED)", "SELECT * FROM none"];
     let afters = ["SHOW WARNINGS", "SELECT @@warning_count", "SELECT ROW_COUNT()"];
-    let mut scripts = Vec::new();
-    for command in commands {
+    let scripts = commands.into_iter().map(|command| {
+        let mut script = vec![Step::prepare("SELECT ROW_COUNT()")];
         for before in befores {
-            let mut script = vec![Step::prepare("SELECT ROW_COUNT()")];
             for after in afters {
                 script.extend([q(before), command.clone(), q(after)]);
             }
-            scripts.push((format!("{before}; {}", command.label()), script));
         }
-    }
-    scripts
+        (command.label(), script)
+    });
+    scripts.collect()
 }
 
 fn all(make: Make) {

@@ -1,11 +1,11 @@
 //! An open connection to a server.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::error::Error;
+use super::statements::Statements;
 use super::sync;
 use crate::net::PacketStream;
 use crate::protocol::column;
@@ -91,15 +91,6 @@ pub enum Phase {
     Broken,
 }
 
-/// A statement as this connection knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ServerStatement {
-    /// The server's id.
-    pub id: u32,
-    /// Which types of parameters it was last executed with (the session counts them), 0: none.
-    pub types_version: u32,
-}
-
 /// How a response that lagwise read itself ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
@@ -114,11 +105,13 @@ pub struct Summary {
 pub struct Connection {
     stream: PacketStream,
     facts: ServerFacts,
-    phase: Phase,
+    pub(super) phase: Phase,
     login_ok: Vec<u8>,
-    initial_state: Vec<u8>,
+    pub(super) initial_state: Vec<u8>,
     /// Commands without a response that go out with the next command.
-    pending: Vec<u8>,
+    pub(super) pending: Vec<u8>,
+    /// When `pending` must go out though no command has come.
+    pub(super) pending_due: Option<Instant>,
     /// Nothing can be written here, whatever the server and the account allow.
     pub read_only: bool,
     /// Status flags after the last response.
@@ -126,7 +119,7 @@ pub struct Connection {
     /// The version of the session's state that this connection is in line with.
     pub synced_version: u64,
     /// Statements prepared here, by the session's statement id.
-    pub statements: HashMap<u32, ServerStatement>,
+    pub statements: Statements,
 }
 
 impl Connection {
@@ -144,10 +137,11 @@ impl Connection {
             login_ok,
             initial_state: Vec::new(),
             pending: Vec::new(),
+            pending_due: None,
             read_only: false,
             status,
             synced_version: 0,
-            statements: HashMap::new(),
+            statements: Statements::default(),
         }
     }
 
@@ -164,15 +158,6 @@ impl Connection {
     /// What the server reported when the trackers were turned on.
     pub fn initial_state(&self) -> &[u8] {
         &self.initial_state
-    }
-
-    /// Forgets a statement, and has the server forget it with the next command that is sent.
-    pub fn close_statement(&mut self, id: u32) {
-        let Some(statement) = self.statements.remove(&id) else { return };
-        build_packet(&mut self.pending, 0, |out| {
-            out.push(code::STMT_CLOSE);
-            out.extend_from_slice(&statement.id.to_le_bytes());
-        });
     }
 
     /// Where it is between commands.
@@ -210,6 +195,7 @@ impl Connection {
     /// [`Error::Lost`]: how much arrived is not known.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.phase = Phase::Busy;
+        self.pending_due = None;
         let result = if self.pending.is_empty() {
             self.stream.write_all(bytes, WRITE_STALL).await
         } else {
@@ -367,7 +353,7 @@ impl Connection {
     }
 
     /// Reads one response; `each` gets every packet that is not OK, EOF or ERR, with its position.
-    async fn collect(
+    pub(super) async fn collect(
         &mut self,
         kind: ResponseKind,
         mut each: impl FnMut(usize, &[u8]) -> Result<(), Malformed>,
@@ -430,39 +416,5 @@ impl Connection {
                 return Ok(summary);
             }
         }
-    }
-
-    /// The statement that the session knows as `id`, prepared here now if it was not before.
-    ///
-    /// # Errors
-    /// As [`Connection::prepare`].
-    pub async fn prepared(&mut self, id: u32, text: &[u8]) -> Result<&mut ServerStatement, Error> {
-        let new = match self.statements.get(&id) {
-            Some(known) => *known,
-            None => ServerStatement { id: self.prepare(text).await?, types_version: 0 },
-        };
-        Ok(self.statements.entry(id).or_insert(new))
-    }
-
-    /// Prepares a statement and returns the server's id of it; the definitions are dropped.
-    ///
-    /// # Errors
-    /// The server's error, or the connection breaks.
-    pub async fn prepare(&mut self, text: &[u8]) -> Result<u32, Error> {
-        let mut packet = Vec::with_capacity(text.len() + 8);
-        build_packet(&mut packet, 0, |out| {
-            out.push(code::STMT_PREPARE);
-            out.extend_from_slice(text);
-        });
-        self.send(&packet).await?;
-        let mut id = None;
-        self.collect(ResponseKind::Prepare, |_, payload| {
-            if id.is_none() {
-                id = Some(crate::protocol::prepare::PrepareOk::parse(payload)?.statement_id);
-            }
-            Ok(())
-        })
-        .await?;
-        id.ok_or(Error::Protocol(Malformed("PREPARE_OK packet")))
     }
 }

@@ -64,6 +64,8 @@ pub mod codes {
     pub const ACCESS_DENIED: u16 = 1045;
     /// ER_SERVER_SHUTDOWN
     pub const SERVER_SHUTDOWN: u16 = 1053;
+    /// ER_MAX_PREPARED_STMT_COUNT_REACHED
+    pub const MAX_PREPARED_STMT_COUNT: u16 = 1461;
 }
 
 impl From<ReadError> for Error {

@@ -3,7 +3,10 @@
 //!
 //! - [`endpoint`]: where a server is and how it is reached.
 //! - [`connect`]: socket, TLS, login, session trackers; under one deadline.
-//! - [`connection`]: an open connection, its state (Ready, Busy, Broken) and its statements.
+//! - [`connection`]: an open connection, its state (Ready, Busy, Broken) and its small questions.
+//! - [`statements`]: which prepared statements it knows. Pure.
+//! - [`parse_state`]: what a prepared statement's meaning depends on. Pure.
+//! - `prepare`: preparing and closing statements on it.
 //! - [`sync`]: session variables as statements that set them again elsewhere. Pure.
 //! - [`error`]: whose fault it was, and whether anything was sent.
 //!
@@ -14,6 +17,9 @@ pub mod connect;
 pub mod connection;
 pub mod endpoint;
 pub mod error;
+pub mod parse_state;
+mod prepare;
+pub mod statements;
 pub mod sync;
 
 pub use connect::{Login, connect, connect_noting};

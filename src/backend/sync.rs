@@ -8,8 +8,10 @@
 /// Turns on every tracker that lagwise relies on.
 ///
 /// MySQL 8.4 Reference, "Server Tracking of Client Session State"; MariaDB Knowledge Base,
-/// "Session Tracking". Setting sql_mode and character_set_client to themselves makes the server
-/// report their values, which the reading of statements depends on.
+/// "Session Tracking". Setting a variable to itself makes the server report its value; of these the
+/// reading of statements depends on, and they are not always the server's defaults. (Setting
+/// character_set_client to itself would not do: it puts the default collation in the place of the
+/// client's.)
 ///
 /// With `read_only`, every transaction of the connection is READ ONLY unless it says otherwise,
 /// those of single statements included: error 1792 for any write, by a function too, also where the
@@ -29,12 +31,12 @@ fn trackers(is_mariadb: bool) -> &'static [u8] {
     if is_mariadb {
         b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
           session_track_system_variables='*', session_track_transaction_info='CHARACTERISTICS', \
-          sql_mode=@@sql_mode, character_set_client=@@character_set_client"
+          sql_mode=@@sql_mode, collation_connection=@@collation_connection"
     } else {
         b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
           session_track_system_variables='*', session_track_gtids=OWN_GTID, \
           session_track_transaction_info=CHARACTERISTICS, sql_mode=@@sql_mode, \
-          character_set_client=@@character_set_client"
+          collation_connection=@@collation_connection"
     }
 }
 
@@ -125,7 +127,7 @@ pub fn replay(name: &[u8], value: &[u8]) -> Replay {
 }
 
 /// `value` as a literal, or `None` if there is none that is read alike everywhere.
-fn literal(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn literal(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') || name.is_empty() {
         return None;
     }
@@ -145,13 +147,14 @@ fn literal(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     value.iter().all(plain).then(|| [b"'", value, b"'"].concat())
 }
 
-/// One SET statement that sets all of `variables`; `None` if there are none. Variables that
-/// [`replay`] would not set there are left out.
+/// One SET statement that says `names` (NAMES with charset and collation) and sets all of
+/// `variables`; `None` if there are none. Variables that [`replay`] would not set there are left out.
 pub fn set_statement<'a>(
+    names: Option<&[u8]>,
     variables: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
     on_primary: bool,
 ) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
+    let mut out = names.map_or(Vec::new(), |names| [b"SET ", names].concat());
     for (name, value) in variables {
         match replay(name, value) {
             Replay::Set => {}
@@ -178,7 +181,7 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, value: &str, want: Option<&str>) {
-        let got = set_statement([(name.as_bytes(), value.as_bytes())], false);
+        let got = set_statement(None, [(name.as_bytes(), value.as_bytes())], false);
         assert_eq!(got.map(|sql| String::from_utf8(sql).unwrap()).as_deref(), want, "{name}");
     }
 
@@ -206,11 +209,14 @@ mod tests {
     fn several_variables() {
         let variables = [(&b"a"[..], &b"1"[..]), (b"autocommit", b"OFF"), (b"b", b"ON")];
         let got = |on_primary| {
-            set_statement(variables, on_primary).map(|sql| String::from_utf8(sql).unwrap())
+            set_statement(None, variables, on_primary).map(|sql| String::from_utf8(sql).unwrap())
         };
         assert_eq!(got(false).as_deref(), Some("SET SESSION a=1, SESSION b='ON'"));
         let all = "SET SESSION a=1, SESSION autocommit='OFF', SESSION b='ON'";
         assert_eq!(got(true).as_deref(), Some(all));
-        assert_eq!(set_statement([], true), None);
+        assert_eq!(set_statement(None, [], true), None);
+        let named = set_statement(Some(b"NAMES 'c' COLLATE 'd'"), variables, false);
+        let want = &b"SET NAMES 'c' COLLATE 'd', SESSION a=1, SESSION b='ON'"[..];
+        assert_eq!(named.as_deref(), Some(want));
     }
 }

@@ -45,6 +45,7 @@ pub use member::{Member, MemberStatus, SessionFailure};
 pub use position::{Flavor, Position};
 pub use settings::{Server, Settings};
 pub use topology::{Applied, Cluster, NoPrimary};
+pub use view::Wish;
 
 use crate::backend::connection::ServerFacts;
 use monitor::Monitor;

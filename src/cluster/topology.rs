@@ -16,7 +16,7 @@ use super::member::{Member, MemberStatus, SessionFailure};
 use super::position::Position;
 use super::settings::{Server, Settings};
 use super::tracker::{Event, Note, Reference, Tracker};
-use super::view::{Candidates, Excluded, ReplicaView, RoutingPolicy, eligible};
+use super::view::{Candidates, Excluded, ReplicaView, RoutingPolicy, Wish, eligible};
 use crate::backend::connection::ServerFacts;
 use crate::config::Role;
 
@@ -64,8 +64,7 @@ impl Cluster {
 
     /// Why a replica takes no reads; `None` when it does.
     pub fn excluded(&self, member: &Arc<Member>) -> Option<Excluded> {
-        let index = self.replicas.iter().position(|replica| Arc::ptr_eq(replica, member))?;
-        self.candidates.excluded(index)
+        self.candidates.excluded(self.index(member)?)
     }
 
     /// Whether any replica takes reads that ask for `tag`.
@@ -73,31 +72,45 @@ impl Cluster {
         self.candidates.group(tag).is_some_and(|group| !group.members.is_empty())
     }
 
-    /// Whether `member` is among the replicas that a read which asks for `tag` may choose from.
-    pub fn is_among_best(&self, tag: Option<&str>, member: &Arc<Member>) -> bool {
-        let is_it = |index: usize| {
-            self.replicas.get(index).is_some_and(|replica| Arc::ptr_eq(replica, member))
-        };
-        self.candidates
-            .group(tag)
-            .is_some_and(|group| group.members.iter().any(|candidate| is_it(candidate.index)))
+    /// Whether any replica has the tag, fit for reads or not.
+    pub fn has_tag(&self, tag: &str) -> bool {
+        self.candidates.group(Some(tag)).is_some()
     }
 
-    /// Picks a replica for a read that asks for `tag`, if there is one that `accept`s, as
+    /// Whether a session that reads from `member` may as well stay there, as
+    /// [`super::view::Group::keeps`] says.
+    pub fn keeps(&self, wish: Wish<'_>, member: &Arc<Member>) -> bool {
+        let group = self.candidates.group(wish.tag).zip(self.index(member));
+        group.is_some_and(|(group, index)| group.keeps(index, wish.max_lag))
+    }
+
+    /// Whether `member` is a replica that is good enough for a read with this wish.
+    pub fn allows(&self, wish: Wish<'_>, member: &Arc<Member>) -> bool {
+        let group = self.candidates.group(wish.tag).zip(self.index(member));
+        group.is_some_and(|(group, index)| group.allows(index, wish.max_lag))
+    }
+
+    /// Picks a replica for a read with this wish, if there is one that `accept`s, as
     /// [`super::view::Group::choose`] does. `random` is any random number.
     pub fn choose(
         &self,
-        tag: Option<&str>,
+        wish: Wish<'_>,
         random: u64,
         accept: impl Fn(&Member) -> bool,
     ) -> Option<&Arc<Member>> {
         let replica = |index: usize| self.replicas.get(index);
-        let index = self.candidates.group(tag)?.choose(
+        let index = self.candidates.group(wish.tag)?.choose(
+            wish.max_lag,
             random,
             |index| replica(index).map_or(u32::MAX, |member| member.outstanding()),
             |index| replica(index).is_some_and(|member| accept(member)),
         )?;
         replica(index)
+    }
+
+    /// The place of a replica in [`Cluster::replicas`].
+    fn index(&self, member: &Arc<Member>) -> Option<usize> {
+        self.replicas.iter().position(|replica| Arc::ptr_eq(replica, member))
     }
 }
 

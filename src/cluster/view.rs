@@ -45,6 +45,15 @@ pub struct ReplicaView<'a> {
     pub tags: &'a [String],
 }
 
+/// What one read asks of a replica beyond being fit for reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wish<'a> {
+    /// Only replicas with this tag; without one, only those that have none.
+    pub tag: Option<&'a str>,
+    /// In the place of [`RoutingPolicy::max_lag`], less or more.
+    pub max_lag: Option<Duration>,
+}
+
 /// Why a replica gets no reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excluded {
@@ -90,6 +99,12 @@ pub struct Candidate {
     pub weight: u32,
 }
 
+impl Candidate {
+    fn is_within(&self, max_lag: Option<Duration>) -> bool {
+        max_lag.is_none_or(|max_lag| self.lag <= max_lag)
+    }
+}
+
 /// The replicas for the reads of one tag, or for those without.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Group {
@@ -99,6 +114,8 @@ pub struct Group {
     pub members: Vec<Candidate>,
     /// Within `max_lag`, but not among the best; least lagged first. For a second try.
     pub spare: Vec<Candidate>,
+    /// Fit but for a known lag over `max_lag`; least lagged first. For reads that allow more.
+    pub late: Vec<Candidate>,
 }
 
 /// The result of [`eligible`].
@@ -132,14 +149,9 @@ pub fn eligible(replicas: &[ReplicaView<'_>], policy: &RoutingPolicy, now: Insta
     }
     let mut excluded = Vec::with_capacity(replicas.len());
     for (index, replica) in replicas.iter().enumerate() {
-        let lag = match judge(replica, policy, now) {
-            Ok(lag) => lag,
-            Err(reason) => {
-                excluded.push(Some(reason));
-                continue;
-            }
-        };
-        excluded.push(None);
+        let verdict = judge(replica, policy, now);
+        excluded.push(verdict.err());
+        let (Ok(lag) | Err(Excluded::OverMaxLag(lag))) = verdict else { continue };
         let candidate = Candidate { index, lag, weight: replica.weight.max(1) };
         for group in &mut groups {
             let wanted = match &group.tag {
@@ -147,7 +159,8 @@ pub fn eligible(replicas: &[ReplicaView<'_>], policy: &RoutingPolicy, now: Insta
                 None => replica.tags.is_empty(),
             };
             if wanted {
-                group.members.push(candidate);
+                let list = if verdict.is_ok() { &mut group.members } else { &mut group.late };
+                list.push(candidate);
             }
         }
     }
@@ -157,6 +170,7 @@ pub fn eligible(replicas: &[ReplicaView<'_>], policy: &RoutingPolicy, now: Insta
         group.members.sort_by_key(|candidate| candidate.lag);
         let equals = group.members.partition_point(|candidate| candidate.lag <= limit);
         group.spare = group.members.split_off(equals);
+        group.late.sort_by_key(|candidate| candidate.lag);
     }
     Candidates { groups, excluded }
 }
@@ -188,9 +202,11 @@ fn judge(
 impl Group {
     /// Picks a replica that `accept`s, by its index: among the best the one with the fewest
     /// outstanding queries for its weight, ties at random by weight; then from the spare ones the
-    /// least lagged. `random` is any random number; `outstanding` tells a replica's load.
+    /// least lagged. `max_lag` is that of the [`Wish`]; `random` is any random number; `outstanding`
+    /// tells a replica's load.
     pub fn choose(
         &self,
+        max_lag: Option<Duration>,
         random: u64,
         outstanding: impl Fn(usize) -> u32,
         accept: impl Fn(usize) -> bool,
@@ -203,7 +219,7 @@ impl Group {
             .cycle()
             .skip(start)
             .take(count)
-            .filter(|candidate| accept(candidate.index))
+            .filter(|candidate| candidate.is_within(max_lag) && accept(candidate.index))
             .take(MAX_COMPARED);
         let mut best: Option<(u64, &Candidate)> = None;
         let (mut tied_weight, mut random) = (0_u64, random);
@@ -230,8 +246,29 @@ impl Group {
             }
         }
         best.map(|(_, candidate)| candidate)
-            .or_else(|| self.spare.iter().find(|candidate| accept(candidate.index)))
+            .or_else(|| self.others(max_lag).find(|candidate| accept(candidate.index)))
             .map(|candidate| candidate.index)
+    }
+
+    /// Whether a session that reads from the replica at `index` may as well stay there: it is among
+    /// the best, or no other is good enough for reads that do not allow more lag.
+    pub fn keeps(&self, index: usize, max_lag: Option<Duration>) -> bool {
+        let is_it =
+            |candidate: &Candidate| candidate.index == index && candidate.is_within(max_lag);
+        self.members.iter().any(is_it)
+            || self.members.is_empty() && self.late.iter().any(|c| max_lag.is_some() && is_it(c))
+    }
+
+    /// Whether the replica at `index` is good enough.
+    pub fn allows(&self, index: usize, max_lag: Option<Duration>) -> bool {
+        let members = self.members.iter().filter(|candidate| candidate.is_within(max_lag));
+        members.chain(self.others(max_lag)).any(|candidate| candidate.index == index)
+    }
+
+    /// Good enough, but not among the best.
+    fn others(&self, max_lag: Option<Duration>) -> impl Iterator<Item = &Candidate> {
+        let late = self.late.iter().filter(move |_| max_lag.is_some());
+        self.spare.iter().chain(late).filter(move |candidate| candidate.is_within(max_lag))
     }
 }
 

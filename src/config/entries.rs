@@ -8,7 +8,7 @@ use super::units::{format_duration, format_size};
 use super::{
     AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config, ConsistencyConfig,
     Credential, HttpConfig, LogConfig, MonitorConfig, PemFile, Pin, PoolConfig, RoutingConfig,
-    Secret, ServerConfig, ServerTls,
+    RuleConfig, Secret, ServerConfig, ServerTls,
 };
 
 /// A value to compare and to show.
@@ -55,6 +55,7 @@ impl Entries {
             servers: _, // compared by name, see `of_server`
             monitor,
             routing,
+            rules,
             consistency,
             pool,
             auth,
@@ -74,6 +75,7 @@ impl Entries {
         entries.add("max_packet", format_size(*max_packet as u64));
         entries.monitor(monitor);
         entries.routing(routing);
+        entries.rules(rules);
         let ConsistencyConfig { pin } = consistency;
         entries.add("consistency.pin", format_pin(*pin));
         let PoolConfig { connect_timeout, checkout_timeout } = pool;
@@ -143,6 +145,29 @@ impl Entries {
         self.add("routing.hints", hints);
         self.add("routing.read_only_functions", join(read_only_functions));
         self.add("routing.unknown_functions", unknown_functions);
+    }
+
+    /// The order of the rules, then what each is.
+    fn rules(&mut self, rules: &[RuleConfig]) {
+        let names: Vec<&str> = rules.iter().map(|rule| rule.name.as_str()).collect();
+        self.add("rule", join(&names));
+        for rule in rules {
+            let RuleConfig { name, users, schemas, statements, target, tag, max_lag, read_only } =
+                rule;
+            let mut given = |key: &str, value: Option<String>| {
+                if let Some(value) = value {
+                    self.add(&format!("rule.{name}.{key}"), value);
+                }
+            };
+            let list = |list: &[String]| (!list.is_empty()).then(|| join(list));
+            given("user", list(users));
+            given("schema", list(schemas));
+            given("statement", list(statements));
+            given("target", target.map(|target| target.to_string()));
+            given("tag", tag.clone());
+            given("max_lag", max_lag.map(format_duration));
+            given("read_only", Some(read_only.to_string()));
+        }
     }
 
     fn auth(&mut self, auth: &AuthConfig, accounts: &[AccountConfig]) {

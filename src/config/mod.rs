@@ -7,7 +7,7 @@
 //!
 //! Reading order: the types are in this file and in [`sections`]; [`address`], [`units`] and
 //! [`secret`] hold the small value types; `file` walks the TOML tree and keeps the line of every
-//! value; `validate`, `servers` and `sources` turn it into a `Config`; [`error`] says what was wrong, all of it at once;
+//! value; `validate`, `servers`, `rules` and `sources` turn it into a `Config`; [`error`] says what was wrong, all of it at once;
 //! [`diff`] compares two configurations for a reload; `load` is the only place that touches the
 //! file system and the environment.
 //!
@@ -28,6 +28,7 @@ mod entries;
 pub mod error;
 mod file;
 mod load;
+mod rules;
 pub mod secret;
 pub mod sections;
 mod servers;
@@ -50,8 +51,8 @@ pub use secret::{NativeHash, PemFile, Secret};
 pub use sections::{
     AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, ClientTls, ClientTlsMode,
     ConsistencyConfig, Credential, HttpConfig, LogConfig, LogFormat, LogLevel, LogSql,
-    MonitorConfig, Pin, PoolConfig, Role, RoutingConfig, ServerConfig, ServerTls, ServerTlsMode,
-    TlsVerify, UnknownFunctions,
+    MonitorConfig, Pin, PoolConfig, Role, RoutingConfig, RuleConfig, RuleTarget, ServerConfig,
+    ServerTls, ServerTlsMode, TlsVerify, UnknownFunctions,
 };
 pub use validate::known_keys;
 pub use word::Word;
@@ -84,6 +85,8 @@ pub struct Config {
     pub monitor: MonitorConfig,
     /// `[routing]`.
     pub routing: RoutingConfig,
+    /// `[[rule]]`: the first that matches wins; names are unique, and each can match something.
+    pub rules: Vec<RuleConfig>,
     /// `[consistency]`.
     pub consistency: ConsistencyConfig,
     /// `[pool]`.

@@ -172,6 +172,38 @@ impl Default for RoutingConfig {
     }
 }
 
+word_enum! {
+    /// Where a rule sends the reads that it matches.
+    pub enum RuleTarget {
+        /// To the primary.
+        Primary = "primary",
+        /// To a replica, if they can be answered there at all.
+        Replica = "replica",
+    }
+}
+
+/// `[[rule]]`: the first whose conditions all hold decides. Empty lists hold for everything.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RuleConfig {
+    /// `name`: unique; `rule-N` for the N-th unless given. 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    pub name: String,
+    /// `user`: user names as clients log in with; at most 100.
+    pub users: Vec<String>,
+    /// `schema`: default schemas of the session; at most 100.
+    pub schemas: Vec<String>,
+    /// `statement`: beginnings of statements, see [`crate::sql::Prefix`]; at most 100.
+    pub statements: Vec<String>,
+    /// `target`.
+    pub target: Option<RuleTarget>,
+    /// `tag`: some replica has it.
+    pub tag: Option<String>,
+    /// `max_lag`: in the place of that in `[routing]`, 1 ms to 1 d.
+    pub max_lag: Option<Duration>,
+    /// `read_only`: what may write is refused; in a rule by user alone the whole session is kept
+    /// on replicas.
+    pub read_only: bool,
+}
+
 /// When a session that wrote may read from a replica again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pin {

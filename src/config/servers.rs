@@ -12,7 +12,7 @@ use super::{Role, ServerAddress, ServerConfig, ServerTls, ServerTlsMode, TlsVeri
 const MAX_SERVERS: usize = 1000;
 const MAX_TAGS: usize = 32;
 const NAME_FORM: &str = "1 to 64 characters out of A-Z a-z 0-9 . _ : - / [ ]";
-const WORD_FORM: &str = "1 to 64 characters out of A-Z a-z 0-9 . _ -";
+pub(super) const WORD_FORM: &str = "1 to 64 characters out of A-Z a-z 0-9 . _ -";
 
 /// Reads all servers, the primary first; `default_tls` is what `[server_tls]` says.
 pub(super) fn read(
@@ -161,7 +161,7 @@ fn parse_address(text: &str) -> Result<ServerAddress, String> {
 }
 
 /// A short name that is safe in a metric label, a log line and a comment.
-fn word(text: &str, punctuation: &[u8]) -> Result<String, String> {
+pub(super) fn word(text: &str, punctuation: &[u8]) -> Result<String, String> {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || punctuation.contains(&byte);
     if (1..=64).contains(&text.len()) && text.bytes().all(good) {
         Ok(text.to_owned())

@@ -130,6 +130,16 @@ tls = { mode = "off" }
 [[server]]
 address = "db2.EXAMPLE:3306"
 name = "db2"
+[[rule]]
+name = "bi"
+user = ["metabase", "tableau"]
+tag = "reporting"
+max_lag = "1h"
+read_only = true
+[[rule]]
+schema = "archive"
+statement = ["select * from a;", "TABLE a"]
+target = "primary"
 [[account]]
 user = "old"
 native_hash = "*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19"
@@ -160,6 +170,13 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.routing.unknown_functions, UnknownFunctions::Try);
     assert_eq!(config.consistency.pin, Pin::For(Duration::from_millis(500)));
     assert_eq!(config.accounts.len(), 2);
+    let rules: Vec<String> =
+        config.rules.iter().map(|rule| format!("{}: {}", rule.name, rule.describe())).collect();
+    let expected = [
+        "bi: user metabase or tableau -> tag reporting, max_lag 1h, read only",
+        "rule-2: schema archive, statement select * from a; or TABLE a -> primary",
+    ];
+    assert_eq!(rules, expected);
     let files = ["/abs/key.pem", "etc/p.toml", "etc/password"].map(PathBuf::from);
     let mut secret_files = config.secret_files.clone();
     secret_files.sort();
@@ -170,7 +187,7 @@ fn every_key_arrives_where_it_belongs() {
     let changed: Vec<&str> = differ.changed.iter().map(|change| change.key.as_str()).collect();
     let missing: Vec<String> = known_keys()
         .into_iter()
-        .filter(|key| !key.starts_with("server") && !key.starts_with("account"))
+        .filter(|key| !["server", "account", "rule"].iter().any(|table| key.starts_with(table)))
         .filter(|key| !is_table_or_password_source(key) && !changed.contains(&key.as_str()))
         .collect();
     assert_eq!(missing, ["primary", "replicas"], "these keys changed nothing");

@@ -16,14 +16,14 @@ use super::units::format_duration;
 use super::{
     AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config, ConfigErrors,
     ConsistencyConfig, Credential, HttpConfig, ListenAddress, LogConfig, MonitorConfig, Pin,
-    PoolConfig, RoutingConfig, Secret, ServerTls, address, servers, units,
+    PoolConfig, RoutingConfig, Secret, ServerTls, address, rules, servers, units,
 };
 
-const MS: Duration = Duration::from_millis(1);
+pub(super) const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -33,7 +33,7 @@ const MAX_ACCOUNTS: usize = 10_000;
 const MAX_FUNCTIONS: usize = 10_000;
 
 /// User names: 32 characters on MySQL, 128 on MariaDB.
-const USER_FORM: &str = "1 to 128 bytes without NUL";
+pub(super) const USER_FORM: &str = "1 to 128 bytes without NUL";
 
 pub(super) fn config(
     text: &str,
@@ -54,7 +54,7 @@ pub(super) fn config(
 /// reference of the file must describe.
 pub fn known_keys() -> BTreeSet<String> {
     // Keys of repeated tables are asked for only where there is such a table.
-    let text = "[[server]]\naddress = \"a:1\"\n[[account]]\n";
+    let text = "[[server]]\naddress = \"a:1\"\n[[account]]\n[[rule]]\n";
     let path = Path::new("");
     let Ok(document) = Document::parse(text, path) else { return BTreeSet::new() };
     let sources = Sources {
@@ -69,7 +69,7 @@ pub fn known_keys() -> BTreeSet<String> {
 
 fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
     let server_tls = servers::tls(&root.table("server_tls"), sources, &ServerTls::default());
-    let config = Config {
+    let mut config = Config {
         listen: listen(root),
         worker_threads: root.integer("worker_threads", 0..=1024).unwrap_or(0) as usize,
         max_clients: root.integer("max_clients", 1..=1_000_000).unwrap_or(10_000) as usize,
@@ -79,6 +79,7 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
         servers: servers::read(root, sources, &server_tls),
         monitor: monitor(&root.table("monitor"), sources),
         routing: routing(&root.table("routing")),
+        rules: Vec::new(),
         consistency: consistency(&root.table("consistency")),
         pool: pool(&root.table("pool")),
         auth: auth(&root.table("auth"), sources),
@@ -90,6 +91,7 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
         log: log(&root.table("log")),
         secret_files: Vec::new(),
     };
+    config.rules = rules::read(root, &config.servers);
     check_loops(root, &config);
     config
 }
@@ -285,17 +287,19 @@ fn check_loops(root: &Table<'_>, config: &Config) {
 }
 
 fn user(table: &Table<'_>) -> Option<String> {
-    let user = table.parsed("user", USER_FORM, |text| {
-        if (1..=128).contains(&text.len()) && !text.contains('\0') {
-            Ok(text.to_owned())
-        } else {
-            Err(format!("has {} bytes or holds NUL", text.len()))
-        }
-    });
+    let user = table.parsed("user", USER_FORM, user_name);
     if !table.has("user") {
         table.error("user", "missing", USER_FORM);
     }
     user.map(|user| user.value)
+}
+
+pub(super) fn user_name(text: &str) -> Result<String, String> {
+    if (1..=128).contains(&text.len()) && !text.contains('\0') {
+        Ok(text.to_owned())
+    } else {
+        Err(format!("has {} bytes or holds NUL", text.len()))
+    }
 }
 
 const PASSWORD_KEYS: &[&str] = &["password", "password_file", "password_env"];

@@ -5,7 +5,8 @@
 //! Names follow the Prometheus conventions: base units in the name, `_total` on counters.
 //!
 //! Deliberately absent: any label whose values a client chooses (user, schema, address, digest).
-//! Every label value is either a constant of the program or a server name of the configuration.
+//! Every label value is either a constant of the program or a name (of a server, of a rule) of the
+//! configuration.
 
 /// What a family measures, as its `# TYPE` line says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,10 @@ families! {
         "Commands received from clients, by MySQL command name.";
     QUERIES = Counter "lagwise_queries_total" ["target", "reason"]
         "Routed statements by target and the reason for that choice.";
+    RULES = Counter "lagwise_rule_statements_total" ["rule"]
+        "Statements that matched a rule of the configuration, by the rule's name.";
+    BAD_HINTS = Counter "lagwise_bad_hints_total" []
+        "Statements with a hint that was ignored: not understood, or a tag that no replica has.";
     PINS = Counter "lagwise_pins_total" ["cause"]
         "Times a session was pinned to the primary, by cause.";
     PINNED_SESSIONS = Gauge "lagwise_pinned_sessions" []

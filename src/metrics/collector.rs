@@ -16,8 +16,8 @@ use super::catalogue::{self as names, Family, Kind};
 use super::histogram::{BUCKETS, FINITE, upper_bound};
 use super::process::ProcessSample;
 use super::worker::{
-    self, Direction, FUNCTION_REFUSALS, HISTOGRAM_LEN, Layout, LoginResult, OTHER, PINS_ENDED,
-    PINS_STARTED, READ_RETRIES, Role, SESSIONS_ENDED, SESSIONS_STARTED, Side,
+    self, BAD_HINTS, Direction, FUNCTION_REFUSALS, HISTOGRAM_LEN, Layout, LoginResult, OTHER,
+    PINS_ENDED, PINS_STARTED, READ_RETRIES, Role, SESSIONS_ENDED, SESSIONS_STARTED, Side,
 };
 use super::{Core, ServerSource};
 
@@ -145,6 +145,7 @@ impl Scrape {
         self.family(&names::SESSIONS_TOTAL, [([], at(SESSIONS_STARTED))]);
         self.family(&names::PINNED_SESSIONS, [([], open(PINS_STARTED, PINS_ENDED))]);
         self.family(&names::READ_RETRIES, [([], at(READ_RETRIES))]);
+        self.family(&names::BAD_HINTS, [([], at(BAD_HINTS))]);
         self.family(&names::FUNCTION_REFUSALS, [([], at(FUNCTION_REFUSALS))]);
         let logins = LoginResult::NAMES.iter().enumerate();
         self.family(&names::LOGINS, logins.map(|(i, name)| ([*name], at(layout.login(i)))));
@@ -171,6 +172,9 @@ impl Scrape {
     }
 
     fn core(&mut self, core: &Core) {
+        let rules = core.rules.values();
+        let rules = rules.iter().map(|(name, count)| ([name.as_str()], *count as f64));
+        self.family(&names::RULES, rules);
         let (ok, error) = core.reloads();
         self.family(&names::RELOADS, [(["ok"], ok as f64), (["error"], error as f64)]);
         self.family(&names::LAST_RELOAD, [([], core.last_reload_seconds())]);

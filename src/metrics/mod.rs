@@ -5,7 +5,8 @@
 //! adding up, naming and formatting is done by the scrape ([`Metrics::render`]).
 //!
 //! Reading order: [`catalogue`] (every metric, by name), `worker` (the counters), `histogram`
-//! (the buckets), `servers` (what a scrape asks of the topology), `collector` (the scrape).
+//! (the buckets), `rules`
+//! (counters by rule), `servers` (what a scrape asks of the topology), `collector` (the scrape).
 //!
 //! Deliberately absent: labels whose values clients choose, a clock (callers measure), and any
 //! other module of the crate: label values of theirs are handed in as [`LabelSets`].
@@ -14,6 +15,7 @@ pub mod catalogue;
 mod collector;
 mod histogram;
 mod process;
+mod rules;
 mod servers;
 mod worker;
 
@@ -27,6 +29,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{Registry, TextEncoder};
 
+pub use rules::RuleCount;
 pub use servers::{ServerSample, ServerSource};
 pub use worker::{Direction, LabelSets, LoginResult, OTHER, Role, Side, WorkerMetrics};
 
@@ -56,6 +59,7 @@ struct Core {
     reloads_ok: AtomicU64,
     reloads_error: AtomicU64,
     servers: Mutex<Option<Arc<dyn ServerSource>>>,
+    rules: rules::RuleCounts,
 }
 
 impl Core {
@@ -106,6 +110,7 @@ impl Metrics {
             reloads_ok: AtomicU64::new(0),
             reloads_error: AtomicU64::new(0),
             servers: Mutex::new(None),
+            rules: rules::RuleCounts::default(),
         });
         let registry = Registry::new();
         registry.register(Box::new(collector::CoreCollector::new(core.clone())?))?;
@@ -144,6 +149,12 @@ impl Metrics {
     /// keep this `Metrics` alive through itself, or neither is ever freed.
     pub fn set_servers(&self, source: Arc<dyn ServerSource>) {
         *self.core.servers.lock().unwrap_or_else(PoisonError::into_inner) = Some(source);
+    }
+
+    /// Names the rules that are in force, each once; returns their counters in the same order. A rule
+    /// whose name is there already goes on with its count.
+    pub fn set_rules<'n>(&self, names: impl Iterator<Item = &'n str>) -> Vec<RuleCount> {
+        self.core.rules.set(names)
     }
 
     /// Counts a reload that took effect at `now`.

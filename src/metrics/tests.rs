@@ -267,6 +267,7 @@ fn no_two_counters_share_a_slot() {
         worker::PINS_STARTED,
         worker::PINS_ENDED,
         worker::READ_RETRIES,
+        worker::BAD_HINTS,
         worker::FUNCTION_REFUSALS,
     ];
     slots.extend(range(LoginResult::NAMES.len()).map(|i| layout.login(i)));
@@ -287,6 +288,7 @@ fn scraped() -> BTreeMap<String, String> {
     let metrics = metrics(1);
     metrics.local().query(0, 0);
     metrics.local().error(Side::Client, 0);
+    metrics.set_rules(["r"].into_iter());
     let replica = ServerSample { lag: Some(Duration::ZERO), ..sample("r", Role::Replica) };
     metrics.set_servers(Arc::new(Fixed(vec![replica])));
     let text = metrics.render().unwrap();

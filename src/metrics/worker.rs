@@ -128,7 +128,8 @@ pub(super) const PINS_STARTED: usize = 2;
 pub(super) const PINS_ENDED: usize = 3;
 pub(super) const READ_RETRIES: usize = 4;
 pub(super) const FUNCTION_REFUSALS: usize = 5;
-const BYTES_AT: usize = 6;
+pub(super) const BAD_HINTS: usize = 6;
+const BYTES_AT: usize = 7;
 const LOGINS_AT: usize = BYTES_AT + Direction::NAMES.len();
 const PROXY_SECONDS_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
 const SERVER_SECONDS_AT: usize = PROXY_SECONDS_AT + HISTOGRAM_LEN;
@@ -307,6 +308,11 @@ impl WorkerMetrics {
     /// Counts a read that a replica refused, for a function in it that writes.
     pub fn function_refused(&self) {
         self.add(FUNCTION_REFUSALS, 1);
+    }
+
+    /// Counts a statement whose hint is ignored.
+    pub fn bad_hint(&self) {
+        self.add(BAD_HINTS, 1);
     }
 
     /// Adds bytes of the MySQL protocol, after decryption and before compression is undone.

@@ -17,6 +17,8 @@ pub enum Target {
     Replica,
     /// The replica's connection that ran the previous statement and holds its diagnostics area.
     Last,
+    /// No server: lagwise refuses it.
+    Nowhere,
 }
 
 impl Target {
@@ -26,6 +28,7 @@ impl Target {
             Target::Primary => "primary",
             Target::Replica => "replica",
             Target::Last => "last",
+            Target::Nowhere => "none",
         }
     }
 }
@@ -51,6 +54,9 @@ const fn replica(reason: Reason) -> Route {
 ///
 /// Whether a replica is eligible is not asked here: with none, the caller takes the primary.
 pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> Route {
+    if let Some(route) = by_read_only(statement, facts, policy) {
+        return route;
+    }
     if let Some(route) = by_transaction(statement, facts) {
         return route;
     }
@@ -61,6 +67,9 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
     let hint = statement.hint.filter(|_| policy.hints).and_then(|hint| hint.target);
     if hint == Some(HintTarget::Primary) {
         return primary(Reason::Hint);
+    }
+    if facts.rule.target == Some(Side::Primary) {
+        return primary(Reason::Rule);
     }
     if let Some(reason) = by_kind(statement) {
         let commits = in_transaction && statement.commits_implicitly();
@@ -77,7 +86,8 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
             None => replica(Reason::ReadOnlyTransactionStart),
         };
     }
-    let asked = hint == Some(HintTarget::Replica);
+    let hinted = hint == Some(HintTarget::Replica);
+    let asked = hinted || facts.rule.target == Some(Side::Replica);
     let tried = match by_use(statement, facts, policy, asked) {
         Ok(tried) => tried,
         Err(reason) => return primary(reason),
@@ -88,11 +98,46 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
     if let Some(cause) = facts.pin {
         return primary(cause.into());
     }
-    replica(match (asked, tried) {
-        (true, _) => Reason::HintReplica,
-        (false, true) => Reason::TriedFunction,
-        (false, false) => Reason::Read,
+    replica(match (hinted, asked, tried) {
+        (true, ..) => Reason::HintReplica,
+        (_, true, _) => Reason::RuleReplica,
+        (_, _, true) => Reason::TriedFunction,
+        _ => Reason::Read,
     })
+}
+
+/// What a rule says that lets the session only read: refused is what may write, and a session that is
+/// kept on a replica runs everything else there.
+fn by_read_only(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> Option<Route> {
+    if !facts.rule.read_only && facts.kept.is_none() {
+        return None;
+    }
+    if is_refused(&statement.knowing(&policy.read_only_functions), facts) {
+        return Some(Route { target: Target::Nowhere, reason: Reason::ReadOnlyRule });
+    }
+    facts.kept.map(|_| replica(Reason::ReadOnlySession))
+}
+
+/// Temporary tables are written to like others: only the server that has them can tell which table
+/// is meant, and only one that refuses writes by itself is asked.
+fn is_refused(statement: &Statement, facts: &SessionFacts) -> bool {
+    if statement.flags.contains(Flags::SETS_GLOBAL) {
+        return true;
+    }
+    if !statement.may_write() {
+        return false;
+    }
+    let server_refuses = facts.kept.is_some_and(|kept| kept.server_read_only);
+    if !server_refuses || statement.flags.intersects(Flags::AMBIGUOUS | Flags::SEQUENCE) {
+        return true;
+    }
+    let temporary = statement.flags.contains(Flags::TEMPORARY) || facts.hold.is_some();
+    match statement.kind {
+        // What was prepared is known to the server alone.
+        StatementKind::TextExecute => false,
+        StatementKind::Write | StatementKind::Ddl => !temporary,
+        _ => true,
+    }
 }
 
 fn by_transaction(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
@@ -215,7 +260,9 @@ fn by_use(
         (Flags::SERVER_VARIABLE, Reason::ServerVariable, true),
         (Flags::SERVER_SCHEMA, Reason::ServerSchema, true),
     ];
-    for &(flag, reason, settled) in USES {
+    // Most queries use nothing of these.
+    let uses = statement.flags.intersects(Flags::NOT_ON_REPLICA);
+    for &(flag, reason, settled) in USES.iter().filter(|_| uses) {
         if statement.flags.contains(flag) && !(settled && asked) {
             return Err(reason);
         }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::rules::Rules;
 use crate::sql::FunctionSet;
 
 /// Where the session's open transaction lives, by the status flags of the server that runs it.
@@ -76,6 +77,28 @@ pub enum HoldReason {
     UnknownState,
 }
 
+/// Whether a schema describes the one server that has it, so that reads in it are no reads of data.
+pub fn is_server_schema(schema: &[u8]) -> bool {
+    let server: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
+    server.iter().any(|name| schema.eq_ignore_ascii_case(name))
+}
+
+/// What the rule that matches a statement says about it; nothing without a rule.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RuleSays {
+    /// Where it goes if it is a read.
+    pub target: Option<Side>,
+    /// It is refused if it may write.
+    pub read_only: bool,
+}
+
+/// A session that a rule keeps on a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The replica is known to refuse writes by itself: `read_only` is on there.
+    pub server_read_only: bool,
+}
+
 /// What the session knows of itself before a statement runs.
 #[derive(Clone, Copy, Debug)]
 pub struct SessionFacts {
@@ -97,6 +120,10 @@ pub struct SessionFacts {
     pub has_twin: bool,
     /// The primary's connection has user variables, an insert id, or statements of PREPARE.
     pub carries: bool,
+    /// What the operator's rules say about this statement.
+    pub rule: RuleSays,
+    /// Set for a session that lives on a replica and never comes near the primary.
+    pub kept: Option<Kept>,
     /// A replica has refused to run a function that the statement calls.
     pub refused_function: bool,
 }
@@ -111,6 +138,8 @@ impl Default for SessionFacts {
             hold: None,
             last_on: Side::Primary,
             in_server_schema: false,
+            rule: RuleSays::default(),
+            kept: None,
             refused_function: false,
             has_twin: false,
             carries: false,
@@ -130,6 +159,8 @@ pub struct Policy {
     /// Every connection of a session has the same value of the well-known session variables, also of
     /// those that the session never set; only then `SELECT @@sql_mode` may run on a replica.
     pub variables_synced: bool,
+    /// What the operator settled.
+    pub rules: Arc<Rules>,
 }
 
 impl Default for Policy {
@@ -139,6 +170,7 @@ impl Default for Policy {
             read_only_functions: Arc::default(),
             try_unknown_functions: false,
             variables_synced: false,
+            rules: Arc::default(),
         }
     }
 }

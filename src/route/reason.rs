@@ -39,6 +39,9 @@ reasons! {
     Diagnostics "diagnostics"
         "It asks about the statement before, and goes to the server that ran that one."
     HintReplica "hint_replica" "A leading comment asked for a replica, and it is a read."
+    RuleReplica "rule_replica" "A rule of the configuration asks for a replica, and it is a read."
+    ReadOnlySession "read_only_session"
+        "A rule of the configuration keeps the user's sessions on replicas, to read only."
     TriedFunction "tried_function"
         "It calls a function that is not built in and that no replica has refused to run so far."
 
@@ -54,6 +57,12 @@ reasons! {
     TransactionCharacteristics "transaction_characteristics"
         "It sets the characteristics of transactions."
     Hint "hint" "A leading comment asked for the primary."
+    Rule "rule" "A rule of the configuration sends it to the primary."
+
+    ReadOnlyRule "read_only_rule"
+        "It may write, and a rule of the configuration says read_only: no server is asked."
+    NoReplicaForRule "no_replica_for_rule"
+        "A rule of the configuration keeps the session on replicas, and none of these can serve."
 
     Write "write" "It writes."
     LoadData "load_data" "It loads a file into a table."

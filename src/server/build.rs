@@ -11,15 +11,17 @@ use crate::backend::endpoint::{EndpointTls, UseFor};
 use crate::cluster::{NoPrimary, Server};
 use crate::config::{
     AuthPlugin, ClientTls, ClientTlsMode, Config, Credential, LogConfig, LogFormat, LogSql,
-    ServerAddress, ServerConfig, ServerTlsMode, TlsVerify, UnknownFunctions,
+    RuleConfig, RuleTarget, ServerAddress, ServerConfig, ServerTlsMode, TlsVerify,
+    UnknownFunctions,
 };
 use crate::logging::Format;
 use crate::metrics::LabelSets;
 use crate::net::tls::{self, TlsError, VerifyMode};
 use crate::protocol::Command;
-use crate::route::{PinCause, Policy, Reason};
+use crate::route::{PinCause, Policy, Reason, Rule, Rules, Side};
 use crate::session::error::Kind;
 use crate::session::{LearnedFunctions, RejectCause, Settings};
+use crate::sql::Prefix;
 
 /// Silent peers among the servers are given up after this long.
 const SERVER_DEAD_AFTER: Duration = Duration::from_secs(3);
@@ -48,7 +50,7 @@ pub enum BuildError {
 
 /// The label values of the metrics that belong to other modules.
 pub const LABELS: LabelSets = LabelSets {
-    targets: &["primary", "replica"],
+    targets: &["primary", "replica", "none"],
     reasons: Reason::NAMES,
     commands: Command::NAMES,
     pin_causes: PinCause::NAMES,
@@ -61,7 +63,8 @@ pub fn self_signed() -> Result<Arc<rustls::ServerConfig>, BuildError> {
     tls::self_signed_config().map_err(BuildError::ClientTls)
 }
 
-/// What sessions need; `self_signed` serves clients where no certificate is configured.
+/// What sessions need but the counters of rules, which are exchanged when nothing can fail any more;
+/// `self_signed` serves clients where no certificate is configured.
 pub fn settings(
     config: &Config,
     self_signed: &Arc<rustls::ServerConfig>,
@@ -76,6 +79,8 @@ pub fn settings(
     };
     Ok(Settings {
         policy: policy(config),
+        max_lag: config.routing.max_lag,
+        rule_counts: Vec::new(),
         learned: LearnedFunctions::default(),
         pin: config.consistency.pin,
         max_clients: config.max_clients,
@@ -101,9 +106,33 @@ pub fn policy(config: &Config) -> Policy {
     Policy {
         hints: config.routing.hints,
         read_only_functions: Arc::new(read_only),
+        rules: Arc::new(Rules { all: config.rules.iter().map(rule).collect() }),
         try_unknown_functions: config.routing.unknown_functions == UnknownFunctions::Try,
         ..Policy::default()
     }
+}
+
+fn rule(config: &RuleConfig) -> Rule {
+    let bytes = |text: &String| text.as_bytes().into();
+    Rule {
+        name: config.name.as_str().into(),
+        users: config.users.iter().map(bytes).collect(),
+        schemas: config.schemas.iter().map(bytes).collect(),
+        // The validation has read them all before.
+        statements: config.statements.iter().filter_map(|it| Prefix::parse(it).ok()).collect(),
+        target: config.target.map(|target| match target {
+            RuleTarget::Primary => Side::Primary,
+            RuleTarget::Replica => Side::Replica,
+        }),
+        tag: config.tag.as_deref().map(Into::into),
+        max_lag: config.max_lag,
+        read_only: config.read_only,
+    }
+}
+
+/// The names of the rules, in their order.
+pub fn rule_names(config: &Config) -> impl Iterator<Item = &str> {
+    config.rules.iter().map(|rule| rule.name.as_str())
 }
 
 fn accounts(config: &Config) -> HashMap<Vec<u8>, Arc<KnownAccount>> {

@@ -25,13 +25,14 @@ impl Server {
         let restart = difference.needs_restart().join(", ");
         let next = next.keeping_restart_keys(&self.config);
         // Everything that can fail comes first.
-        let settings =
+        let mut settings =
             build::settings(&next, &self.self_signed).map_err(|error| error.to_string())?;
         let servers = build::servers(&next).map_err(|error| error.to_string())?;
         let filter = build::log_filter(&next.log);
         self.log.set_filter(&filter).map_err(|error| error.to_string())?;
         let applied = self.cluster.apply(servers, cluster::Settings::of(&next));
         let applied = applied.map_err(|error| error.to_string())?;
+        settings.rule_counts = self.metrics.set_rules(build::rule_names(&next));
         self.context.settings.store(Arc::new(settings));
         if !applied.removed.is_empty() {
             self.context.registry.servers_removed();

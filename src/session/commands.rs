@@ -1,5 +1,7 @@
 //! What each command leads to.
 
+use tokio::time::Instant;
+
 use super::Session;
 use super::diagnostics::Aside;
 use super::error::{self, End, Kind};
@@ -31,7 +33,12 @@ impl Session {
                 read = incoming.read(&mut self.client, &settings) => read,
                 // What has been read of a command stays in the stream's buffer.
                 () = self.handle.servers_removed() => {
-                    self.servers.release_removed(&self.state, &self.handle);
+                    let is_kept = self.is_kept();
+                    self.servers.release_removed(&self.state, &self.handle, is_kept);
+                    continue;
+                }
+                () = at(self.servers.pending_due()) => {
+                    self.servers.send_pending().await;
                     continue;
                 }
             };
@@ -66,6 +73,7 @@ impl Session {
             }
         };
         self.context.metrics.local().command(command.index());
+        self.follow_rules();
         match command {
             Command::Quit => Err(End::Quit),
             Command::Query(_) => self.query(incoming).await,
@@ -194,5 +202,13 @@ impl Session {
         let settings = self.context.settings.load_full();
         let seq = incoming.discard_rest(&mut self.client, settings.max_packet).await?;
         reply::err(&mut self.client, seq.wrapping_add(1), err).await
+    }
+}
+
+/// Returns at that time; never for `None`.
+async fn at(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

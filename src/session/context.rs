@@ -15,7 +15,7 @@ use crate::auth::{KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
 use crate::config::Pin;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, RuleCount};
 use crate::pool::Timeouts;
 use crate::route::Policy;
 
@@ -24,6 +24,10 @@ use crate::route::Policy;
 pub struct Settings {
     /// What routing goes by.
     pub policy: Policy,
+    /// `[routing] max_lag`, which a hint may make less.
+    pub max_lag: Duration,
+    /// Counters of the policy's rules, in their order.
+    pub rule_counts: Vec<RuleCount>,
     /// Functions that a replica refused to run since this configuration is in force.
     pub learned: LearnedFunctions,
     /// When a session that wrote may read from a replica again.

@@ -9,8 +9,9 @@ use super::error::{self, End, Kind};
 use super::execute::{Done, Job};
 use super::incoming::Incoming;
 use super::login::{self, Asking, Established, Failure};
-use super::registry::{Interrupt, Registry};
+use super::registry::{Interrupt, Registry, SessionHandle};
 use super::reply;
+use super::rules::has_tag;
 use crate::auth::Nonce;
 use crate::backend::{self, Login};
 use crate::cluster::Member;
@@ -31,8 +32,11 @@ impl Session {
         id: u64,
         incoming: &mut Incoming,
     ) -> Result<(), End> {
-        let primary = Arc::clone(self.context.cluster.load().primary());
-        let Some(target) = self.context.registry.find(id, &primary) else {
+        let home = self.home(&self.context.cluster.load(), &[]);
+        let target = home.and_then(|home| self.context.registry.find(id, &home));
+        // Who is kept on replicas does not reach the sessions of others elsewhere.
+        let target = target.filter(|target| !self.is_kept() || self.may_reach(target));
+        let Some(target) = target else {
             if Registry::is_own(id) {
                 let err = ErrPacket::new(1094, b"HY000", format!("Unknown thread id: {id}"));
                 return reply::err(&mut self.client, 1, &err).await;
@@ -60,6 +64,12 @@ impl Session {
             target.set_interrupt(Interrupt::Kill);
         }
         reply::ok(&mut self.client, 1, self.state.status, 0).await
+    }
+
+    /// Whether all connections of another session are to replicas that this one may use.
+    fn may_reach(&self, target: &SessionHandle) -> bool {
+        let Some((_, rule)) = self.rules.keeper() else { return true };
+        target.places().iter().all(|(member, _)| has_tag(member, rule.tag.as_deref()))
     }
 
     /// Runs a KILL over a connection of its own, under this session's account.
@@ -124,7 +134,7 @@ impl Session {
     }
 
     fn become_established(&mut self, established: Established) {
-        let Established { login, first, side, schema, nonce } = established;
+        let Established { login, first, side, schema, nonce, rules } = established;
         let nonce: Nonce = nonce;
         self.servers.drop_side(Side::Primary, &self.handle);
         self.servers.drop_side(Side::Replica, &self.handle);
@@ -133,6 +143,7 @@ impl Session {
         // What this client wrote as another user it may look for as this one.
         self.state.pin = pin;
         self.prepared.clear();
+        self.rules = rules;
         self.login = login;
         self.nonce = nonce;
         self.take_first(side, first);

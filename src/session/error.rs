@@ -4,6 +4,7 @@
 //! that drivers take as "reconnect and run it again" ("server has gone away", "Lost connection")
 //! are not used where the statement may have run.
 
+use crate::auth::AuthError;
 use crate::backend;
 use crate::metrics::Side as Blame;
 use crate::net::ReadError;
@@ -56,14 +57,25 @@ pub enum Kind {
     Sync,
     /// A limit of lagwise's own.
     Limit,
+    /// A rule of the configuration refused a statement.
+    Refused,
     /// A failure that should not be.
     Internal,
 }
 
 impl Kind {
     /// The label values.
-    pub const NAMES: &'static [&'static str] =
-        &["bad_packet", "vanished", "unsupported", "connect", "lost", "sync", "limit", "internal"];
+    pub const NAMES: &'static [&'static str] = &[
+        "bad_packet",
+        "vanished",
+        "unsupported",
+        "connect",
+        "lost",
+        "sync",
+        "limit",
+        "refused",
+        "internal",
+    ];
 
     /// Position in [`Kind::NAMES`].
     pub fn index(self) -> usize {
@@ -75,7 +87,7 @@ impl Kind {
         match self {
             Self::BadPacket | Self::Vanished | Self::Unsupported => Blame::Client,
             Self::Connect | Self::Lost | Self::Sync => Blame::Server,
-            Self::Limit | Self::Internal => Blame::Proxy,
+            Self::Limit | Self::Refused | Self::Internal => Blame::Proxy,
         }
     }
 }
@@ -150,6 +162,32 @@ pub fn no_server_yet() -> ErrPacket {
     ErrPacket::new(CONNECT_FAILED, b"HY000", text)
 }
 
+/// ER_OPTION_PREVENTS_STATEMENT. The words "--read-only option" are left out: to some drivers they
+/// mean that the primary has moved, and that connecting anew helps.
+pub fn read_only_rule(rule: &str) -> ErrPacket {
+    let text = format!(
+        "The MySQL server is running with lagwise's rule '{rule}', read_only = true, so it cannot \
+         execute this statement"
+    );
+    ErrPacket::new(1290, b"HY000", text)
+}
+
+/// A rule keeps the session on replicas, none of which can serve; `reasons` says why.
+pub fn no_replica_for_rule(rule: &str, tag: Option<&str>, reasons: &str) -> ErrPacket {
+    let which = tag.map_or_else(|| "without a tag".to_owned(), |tag| format!("with tag '{tag}'"));
+    let reasons = if reasons.is_empty() { "there is none" } else { reasons };
+    let text = format!(
+        "Can't connect to MySQL server through lagwise: its rule '{rule}' allows replicas {which} \
+         only, and none can serve now ({reasons})"
+    );
+    ErrPacket::new(CONNECT_FAILED, b"HY000", text)
+}
+
+/// ER_NOT_SUPPORTED_AUTH_MODE: a server asks for what lagwise cannot give.
+pub fn cannot_log_in(server: &str, error: &AuthError) -> ErrPacket {
+    ErrPacket::new(1251, b"08004", format!("lagwise cannot log in to '{server}': {error}"))
+}
+
 /// A server that cannot be reached: nothing was sent, the statement may be run again.
 pub fn unreachable(server: &str, error: &pool::Error) -> ErrPacket {
     match error {
@@ -189,6 +227,16 @@ pub fn state_lost(server: &str, in_transaction: bool) -> ErrPacket {
              and with it variables, temporary tables or locks of this session"
         )
     };
+    ErrPacket::new(1158, b"08S01", text)
+}
+
+/// The connection that had a prepared statement's long data or cursor is gone. Nothing of this
+/// command was sent; a driver that connects anew and begins again does right.
+pub fn statement_state_lost(server: &str) -> ErrPacket {
+    let text = format!(
+        "MySQL server has gone away: the connection to '{server}' was closed by the server, and \
+         with it the long data or the cursor of this statement"
+    );
     ErrPacket::new(1158, b"08S01", text)
 }
 

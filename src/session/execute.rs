@@ -15,7 +15,6 @@ use super::diagnostics::Aside;
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::relay::{Relay, RelayError, Relayed};
-use super::routing::side_of;
 use super::servers::Unavailable;
 use super::state::Told;
 use super::tracked::Tracked;
@@ -26,7 +25,7 @@ use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
-use crate::sql::{Flags, Make, Statement};
+use crate::sql::{self, Flags, Make, NamesCollation, Statement, StatementKind};
 
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
@@ -111,20 +110,23 @@ impl Session {
         let settings = self.context.settings.load_full();
         let cluster = self.context.cluster.snapshot();
         job.statement = job.statement.knowing(&settings.policy.read_only_functions);
+        self.weigh_hint(&mut job, &settings, &cluster);
         let mut tried = Tried::default();
         let mut is_first = true;
         loop {
-            let (route, member) = self.route(&job, &settings, &cluster, &tried);
-            let side = side_of(route.target, self.state.last_side());
+            let routed = self.route(&job, &settings, &cluster, &tried);
             if std::mem::take(&mut is_first) {
-                self.count_route(side, route.reason);
+                self.count_route(&routed, &settings);
                 if settings.log_sql {
-                    self.log_statement(&job, side, route.reason);
+                    self.log_statement(&job, &routed);
                 }
             }
+            let Some(member) = routed.member.clone() else {
+                return self.refuse(job.incoming, &routed, &settings, &cluster).await;
+            };
+            let side = routed.side;
             let transaction = self.state.transaction();
-            let attempt = self.attempt(side, &member, &mut job, &settings).await?;
-            let failed = match attempt {
+            let failed = match self.attempt(side, &member, &mut job, &settings).await? {
                 Attempt::Done(done) => {
                     if done.is_error() {
                         self.ask_for_status(&job.statement).await;
@@ -140,6 +142,7 @@ impl Session {
                 Attempt::Again(failed) => failed,
                 Attempt::Broken(failed, seq) => {
                     self.note_failure(side, &job, &failed);
+                    self.leave_replica(side, transaction).await;
                     return self.give_up(job, &member, failed, seq).await;
                 }
             };
@@ -175,7 +178,8 @@ impl Session {
         settings: &Settings,
     ) -> Result<Attempt, End> {
         let started = Instant::now();
-        let abandon = (side == Side::Replica && self.is_repeatable(job, side)).then_some(member);
+        let on_replica = side == Side::Replica || self.is_kept();
+        let abandon = (on_replica && self.is_repeatable(job, side)).then_some(member);
         let ready = tokio::select! {
             biased;
             ready = self.get_ready(side, member, job, settings) => ready,
@@ -316,6 +320,7 @@ impl Session {
                     self.state.diagnostics.observe_prepare(side, ok.warnings);
                 }
                 if side == Side::Primary {
+                    self.note_collation(job);
                     self.servers.primary_is_in_line(self.state.version());
                 }
                 self.count_times(side, &relayed, started, sent);
@@ -335,13 +340,31 @@ impl Session {
         }
     }
 
+    /// Where the servers told of a character set and not of its collation, the text has it.
+    fn note_collation(&mut self, job: &Job<'_>) {
+        if !self.state.is_collation_untold() {
+            return;
+        }
+        let prepared = job.statement_id.and_then(|id| self.prepared.get(id));
+        let text = match prepared {
+            Some(prepared) => Some(&prepared.text[..]),
+            None => self.query_text(job.incoming),
+        };
+        let is_set = job.statement.kind == StatementKind::Set;
+        let text = text.filter(|_| is_set && !job.statement.flags.contains(Flags::MULTI));
+        let collation = text.map_or(NamesCollation::Unknown, |text| {
+            sql::names_collation(text, self.state.lex_mode())
+        });
+        self.state.set_collation(collation, Instant::now());
+    }
+
     fn count_times(&self, side: Side, relayed: &Relayed, started: Instant, sent: Instant) {
         let metrics = self.context.metrics.local();
         let first_byte = relayed.first_byte.unwrap_or(sent);
         let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         let role = match side {
-            Side::Primary => Role::Primary,
-            Side::Replica => Role::Replica,
+            Side::Primary if !self.is_kept() => Role::Primary,
+            Side::Primary | Side::Replica => Role::Replica,
         };
         metrics.server_time(role, nanos(first_byte.saturating_duration_since(sent)));
         let mut own = sent.saturating_duration_since(started);

@@ -17,6 +17,14 @@ use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
 use crate::sql::Flags;
 
+/// What a question may leave behind or ask about its connection, so that it is not asked elsewhere.
+const LEAVES_SOMETHING: Flags = Flags::INTO
+    .union(Flags::ASSIGNS_USER_VARIABLE)
+    .union(Flags::USER_LOCK)
+    .union(Flags::SEQUENCE)
+    .union(Flags::DIAGNOSTICS_FUNCTION)
+    .union(Flags::AMBIGUOUS);
+
 impl Session {
     /// May the statement be sent to another server? Never one that may have had an effect.
     pub(super) fn may_repeat(&self, job: &Job<'_>, side: Side, failed: &Failed) -> bool {
@@ -27,6 +35,7 @@ impl Session {
                 side == Side::Replica && job.fixed.is_none() && !job.incoming.was_streamed()
             }
             // Nothing was sent. The primary has no substitute.
+            Failed::Unavailable(_) if self.is_kept() => self.is_movable(job),
             Failed::Unavailable(_) => side == Side::Replica && self.is_free(job, side),
             Failed::Lost(_) => self.is_repeatable(job, side),
         }
@@ -35,12 +44,19 @@ impl Session {
     /// True if another server may be asked, also after the statement has been sent.
     pub(super) fn is_repeatable(&self, job: &Job<'_>, side: Side) -> bool {
         let statement = &job.statement;
-        // Whatever else a query uses, on a replica's connection it cannot write.
-        let harmless = side == Side::Replica
-            && statement.is_query()
-            && !statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
+        // Whatever else a query uses, on a replica it cannot write.
+        let on_replica = side == Side::Replica || self.is_kept();
+        let harmless =
+            on_replica && statement.is_query() && !statement.flags.intersects(LEAVES_SOMETHING);
         let repeatable = statement.is_read() || harmless || job.kind == ResponseKind::Prepare;
         repeatable && self.is_free(job, side)
+    }
+
+    /// True in a session that a rule keeps on replicas if a statement that was not sent may as well
+    /// be sent to another one.
+    fn is_movable(&self, job: &Job<'_>) -> bool {
+        let killed = self.handle.interrupt() == Interrupt::Kill;
+        !(killed || self.state.is_bound_to_primary() || job.incoming.was_streamed())
     }
 
     /// True if nothing ties the statement to its connection.

@@ -11,12 +11,13 @@ use std::time::Instant;
 
 use super::context::{Context, Settings};
 use super::error::{self, End, Kind};
+use super::prove::{Denial, prove};
 use super::reply;
-use super::servers::{Held, LoginRecord, connect};
+use super::servers::{Held, LoginRecord};
 use super::tracked::Tracked;
 use crate::auth::{
-    AuthError, ClientAuth, ClientLogin, ClientLoginStep, Credential, CredentialSecret,
-    KnownAccount, LoginContext, LoginPath, Nonce, Plugin, RejectReason,
+    ClientAuth, ClientLogin, ClientLoginStep, Credential, CredentialSecret, KnownAccount,
+    LoginContext, LoginPath, Nonce, Plugin, RejectReason,
 };
 use crate::backend;
 use crate::backend::connection::ServerFacts;
@@ -24,13 +25,12 @@ use crate::cluster::Member;
 use crate::net::compress::Algorithm;
 use crate::net::compressed::Compression;
 use crate::net::{PacketStream, Transport};
-use crate::pool;
 use crate::protocol::auth_switch::AUTH_SWITCH;
 use crate::protocol::flags::{Capabilities, StatusFlags};
 use crate::protocol::frame::build_packet;
 use crate::protocol::handshake::{Greeting, HandshakeResponse, attribute};
 use crate::protocol::{ErrPacket, OkPacket};
-use crate::route::Side;
+use crate::route::{Side, UserRules};
 
 /// Bound on a client's packet before it is logged in, in bytes.
 const MAX_LOGIN_PACKET: usize = 64 << 10;
@@ -51,6 +51,8 @@ pub struct Established {
     pub schema: Vec<u8>,
     /// The greeting's nonce, which clients without plugin switching use again.
     pub nonce: Nonce,
+    /// The operator's rules for its user.
+    pub rules: UserRules,
 }
 
 /// A login that did not come about; the client has been told.
@@ -184,12 +186,10 @@ pub async fn authenticate(
         client_tls: client.is_secure() && !client.is_unix(),
     };
     let schema = (!asking.schema.is_empty()).then_some(&asking.schema[..]);
-    let (side, mut first) = match prove(context, settings, &login, schema).await {
+    let rules = settings.policy.rules.of_user(&login.credential.user);
+    let (side, mut first) = match prove(context, settings, &login, schema, &rules).await {
         Ok(proof) => proof,
-        Err((server, error)) => {
-            let credential = &login.credential;
-            return deny(client, seq, context, credential, &server, error).await;
-        }
+        Err(denial) => return deny(client, seq, context, &login.credential, denial).await,
     };
     context.credentials.proven(&login.credential.user, &login.credential.secret, Instant::now());
     let mut bytes = Vec::new();
@@ -204,7 +204,8 @@ pub async fn authenticate(
     let shown = Tracked::by_default(asking.capabilities).shown(&ok, &mut state);
     build_packet(&mut bytes, seq, |out| shown.write(out));
     reply::write(client, &bytes).await?;
-    Ok(Established { login, first, side, schema: asking.schema, nonce: asking.nonce })
+    let (schema, nonce) = (asking.schema, asking.nonce);
+    Ok(Established { login, first, side, schema, nonce, rules })
 }
 
 /// Speaks the server's half of the login until the client has given what it has.
@@ -297,45 +298,15 @@ fn is_old_php(asking: &Asking, settings: &Settings) -> bool {
         && attribute(attributes, b"_client_name") == Some(b"mysqlnd")
 }
 
-/// Logs in to the primary, or, while it cannot be reached, to a replica.
-async fn prove(
-    context: &Context,
-    settings: &Settings,
-    login: &LoginRecord,
-    schema: Option<&[u8]>,
-) -> Result<(Side, Held), (String, pool::Error)> {
-    let cluster = context.cluster.snapshot();
-    let primary = cluster.primary();
-    let error = match connect(primary, Side::Primary, login, schema, settings).await {
-        Ok(held) => return Ok((Side::Primary, held)),
-        Err(error) => error,
-    };
-    let fault = matches!(&error, pool::Error::Backend(error) if error.is_fault());
-    if fault {
-        let alive = |replica: &&Arc<Member>| replica.with_status(|s| s.health.serves_reads());
-        for replica in cluster.replicas().iter().filter(alive) {
-            if let Ok(held) = connect(replica, Side::Replica, login, schema, settings).await {
-                return Ok((Side::Replica, held));
-            }
-        }
-    }
-    Err((primary.config().name.clone(), error))
-}
-
 async fn deny(
     client: &mut PacketStream,
     seq: u8,
     context: &Context,
     credential: &Credential,
-    server: &str,
-    error: pool::Error,
+    denial: Denial,
 ) -> Result<Established, Failure> {
-    let err = match &error {
-        pool::Error::Backend(backend::Error::Auth(error)) => cannot_log_in(server, error),
-        other => error::unreachable(server, other),
-    };
+    let (err, by_server) = denial.err();
     reply::err(client, seq, &err).await?;
-    let by_server = matches!(&error, pool::Error::Backend(backend::Error::Server(_)));
     if err.code == backend::error::codes::ACCESS_DENIED {
         context.credentials.refused(&credential.user, &credential.secret);
         return Err(Failure::Denied(err.to_string()));
@@ -421,10 +392,6 @@ fn rejection(reason: &RejectReason, user: &[u8], settings: &Settings) -> ErrPack
             ErrPacket::new(1043, b"08S01", format!("Bad handshake: {what}"))
         }
     }
-}
-
-fn cannot_log_in(server: &str, error: &AuthError) -> ErrPacket {
-    ErrPacket::new(1251, b"08004", format!("lagwise cannot log in to '{server}': {error}"))
 }
 
 fn tls_required() -> ErrPacket {

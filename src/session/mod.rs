@@ -2,15 +2,16 @@
 //!
 //! In reading order:
 //! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
-//! - [`login`]: from an accepted socket to a proven account. [`credentials`]: remembered proofs.
-//!   [`advice`]: what the log says about logins that cannot work.
+//! - [`login`]: from an accepted socket to a proven account. [`prove`]: which server judges it.
+//!   [`credentials`]: remembered proofs. [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
-//!   [`failure`]: when that fails. [`learned`]: functions that replicas refuse.
+//!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
+//!   functions that replicas refuse.
 //! - [`read_only`]: READ ONLY transactions on a replica.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`diagnostics`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
+//! - [`state`], [`diagnostics`], [`names`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
@@ -27,13 +28,16 @@ mod failure;
 mod incoming;
 mod learned;
 mod login;
+mod names;
 mod pin;
 mod prepared;
+mod prove;
 mod read_only;
 pub mod registry;
 mod relay;
 mod reply;
 mod routing;
+mod rules;
 mod servers;
 mod state;
 mod statements;
@@ -56,7 +60,7 @@ use crate::cluster::Flavor;
 use crate::metrics::{LoginResult, PinCount};
 use crate::net::listen::Accepted;
 use crate::net::{PacketStream, Socket, Transport};
-use crate::route::Side;
+use crate::route::{Side, UserRules};
 use crate::sql::{ClientCharset, LexMode, Make};
 
 /// A client that is logged in.
@@ -71,6 +75,8 @@ pub struct Session {
     servers: Servers,
     state: SessionState,
     prepared: Prepared,
+    /// The operator's rules for its user.
+    rules: UserRules,
     /// A command has come and its response has not ended.
     busy: bool,
     /// A response to the current command has begun to reach the client.
@@ -176,7 +182,7 @@ impl Session {
         context: Arc<Context>,
         established: Established,
     ) -> Self {
-        let Established { login, first, side, schema, nonce } = established;
+        let Established { login, first, side, schema, nonce, rules } = established;
         let state = new_state(&first, &login, schema);
         let mut session = Self {
             context,
@@ -187,6 +193,7 @@ impl Session {
             servers: Servers::default(),
             state,
             prepared: Prepared::default(),
+            rules,
             busy: false,
             touched: false,
             scratch: Vec::new(),

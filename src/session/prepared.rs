@@ -5,7 +5,9 @@
 //! another one. Pure.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use crate::backend::parse_state::ParseState;
 use crate::protocol::execute::{self, Execute};
 use crate::protocol::prepare::PrepareOk;
 use crate::protocol::reader::Malformed;
@@ -22,6 +24,8 @@ pub struct ClientStatement {
     pub text: Box<[u8]>,
     /// What routing knows of it.
     pub statement: Statement,
+    /// What its text was read under.
+    pub parse_state: Arc<ParseState>,
     /// Number of parameters.
     pub num_params: u16,
     /// Number of result columns that the client was told last; 0 for a statement without a result
@@ -30,6 +34,8 @@ pub struct ClientStatement {
     /// Long data was sent since it was last executed or reset: only the connection that has it may
     /// execute the statement.
     pub long_data_on: Option<Side>,
+    /// The last execution asked for a cursor, which only the connection that ran it has.
+    pub has_cursor: bool,
     /// Where it was executed last, which is where its cursor is.
     pub last_side: Side,
     /// Types of the parameters as last sent, and how often they have changed.
@@ -47,6 +53,28 @@ pub enum Sending {
 }
 
 impl ClientStatement {
+    /// A statement that a server on `side` has prepared.
+    pub fn new(
+        text: Box<[u8]>,
+        statement: Statement,
+        parse_state: Arc<ParseState>,
+        ok: PrepareOk,
+        side: Side,
+    ) -> Self {
+        Self {
+            text,
+            statement,
+            parse_state,
+            num_params: ok.num_params,
+            num_columns: ok.num_columns,
+            long_data_on: None,
+            has_cursor: false,
+            last_side: side,
+            types: Vec::new(),
+            types_version: 0,
+        }
+    }
+
     /// Takes note of the types that an execution carries.
     ///
     /// # Errors
@@ -92,7 +120,10 @@ impl ClientStatement {
 #[derive(Debug, Default)]
 pub struct Prepared {
     statements: HashMap<u32, ClientStatement>,
+    /// The id that was given last.
     last_id: u32,
+    /// That of the last PREPARE, unless it failed.
+    last_prepared: Option<u32>,
 }
 
 impl Prepared {
@@ -105,27 +136,25 @@ impl Prepared {
         id
     }
 
-    /// Keeps a statement that a server on `side` has prepared, under [`Prepared::next_id`].
-    pub fn insert(&mut self, text: &[u8], statement: Statement, ok: PrepareOk, side: Side) -> u32 {
+    /// Keeps a statement under [`Prepared::next_id`].
+    pub fn insert(&mut self, statement: ClientStatement) -> u32 {
         let id = self.next_id();
         self.last_id = id;
-        let kept = ClientStatement {
-            text: text.into(),
-            statement,
-            num_params: ok.num_params,
-            num_columns: ok.num_columns,
-            long_data_on: None,
-            last_side: side,
-            types: Vec::new(),
-            types_version: 0,
-        };
-        self.statements.insert(id, kept);
+        self.last_prepared = Some(id);
+        self.statements.insert(id, statement);
         id
     }
 
-    /// The id that a command means: MariaDB's -1 is the last one that was prepared.
-    pub fn resolve(&self, id: u32) -> u32 {
-        if id == LAST_PREPARED { self.last_id } else { id }
+    /// The id that MariaDB's -1 means: the statement that was prepared last, if that
+    /// succeeded and the statement is still open; otherwise none.
+    pub fn last_prepared(&self) -> u32 {
+        let open = self.last_prepared.filter(|id| self.statements.contains_key(id));
+        open.unwrap_or(LAST_PREPARED)
+    }
+
+    /// A PREPARE failed.
+    pub fn failed(&mut self) {
+        self.last_prepared = None;
     }
 
     /// The statement of an id.
@@ -165,14 +194,16 @@ mod tests {
     fn prepared() -> (Prepared, u32) {
         let mut prepared = Prepared::default();
         let statement = Statement::of_kind(StatementKind::Read);
-        let id = prepared.insert(b"SELECT ?", statement, OK, Side::Replica);
+        let text = b"SELECT ?"[..].into();
+        let new = ClientStatement::new(text, statement, Arc::default(), OK, Side::Replica);
+        let id = prepared.insert(new);
         (prepared, id)
     }
 
     #[test]
     fn ids_are_our_own_and_not_reused_at_once() {
         let (mut prepared, first) = prepared();
-        assert_eq!((first, prepared.resolve(LAST_PREPARED)), (1, 1));
+        assert_eq!((first, prepared.last_prepared()), (1, 1));
         assert!(prepared.remove(first) && !prepared.remove(first));
         assert_eq!(prepared.next_id(), 2);
         prepared.last_id = LAST_PREPARED - 1;

@@ -63,7 +63,8 @@ impl Session {
         {
             held.guard.run(b"START TRANSACTION READ ONLY").await?;
         }
-        let stays = job.kind == ResponseKind::Prepare || reads_no_tables(&job.statement);
+        let text = self.text_of(job);
+        let stays = job.kind == ResponseKind::Prepare || reads_no_tables(&job.statement, text);
         let goes_on = self.servers.replica_member().is_some();
         if stays && goes_on && self.state.hold().is_none() {
             self.state.set_twin();
@@ -108,7 +109,10 @@ impl Session {
 
 /// Whether a statement reads no rows of tables in a READ ONLY transaction, and does not begin or end
 /// it on purpose. Writes are refused there, and DDL that ends it does so by the status that follows.
-fn reads_no_tables(statement: &Statement) -> bool {
+///
+/// A query without the words FROM and TABLE reads none. That they may stand in a literal does no
+/// harm: such a transaction goes on on the primary.
+fn reads_no_tables(statement: &Statement, text: Option<&[u8]>) -> bool {
     use StatementKind::*;
     let unclear = Flags::MULTI | Flags::AMBIGUOUS | Flags::STORED_PROGRAM;
     if statement.flags.intersects(unclear) {
@@ -116,8 +120,12 @@ fn reads_no_tables(statement: &Statement) -> bool {
     }
     match statement.kind {
         Read | LockingRead | Set | Do | GetDiagnostics => {
-            let reads = Flags::READS_TABLES | Flags::UNKNOWN_FUNCTION | Flags::SEQUENCE;
-            !statement.flags.intersects(reads)
+            let calls = Flags::UNKNOWN_FUNCTION | Flags::SEQUENCE;
+            let names = |word: &[u8], text: &[u8]| {
+                text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+            };
+            !statement.flags.intersects(calls)
+                && text.is_some_and(|text| !names(b"from", text) && !names(b"table", text))
         }
         Empty
         | ShowServer
@@ -150,7 +158,8 @@ mod tests {
     fn what_takes_the_transaction_to_the_primary() {
         let check = |sql: &str, want| {
             let statement = classify(sql.as_bytes(), &LexMode::default());
-            assert_eq!(reads_no_tables(&statement), want, "{sql}");
+            let text = Some(sql.as_bytes());
+            assert_eq!(reads_no_tables(&statement, text), want, "{sql}");
         };
         for sql in [
             "SELECT @a, LAST_INSERT_ID(), GET_LOCK('x', 1)",

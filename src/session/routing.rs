@@ -7,12 +7,24 @@ use super::Session;
 use super::context::Settings;
 use super::execute::{Job, Tried};
 use super::pin::Demand;
-use crate::cluster::{Cluster, Member, Position};
-use crate::protocol::response::ResponseKind;
-use crate::route::{self, PinCause, Reason, Route, Side, Target, Transaction};
+use super::rules::wish;
+use crate::cluster::{Cluster, Member, Position, Wish};
+use crate::route::{self, PinCause, Reason, Route, Rule, SessionFacts, Side, Target, Transaction};
 
 /// Of a statement that is logged, at most this many bytes.
 const MAX_LOGGED: usize = 1024;
+
+/// A decision, with the server that it comes to.
+pub(super) struct Routed {
+    /// Target and reason.
+    pub route: Route,
+    /// The side of the session that runs it.
+    pub side: Side,
+    /// The server; `None` if the statement is refused.
+    pub member: Option<Arc<Member>>,
+    /// The rule that matched, by its index.
+    pub rule: Option<usize>,
+}
 
 impl Session {
     /// Where the statement goes, and why.
@@ -22,13 +34,20 @@ impl Session {
         settings: &Settings,
         cluster: &Cluster,
         tried: &Tried,
-    ) -> (Route, Arc<Member>) {
-        let primary = || Arc::clone(cluster.primary());
-        if let Some(side) = job.fixed {
-            return self.route_to_fixed(side, cluster);
+    ) -> Routed {
+        if let Some((keeper, _)) = self.rules.keeper() {
+            return self.route_kept(job, keeper, settings, cluster, &tried.avoid);
+        }
+        let rule = self.find_rule(job);
+        let says = rule.and_then(|index| self.rules.get(index)).map(Rule::says);
+        if let Some(side) = job.fixed
+            && says.is_none_or(|says| !says.read_only)
+        {
+            return self.route_to_fixed(side, cluster, rule);
         }
         if tried.primary_only {
-            return (self.no_replica(false), primary());
+            let member = Some(Arc::clone(cluster.primary()));
+            return Routed { route: self.no_replica(false), side: Side::Primary, member, rule };
         }
         let now = Instant::now();
         let demand = self.state.pin.demand(settings.pin, now, || cluster.primary_sample());
@@ -38,28 +57,44 @@ impl Session {
             Demand::Position(position) => (None, Some(position)),
         };
         self.pin_gauge(pinned.is_some() || floor.is_some());
-        let mut facts = self.state.facts(pinned);
-        facts.refused_function = tried.refused || settings.learned.are_called_by(&job.statement);
-        let route = route::decide(&job.statement, &facts, &settings.policy);
-        match route.target {
-            Target::Primary => (route, primary()),
-            Target::Last if self.state.last_side() == Side::Primary => (route, primary()),
-            Target::Last => (route, self.current_replica().unwrap_or_else(primary)),
-            Target::Replica if facts.transaction == Transaction::OnReplica => {
-                (route, self.current_replica().unwrap_or_else(primary))
+        let refused_function = tried.refused || settings.learned.are_called_by(&job.statement);
+        let rule_says = says.unwrap_or_default();
+        let facts = SessionFacts { rule: rule_says, refused_function, ..self.state.facts(pinned) };
+        let mut route = route::decide(&job.statement, &facts, &settings.policy);
+        let member = match route.target {
+            Target::Nowhere => return Routed { route, side: Side::Primary, member: None, rule },
+            _ if job.fixed.is_some() => {
+                return self.route_to_fixed(job.fixed.unwrap_or_default(), cluster, rule);
             }
-            Target::Replica => match self.choose(cluster, floor.as_deref(), &tried.avoid) {
-                Some(member) => (route, member),
-                None => (self.no_replica(floor.is_some()), primary()),
-            },
-        }
+            Target::Primary => None,
+            Target::Last if self.state.last_side() == Side::Primary => None,
+            Target::Last => self.current_replica(),
+            Target::Replica if facts.transaction == Transaction::OnReplica => {
+                self.current_replica()
+            }
+            Target::Replica => {
+                let hint = job.statement.hint.filter(|_| settings.policy.hints);
+                let text = || self.text_of(job).unwrap_or_default();
+                let by_rule = rule.and_then(|index| self.rules.get(index));
+                let wish = wish(by_rule, hint, text, settings.max_lag);
+                let chosen = self.choose(cluster, wish, floor.as_deref(), &tried.avoid);
+                if chosen.is_none() {
+                    route = self.no_replica(floor.is_some());
+                }
+                chosen
+            }
+        };
+        let side = side_of(route.target, self.state.last_side());
+        let member = member.unwrap_or_else(|| Arc::clone(cluster.primary()));
+        Routed { route, side, member: Some(member), rule }
     }
 
-    fn route_to_fixed(&self, side: Side, cluster: &Cluster) -> (Route, Arc<Member>) {
+    fn route_to_fixed(&self, side: Side, cluster: &Cluster, rule: Option<usize>) -> Routed {
         let replica = self.current_replica().filter(|_| side == Side::Replica);
+        let side = if replica.is_some() { Side::Replica } else { Side::Primary };
         let target = if replica.is_some() { Target::Replica } else { Target::Primary };
-        let member = replica.unwrap_or_else(|| Arc::clone(cluster.primary()));
-        (Route { target, reason: Reason::SameConnection }, member)
+        let member = Some(replica.unwrap_or_else(|| Arc::clone(cluster.primary())));
+        Routed { route: Route { target, reason: Reason::SameConnection }, side, member, rule }
     }
 
     /// The route of a read that no replica may serve.
@@ -76,8 +111,9 @@ impl Session {
     /// The replica for a read: the one that the session reads from as long as it is among the
     /// best, so that it keeps its connection.
     fn choose(
-        &mut self,
+        &self,
         cluster: &Cluster,
+        wish: Wish<'_>,
         floor: Option<&Position>,
         avoid: &[Arc<Member>],
     ) -> Option<Arc<Member>> {
@@ -86,41 +122,49 @@ impl Session {
             floor.is_none_or(applied) && !avoid.iter().any(|other| std::ptr::eq(&**other, member))
         };
         if let Some(current) = self.servers.replica_member()
-            && cluster.is_among_best(None, current)
+            && cluster.keeps(wish, current)
             && accept(current)
         {
             return Some(Arc::clone(current));
         }
-        cluster.choose(None, fastrand::u64(..), accept).cloned()
+        cluster.choose(wish, fastrand::u64(..), accept).cloned()
     }
 
-    pub(super) fn count_route(&mut self, side: Side, reason: Reason) {
-        let target = match side {
-            Side::Primary => 0,
-            Side::Replica => 1,
+    /// Counts a decision.
+    pub(super) fn count_route(&self, routed: &Routed, settings: &Settings) {
+        let Route { target, reason } = routed.route;
+        let place = match (target, routed.side) {
+            (Target::Nowhere, _) => 2,
+            _ if self.is_kept() => 1,
+            (_, Side::Primary) => 0,
+            (_, Side::Replica) => 1,
         };
-        self.context.metrics.local().query(target, reason.index());
-        tracing::trace!(session = self.id(), target, reason = reason.as_str(), "statement");
+        self.context.metrics.local().query(place, reason.index());
+        if let Some(index) = routed.rule
+            && self.rules.are_of(&settings.policy.rules)
+            && let Some(count) = settings.rule_counts.get(index)
+        {
+            count.add();
+        }
+        tracing::trace!(session = self.id(), place, reason = reason.as_str(), "statement");
     }
 
     /// Writes the statement to the log, which the operator has asked for.
-    pub(super) fn log_statement(&self, job: &Job<'_>, side: Side, reason: Reason) {
-        let prepared = job.statement_id.and_then(|id| self.prepared.get(id));
-        let text = match (prepared, job.kind) {
-            (Some(prepared), _) => Some(&prepared.text[..]),
-            (None, ResponseKind::Prepare) => job.incoming.payload().get(1..),
-            (None, _) => self.query_text(job.incoming),
-        };
-        let text = text.unwrap_or_default();
+    pub(super) fn log_statement(&self, job: &Job<'_>, routed: &Routed) {
+        let text = self.text_of(job).unwrap_or_default();
         let sql = String::from_utf8_lossy(text.get(..MAX_LOGGED).unwrap_or(text));
-        tracing::info!(session = self.id(), ?side, reason = reason.as_str(), ?sql, "statement");
+        let (session, reason) = (self.id(), routed.route.reason.as_str());
+        let server = routed.member.as_ref().map(|member| member.config());
+        let server = server.as_ref().map(|config| config.name.as_str());
+        let rule = routed.rule.and_then(|index| self.rules.get(index)).map(|rule| &*rule.name);
+        tracing::info!(session, side = ?routed.side, server, reason, rule, ?sql, "statement");
     }
 }
 
 /// The side of a target.
-pub(super) fn side_of(target: Target, last: Side) -> Side {
+fn side_of(target: Target, last: Side) -> Side {
     match target {
-        Target::Primary => Side::Primary,
+        Target::Primary | Target::Nowhere => Side::Primary,
         Target::Replica => Side::Replica,
         Target::Last => last,
     }

@@ -4,6 +4,8 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use tokio::time::Instant;
+
 use super::context::Settings;
 use super::registry::SessionHandle;
 use super::state::SessionState;
@@ -85,6 +87,15 @@ impl Servers {
         }
     }
 
+    /// The server of the connection on `side`.
+    pub fn member(&self, side: Side) -> Option<&Arc<Member>> {
+        let held = match side {
+            Side::Primary => &self.primary,
+            Side::Replica => &self.replica,
+        };
+        held.as_ref().map(|held| &held.member)
+    }
+
     /// The replica that the session reads from.
     pub fn replica_member(&self) -> Option<&Arc<Member>> {
         self.replica.as_ref().map(|held| &held.member)
@@ -109,12 +120,43 @@ impl Servers {
         }
     }
 
-    /// Closes an unused connection to a replica that the configuration no longer names.
-    pub fn release_removed(&mut self, state: &SessionState, handle: &SessionHandle) {
+    /// Closes an unused connection to a replica that the configuration no longer names. `is_kept`:
+    /// the primary side is a replica, too.
+    pub fn release_removed(&mut self, state: &SessionState, handle: &SessionHandle, is_kept: bool) {
+        let is_removed = |member: &Arc<Member>| member.is_removed();
+        let gone = self.member(Side::Primary).is_some_and(is_removed);
+        if is_kept && gone && !state.is_bound_to_primary() {
+            self.drop_side(Side::Primary, handle);
+        }
         let in_use = state.transaction() == crate::route::Transaction::OnReplica
             || state.status.contains(StatusFlags::CURSOR_EXISTS);
         if !in_use && self.replica.as_ref().is_some_and(|held| held.member.is_removed()) {
             self.drop_side(Side::Replica, handle);
+        }
+    }
+
+    /// Notes whether a statement may have a cursor or long data on its connection.
+    pub fn hold_statement(&mut self, side: Side, id: u32, is_held: bool) {
+        let on_server = self.get(side).and_then(|held| held.guard.statements.get_mut(id));
+        if let Some(on_server) = on_server {
+            on_server.is_held = is_held;
+        }
+    }
+
+    /// When [`Servers::send_pending`] is due, if anything is pending on a connection.
+    #[inline]
+    pub fn pending_due(&self) -> Option<Instant> {
+        let due = |held: &Option<Held>| held.as_ref().and_then(|held| held.guard.pending_due());
+        match (due(&self.primary), due(&self.replica)) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Sends what waits for a next command on its connection.
+    pub async fn send_pending(&mut self) {
+        for held in [&mut self.primary, &mut self.replica].into_iter().flatten() {
+            held.guard.send_pending().await;
         }
     }
 

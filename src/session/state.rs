@@ -5,17 +5,20 @@
 //! variables) and guesses nothing away. Pure: time is an argument.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::diagnostics::{Aside, Diagnostics};
+use super::names::{self, Names};
 use super::pin::Pin;
+use crate::backend::parse_state::ParseState;
 use crate::backend::sync::{self, Replay};
 use crate::protocol::OkPacket;
 use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
-use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction};
-use crate::sql::{ClientCharset, Flags, LexMode, Statement, StatementKind};
+use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction, is_server_schema};
+use crate::sql::{ClientCharset, Flags, LexMode, NamesCollation, Statement, StatementKind};
 
 /// Bound on replayed variables of one session; a session that changes more keeps to the primary.
 const MAX_VARIABLES: usize = 1000;
@@ -42,6 +45,10 @@ pub struct SessionState {
     variables: BTreeMap<Box<[u8]>, Box<[u8]>>,
     /// Counts changes of what is replayed on other connections; starts at 1.
     version: u64,
+    /// The SET NAMES that the session is under.
+    names: Names,
+    /// What statements are read under, and in which version it was so.
+    parse_state: (u64, Arc<ParseState>),
     lex_mode: LexMode,
     transaction: Transaction,
     /// The READ ONLY transaction on a replica has a counterpart on the primary.
@@ -70,6 +77,8 @@ impl SessionState {
             schema,
             variables: BTreeMap::new(),
             version: 1,
+            names: Names::default(),
+            parse_state: (0, Arc::default()),
             lex_mode,
             transaction: Transaction::None,
             twin: false,
@@ -91,8 +100,10 @@ impl SessionState {
                 (StateChange::SystemVariable { name: b"sql_mode", value }, _) => {
                     self.set_sql_mode(value);
                 }
-                (StateChange::SystemVariable { name: b"character_set_client", value }, _) => {
-                    self.lex_mode.charset = ClientCharset::from_name(value);
+                (StateChange::SystemVariable { name: b"collation_connection", value }, _) => {
+                    // At first it is that of the client's character set.
+                    let charset = value.split(|byte| *byte == b'_').next().unwrap_or_default();
+                    self.lex_mode.charset = ClientCharset::from_name(charset);
                 }
                 _ => {}
             }
@@ -112,6 +123,20 @@ impl SessionState {
     /// The version of what is replayed on other connections.
     pub fn version(&self) -> u64 {
         self.version
+    }
+
+    /// What statements are read under that are prepared now.
+    pub fn parse_state(&mut self) -> Arc<ParseState> {
+        if self.parse_state.0 != self.version {
+            let variables = self.variables.iter().map(|(name, value)| (&name[..], &value[..]));
+            let now = ParseState::of(&self.schema, variables);
+            // One for all statements that are read alike.
+            if self.parse_state.0 == 0 || *self.parse_state.1 != now {
+                self.parse_state.1 = Arc::new(now);
+            }
+            self.parse_state.0 = self.version;
+        }
+        Arc::clone(&self.parse_state.1)
     }
 
     /// Where the transaction is, if one is open.
@@ -148,9 +173,9 @@ impl SessionState {
             hold: self.hold.or(self.one_shot.then_some(HoldReason::OneShotTransaction)),
             last_on: self.last_side(),
             in_server_schema: is_server_schema(&self.schema),
-            refused_function: false,
             has_twin: self.twin,
             carries: self.carries,
+            ..SessionFacts::default()
         }
     }
 
@@ -158,7 +183,8 @@ impl SessionState {
     /// named when connecting.
     pub fn replay(&self, side: Side) -> Option<Vec<u8>> {
         let variables = self.variables.iter().map(|(name, value)| (&name[..], &value[..]));
-        sync::set_statement(variables, side == Side::Primary)
+        let variables = variables.filter(|(name, _)| !self.names.covers(name));
+        sync::set_statement(self.names.clause(), variables, side == Side::Primary)
     }
 
     /// Takes in what the server on `side` told at the end of a result of `statement`.
@@ -335,6 +361,14 @@ impl SessionState {
                 Err(_) => self.hold = Some(HoldReason::UnknownState),
             }
         }
+        // Whichever of the two came first.
+        if self.names.is_untold()
+            && changes(state).filter_map(Result::ok).any(|(change, _)| {
+                matches!(change, StateChange::SystemVariable { name: names::COLLATION, .. })
+            })
+        {
+            self.names.is_told();
+        }
     }
 
     fn observe_variable(&mut self, name: &[u8], value: &[u8], now: Instant) {
@@ -346,6 +380,7 @@ impl SessionState {
             b"last_gtid" => self.pin.gtids(value, now),
             _ => {}
         }
+        self.names.observe(name);
         match sync::replay(name, value) {
             Replay::Ignore => {}
             Replay::Hold => self.hold = self.hold.or(Some(HoldReason::UnknownState)),
@@ -359,6 +394,33 @@ impl SessionState {
                 }
                 self.variables.insert(name.into(), value.into());
                 self.version += 1;
+            }
+        }
+    }
+
+    /// True if the collation of literals must be read from the statement that has just run.
+    pub fn is_collation_untold(&self) -> bool {
+        self.names.is_untold()
+    }
+
+    /// The collation of literals, as the statement says.
+    pub fn set_collation(&mut self, collation: NamesCollation<'_>, now: Instant) {
+        match collation {
+            NamesCollation::Named(name) => {
+                self.observe_variable(names::COLLATION, name, now);
+                let value = |name: &[u8]| self.variables.get(name).map(|value| &**value);
+                let charset = value(names::CHARSET).unwrap_or_default().to_vec();
+                let changed = self.names.named(&charset, name, value);
+                self.version += u64::from(changed);
+            }
+            NamesCollation::OfCharset => {
+                let changed = self.names.of_charset();
+                let changed = self.variables.remove(names::COLLATION).is_some() || changed;
+                self.version += u64::from(changed);
+            }
+            NamesCollation::Unknown => {
+                self.names.is_told();
+                self.hold = self.hold.or(Some(HoldReason::UnknownState));
             }
         }
     }
@@ -425,11 +487,6 @@ impl SessionState {
         self.untracked = true;
         self.hold = Some(HoldReason::UnknownState);
     }
-}
-
-fn is_server_schema(schema: &[u8]) -> bool {
-    let server: [&[u8]; 4] = [b"mysql", b"sys", b"performance_schema", b"information_schema"];
-    server.iter().any(|name| schema.eq_ignore_ascii_case(name))
 }
 
 /// Statements that leave something on the connection besides what trackers report.

@@ -5,12 +5,13 @@
 //! are put in for such a connection.
 
 use super::Session;
+use super::context::Settings;
 use super::error::{self, End};
 use super::execute::{Done, Job};
 use super::incoming::Incoming;
-use super::prepared::Sending;
+use super::prepared::{ClientStatement, LAST_PREPARED, Sending};
 use super::reply;
-use crate::backend::{self, connection::ServerStatement};
+use crate::backend;
 use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
 use crate::protocol::execute::Execute;
@@ -33,14 +34,17 @@ impl Session {
         let statement = sql::classify(&text, self.state.lex_mode());
         let kind = ResponseKind::Prepare;
         let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
-        let Done::Forwarded(side, relayed) = self.run(job).await? else { return Ok(()) };
+        let done = self.run(job).await?;
+        self.prepared.failed();
+        let Done::Forwarded(side, relayed) = done else { return Ok(()) };
         let Some(ok) = relayed.prepare_ok.filter(|_| relayed.error_code.is_none()) else {
             return Ok(());
         };
-        let id = self.prepared.insert(&text, statement, ok, side);
+        let parse_state = self.state.parse_state();
+        let new = ClientStatement::new(text, statement, parse_state, ok, side);
+        let id = self.prepared.insert(new);
         if let Some(held) = self.servers.get(side) {
-            let known = ServerStatement { id: ok.statement_id, types_version: 0 };
-            held.guard.statements.insert(id, known);
+            held.guard.statements.insert_first(id, ok.statement_id);
         }
         Ok(())
     }
@@ -53,37 +57,36 @@ impl Session {
         bulk: bool,
     ) -> Result<(), End> {
         let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
-        let id = self.prepared.resolve(id);
+        let id = self.resolve(id);
         let Some(known) = self.prepared.get_mut(id) else {
             let name = if bulk { "mysqld_stmt_bulk_execute" } else { "mysqld_stmt_execute" };
             return self.unknown_statement(incoming, id, name).await;
         };
-        let mut fixed = known.long_data_on.take();
         if !bulk && known.note_types(incoming.payload(), attributes).is_err() && incoming.is_whole()
         {
             let err = error::malformed("COM_STMT_EXECUTE");
             return reply::err(&mut self.client, 1, &err).await;
         }
         let mut statement = known.statement;
-        if opens_cursor(incoming.payload()) {
-            // Where it stays open however the session reads meanwhile.
-            fixed = fixed.or(Some(Side::Primary));
-        }
-        if bulk || !incoming.is_whole() {
-            fixed = fixed.or(Some(Side::Primary));
-            if bulk && statement.is_read() {
-                statement = Statement::of_kind(StatementKind::Unknown);
-            }
+        let has_cursor = opens_cursor(incoming.payload());
+        // A cursor is where it stays open however the session reads meanwhile.
+        let on_primary = has_cursor || bulk || !incoming.is_whole();
+        let fixed = known.long_data_on.or(on_primary.then_some(Side::Primary));
+        if bulk && statement.is_read() {
+            statement = Statement::of_kind(StatementKind::Unknown);
         }
         let kind = ResponseKind::Results;
         let job = Job { incoming, statement, kind, statement_id: Some(id), fixed };
-        if let Done::Forwarded(side, relayed) = self.run(job).await?
-            && let Some(known) = self.prepared.get_mut(id)
-        {
+        let done = self.run(job).await?;
+        let Some(known) = self.prepared.get_mut(id) else { return Ok(()) };
+        known.long_data_on = None;
+        if let Done::Forwarded(side, relayed) = done {
             known.last_side = side;
+            known.has_cursor = has_cursor;
             if known.num_columns > 0 && relayed.columns > 0 {
                 known.num_columns = relayed.columns;
             }
+            self.servers.hold_statement(side, id, has_cursor);
         }
         Ok(())
     }
@@ -96,18 +99,13 @@ impl Session {
         id: u32,
     ) -> Result<(), End> {
         let settings = self.context.settings.load_full();
-        let id = self.prepared.resolve(id);
+        let id = self.resolve(id);
         let side = Side::Primary;
-        let known = self.prepared.get_mut(id);
-        if known.is_none() || !self.ready_for_statement(side, id, &settings).await {
+        let Some(server_id) = self.ready_for_long_data(id, &settings).await else {
             // As a server: the error shows when the statement is executed.
             return incoming.discard_rest(&mut self.client, settings.max_packet).await.map(drop);
-        }
-        if let Some(known) = self.prepared.get_mut(id) {
-            known.long_data_on = Some(side);
-        }
+        };
         let Some(held) = self.servers.get(side) else { return Ok(()) };
-        let server_id = held.guard.statements.get(&id).map_or(0, |known| known.id);
         exchange_id(&mut incoming.frame, server_id);
         let server = &mut held.guard;
         let mut sent = server.send_without_response(&incoming.frame).await;
@@ -124,7 +122,7 @@ impl Session {
 
     /// COM_STMT_CLOSE: no response.
     pub(super) fn stmt_close(&mut self, id: u32) {
-        let id = self.prepared.resolve(id);
+        let id = self.resolve(id);
         self.prepared.remove(id);
         for side in [Side::Primary, Side::Replica] {
             if let Some(held) = self.servers.get(side) {
@@ -140,7 +138,7 @@ impl Session {
         id: u32,
         kind: ResponseKind,
     ) -> Result<(), End> {
-        let id = self.prepared.resolve(id);
+        let id = self.resolve(id);
         let Some(known) = self.prepared.get_mut(id) else {
             let name = match kind {
                 ResponseKind::Rows => "mysqld_stmt_fetch",
@@ -148,29 +146,50 @@ impl Session {
             };
             return self.unknown_statement(incoming, id, name).await;
         };
-        let side = known.long_data_on.take().unwrap_or(known.last_side);
+        let side = known.long_data_on.unwrap_or(known.last_side);
         let statement = Statement::of_kind(StatementKind::Empty);
         let fixed = Some(side);
+        if kind == ResponseKind::Results {
+            (known.long_data_on, known.has_cursor) = (None, false);
+            self.servers.hold_statement(side, id, false);
+        }
         self.run(Job { incoming, statement, kind, statement_id: Some(id), fixed }).await?;
         Ok(())
     }
 
+    /// The id that a command means.
+    fn resolve(&self, id: u32) -> u32 {
+        // "Execute last prepared" is MariaDB's.
+        let is_mariadb = self.state.lex_mode().make == sql::Make::MariaDb;
+        if is_mariadb && id == LAST_PREPARED { self.prepared.last_prepared() } else { id }
+    }
+
     /// Has the statement of a job prepared on its connection, and the job's frame made fit for it.
-    /// Returns the server's error if the statement cannot be prepared there.
+    /// Returns the error that keeps it from being sent there.
     pub(super) async fn make_ready(
         &mut self,
         side: Side,
         job: &mut Job<'_>,
     ) -> Result<Option<ErrPacket>, backend::Error> {
         let Some(id) = job.statement_id else { return Ok(None) };
-        let Some(held) = self.servers.get(side) else { return Ok(None) };
-        let Some(known) = self.prepared.get(id) else { return Ok(None) };
-        let on_server = match held.guard.prepared(id, &known.text).await {
-            Ok(on_server) => on_server,
+        match self.have_prepared(side, id).await {
+            Ok(()) => {}
             Err(backend::Error::Server(err)) => return Ok(Some(err)),
             Err(error) => return Err(error),
+        }
+        let Some(held) = self.servers.get(side) else { return Ok(None) };
+        let Some(known) = self.prepared.get(id) else { return Ok(None) };
+        let Some(on_server) = held.guard.statements.get_mut(id) else { return Ok(None) };
+        let command = job.incoming.payload().first().copied();
+        let needs = match command {
+            Some(code::STMT_EXECUTE | code::STMT_BULK_EXECUTE) => known.long_data_on.is_some(),
+            Some(code::STMT_FETCH) => known.has_cursor,
+            _ => false,
         };
-        if job.incoming.payload().first() == Some(&code::STMT_EXECUTE) {
+        if needs && !on_server.is_held {
+            return Ok(Some(error::statement_state_lost(&held.member.config().name)));
+        }
+        if command == Some(code::STMT_EXECUTE) {
             let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
             let seen = on_server.types_version;
             let sending = known.sending(job.incoming.payload(), attributes, seen);
@@ -187,21 +206,32 @@ impl Session {
         Ok(None)
     }
 
-    /// A connection on `side` that has the statement prepared; false if there is none to be had.
-    async fn ready_for_statement(
-        &mut self,
-        side: Side,
-        id: u32,
-        settings: &super::context::Settings,
-    ) -> bool {
-        let member = std::sync::Arc::clone(self.context.cluster.load().primary());
-        let ensured = self
-            .servers
-            .ensure(side, &member, &self.login, &mut self.state, &self.handle, settings)
-            .await;
-        let (Ok(()), Some(known)) = (ensured, self.prepared.get(id)) else { return false };
-        let Some(held) = self.servers.get(side) else { return false };
-        held.guard.prepared(id, &known.text).await.is_ok()
+    /// Has a statement prepared on the connection of a side, if there is one.
+    async fn have_prepared(&mut self, side: Side, id: u32) -> Result<(), backend::Error> {
+        let Some(held) = self.servers.get(side) else { return Ok(()) };
+        if held.guard.statements.get_mut(id).is_some() {
+            return Ok(());
+        }
+        let Some(known) = self.prepared.get(id) else { return Ok(()) };
+        let now = self.state.parse_state();
+        held.guard.prepare_again(id, &known.text, &known.parse_state, &now).await
+    }
+
+    /// Has the statement prepared on a connection to the primary that can take its long data;
+    /// returns its id there, or `None` if there is no such connection to be had.
+    async fn ready_for_long_data(&mut self, id: u32, settings: &Settings) -> Option<u32> {
+        let side = Side::Primary;
+        // Noted first: where any of it does not arrive, the execution must not come about.
+        let is_first = self.prepared.get_mut(id)?.long_data_on.replace(side).is_none();
+        let member = self.home(&self.context.cluster.load(), &[])?;
+        let (login, handle) = (&self.login, &self.handle);
+        let ensured =
+            self.servers.ensure(side, &member, login, &mut self.state, handle, settings).await;
+        ensured.ok()?;
+        self.have_prepared(side, id).await.ok()?;
+        let on_server = self.servers.get(side)?.guard.statements.get_mut(id)?;
+        on_server.is_held |= is_first;
+        on_server.is_held.then_some(on_server.id)
     }
 
     async fn unknown_statement(

@@ -4,6 +4,7 @@
 //! `/*M!NNNNNN … */` by MariaDB alone (MySQL manual, "Comments"; MariaDB Knowledge Base, "Comment
 //! Syntax"). MariaDB takes `/*!50700` to `/*!99999` for MySQL's and skips them.
 
+use super::bytes;
 use super::lexer::Lexer;
 use super::mode::{ClientCharset, Make};
 
@@ -16,12 +17,13 @@ enum Body {
 }
 
 impl Lexer<'_> {
-    /// `--` begins a comment only before white space, a control character or the end.
-    pub(super) fn is_dash_comment(&mut self) -> bool {
-        if self.peek(1) != Some(b'-') {
+    /// `--`, of which the first dash is at `at`, begins a comment only before white space, a control
+    /// character or the end.
+    pub(super) fn is_dash_comment(&mut self, at: usize) -> bool {
+        if self.byte(at + 1) != Some(b'-') {
             return false;
         }
-        match self.peek(2) {
+        match self.byte(at + 2) {
             None | Some(0..=b' ' | 0x7f) => true,
             Some(0x80..) => {
                 // A control character or a space in some character sets.
@@ -32,69 +34,67 @@ impl Lexer<'_> {
         }
     }
 
-    /// Moves to the end of the line.
-    pub(super) fn line_comment(&mut self) {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let length = rest.iter().position(|&byte| byte == b'\n' || byte == 0);
+    /// The end of the line.
+    pub(super) fn line_comment(&mut self, at: usize) -> usize {
+        let end = bytes::first_of(self.text, at, [b'\n', 0]).unwrap_or(self.text.len());
         // A NUL ends the comment, and what follows is code.
-        self.ambiguous |= length.is_some_and(|length| rest.get(length) == Some(&0));
-        self.at = length.map_or(self.text.len(), |length| self.at + length);
+        self.ambiguous |= self.byte(end) == Some(0);
+        end
     }
 
-    /// Moves past a comment, or into the body of one that is code.
-    pub(super) fn block_comment(&mut self) {
+    /// The end of the comment at `at`, or of the head of one that is code; `leading` if no token
+    /// stands before it.
+    pub(super) fn block_comment(&mut self, at: usize, leading: bool) -> usize {
         // The servers disagree on what the first `*/` closes.
         self.ambiguous |= self.in_version_comment;
-        let start = self.at + 2;
-        match (self.peek(2), self.peek(3)) {
-            (Some(b'!'), _) => {
-                self.at += 3;
-                self.version_comment(false);
-            }
+        let start = at + 2;
+        match (self.byte(start), self.byte(start + 1)) {
+            (Some(b'!'), _) => self.version_comment(start + 1, false),
             (Some(b'M'), Some(b'!')) if self.mode.make == Make::MariaDb => {
-                self.at += 4;
-                self.version_comment(true);
+                self.version_comment(start + 2, true)
             }
-            (Some(b'+'), _) => {
-                self.at += 3;
-                self.optimizer_hint();
-            }
+            (Some(b'+'), _) => self.optimizer_hint(start + 1),
             _ => {
-                self.at += 2;
-                self.skip_to_comment_end(0);
-                if self.leading && self.hint.is_none() {
-                    let end = self.at.saturating_sub(2).max(start);
-                    let body = self.text.get(start..end).unwrap_or_default();
-                    self.hint = super::hint::is_ours(body).then_some((start, end));
+                let after = self.after_comment(start);
+                if leading && self.hint.is_none() {
+                    let end = after.saturating_sub(2).max(start);
+                    let ours = super::hint::is_ours(self.bytes(start, end));
+                    self.hint = ours.then_some((start, end));
                 }
+                after
             }
         }
     }
 
-    /// Moves past the next `*/`; comments inside count up to `depth` deep.
-    fn skip_to_comment_end(&mut self, depth: u32) {
-        while let Some(byte) = self.peek(0) {
-            if byte == b'*' && self.peek(1) == Some(b'/') {
-                self.at += 2;
-                return;
-            }
-            if byte == b'/' && self.peek(1) == Some(b'*') && depth > 0 {
-                self.at += 2;
-                self.skip_to_comment_end(depth - 1);
-            } else {
-                self.at += 1;
+    /// Behind the next `*/`.
+    fn after_comment(&mut self, at: usize) -> usize {
+        let end = bytes::comment_end(self.text, at);
+        self.ambiguous |= end.is_none();
+        end.map_or(self.text.len(), |end| end + 2)
+    }
+
+    /// Behind the `*/` that ends the body of a version comment; a comment inside is of the body.
+    fn after_skipped_body(&mut self, mut at: usize) -> usize {
+        while let Some(byte) = self.byte(at) {
+            bytes::looked_at(1);
+            match (byte, self.byte(at + 1)) {
+                (b'*', Some(b'/')) => return at + 2,
+                (b'/', Some(b'*')) => at = self.after_comment(at + 2),
+                _ => at += 1,
             }
         }
         self.ambiguous = true;
+        at
     }
 
-    /// After `/*!` or `/*M!`.
-    fn version_comment(&mut self, maria_only: bool) {
-        let rest = self.text.get(self.at..).unwrap_or_default();
+    /// From behind `/*!` or `/*M!`: the beginning of a body that is code, or the end of one that is
+    /// none.
+    fn version_comment(&mut self, at: usize, maria_only: bool) -> usize {
+        let rest = self.text.get(at..).unwrap_or_default();
         let digits = rest.iter().take(6).take_while(|byte| byte.is_ascii_digit()).count();
         if digits < 5 {
             self.in_version_comment = true;
-            return;
+            return at;
         }
         let number = |count: usize| {
             rest.iter().take(count).fold(0, |sum, byte| sum * 10 + u32::from(byte - b'0'))
@@ -104,12 +104,11 @@ impl Lexer<'_> {
         let five = self.version_body(number(5), maria_only);
         self.ambiguous |= five != body && self.mode.make == Make::MySql;
         self.ambiguous |= body == Body::Either;
-        self.at += digits;
         if body == Body::Comment {
-            self.skip_to_comment_end(1);
-        } else {
-            self.in_version_comment = true;
+            return self.after_skipped_body(at + digits);
         }
+        self.in_version_comment = true;
+        at + digits
     }
 
     fn version_body(&self, version: u32, maria_only: bool) -> Body {
@@ -130,19 +129,21 @@ impl Lexer<'_> {
         }
     }
 
-    /// Moves past `/*+ … */`. Hints change plans and variables of the one statement, never whether it
-    /// writes; but names in them may be quoted, and then `*/` inside quotes does not end the hint.
-    fn optimizer_hint(&mut self) {
-        let start = self.at;
-        self.skip_to_comment_end(0);
+    /// Behind the `*/` of `/*+ … */`, from behind the `+`. Hints change plans and variables of the one
+    /// statement, never whether it writes; but names in them may be quoted, and then `*/` inside quotes
+    /// does not end the hint.
+    fn optimizer_hint(&mut self, start: usize) -> usize {
+        let end = self.after_comment(start);
         let mut open: Option<u8> = None;
-        for &byte in self.text.get(start..self.at).unwrap_or_default() {
+        for &byte in self.bytes(start, end) {
             match open {
                 Some(quote) if byte == quote => open = None,
                 None if matches!(byte, b'`' | b'"' | b'\'') => open = Some(byte),
                 _ => {}
             }
         }
+        bytes::looked_at(end - start);
         self.ambiguous |= open.is_some();
+        end
     }
 }

@@ -82,7 +82,7 @@ impl Classifier<'_> {
             if self.token.word == Word::UserVariable {
                 self.flags |= Flags::ASSIGNS_USER_VARIABLE;
             }
-            self.bump();
+            self.seek();
         }
         kind
     }
@@ -118,7 +118,7 @@ impl Classifier<'_> {
     fn stored_program(&mut self) {
         self.flags |= Flags::STORED_PROGRAM;
         while self.token.word != Word::End {
-            self.step();
+            self.seek();
         }
     }
 

@@ -43,7 +43,7 @@ impl Classifier<'_> {
                 | Word::Kill => kind = StatementKind::Unknown,
                 _ => {}
             }
-            self.step();
+            self.seek();
         }
         if kind == StatementKind::Read && self.flags.contains(Flags::LOCKING) {
             kind = StatementKind::LockingRead;
@@ -94,7 +94,7 @@ impl Classifier<'_> {
                     return StatementKind::ExplainWrite;
                 }
                 _ if self.token.word == Word::OpenParen => break,
-                _ if self.token.is_name() => {
+                _ if self.token.word.is_name() => {
                     return StatementKind::Describe;
                 }
                 _ => return StatementKind::Unknown,

@@ -4,9 +4,64 @@
 //! here is what no tracker tells, and what lagwise must not let pass unseen.
 
 use super::classify::Classifier;
+use super::lexer::{Lexer, Token};
+use super::mode::LexMode;
 use super::statement::{Flags, StatementKind};
 use super::variables;
 use super::words::Word;
+
+/// The collation that a SET gives to literals, as far as its NAMES says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamesCollation<'a> {
+    /// SET NAMES charset, or a variable: the default of the character set.
+    OfCharset,
+    /// SET NAMES charset COLLATE this.
+    Named(&'a [u8]),
+    /// Not by NAMES: SET CHARACTER SET takes that of the schema.
+    Unknown,
+}
+
+/// What the last NAMES of a SET says, which is the whole text. The servers' trackers report the
+/// character sets of SET NAMES, and not the collation.
+pub fn names_collation<'a>(sql: &'a [u8], mode: &LexMode) -> NamesCollation<'a> {
+    let mut lexer = Lexer::new(sql, mode);
+    let mut found = NamesCollation::OfCharset;
+    let mut token = lexer.next(Token::NONE);
+    while token.word != Word::End {
+        let is_names = token.word == Word::Names;
+        if matches!(token.word, Word::Character | Word::Charset | Word::Char) {
+            found = NamesCollation::Unknown;
+        }
+        token = lexer.next(token);
+        if is_names {
+            let _charset = token;
+            token = lexer.next(token);
+            found = NamesCollation::OfCharset;
+            if lexer.slice(token).eq_ignore_ascii_case(b"COLLATE") {
+                let named = lexer.next(token);
+                found = plain_name(lexer.slice(named));
+                token = lexer.next(named);
+            }
+        }
+    }
+    if lexer.ambiguous { NamesCollation::Unknown } else { found }
+}
+
+/// A name, with or without quotes of whatever kind.
+fn plain_name(text: &[u8]) -> NamesCollation<'_> {
+    let name = match text {
+        [first @ (b'\'' | b'"' | b'`'), name @ .., last] if first == last => name,
+        name => name,
+    };
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    if name.eq_ignore_ascii_case(b"DEFAULT") {
+        NamesCollation::OfCharset
+    } else if !name.is_empty() && name.iter().all(plain) {
+        NamesCollation::Named(name)
+    } else {
+        NamesCollation::Unknown
+    }
+}
 
 impl Classifier<'_> {
     pub(super) fn set(&mut self) -> StatementKind {
@@ -56,10 +111,11 @@ impl Classifier<'_> {
             Word::UserVariable => {
                 self.flags |= Flags::SETS_USER_VARIABLE | Flags::ASSIGNS_USER_VARIABLE;
             }
-            Word::SystemVariable => self.flags |= variables::assigns_at(name),
+            Word::SystemVariable => self.flags |= variables::assigns_at(name, self.lexer.mode.make),
+            Word::Character | Word::Charset => self.flags |= Flags::SETS_UNREPLAYABLE,
             Word::Transaction => return StatementKind::SetTransaction,
             Word::Password => return StatementKind::Account,
-            _ if self.token.is_name() => self.flags |= variables::assigns(name),
+            _ if self.token.word.is_name() => self.flags |= variables::assigns(name),
             _ => return StatementKind::Unknown,
         }
         StatementKind::Set
@@ -92,5 +148,37 @@ impl Classifier<'_> {
             self.bump();
         }
         StatementKind::Unknown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::NamesCollation::{Named, OfCharset, Unknown};
+    use super::*;
+
+    #[track_caller]
+    fn check(sql: &str, want: NamesCollation<'_>) {
+        assert_eq!(names_collation(sql.as_bytes(), &LexMode::default()), want, "{sql}");
+    }
+
+    #[test]
+    fn collations_of_names() {
+        check("SET NAMES utf8mb4", OfCharset);
+        check("set names 'utf8mb4';", OfCharset);
+        check("SET NAMES utf8mb4 COLLATE utf8mb4_bin", Named(b"utf8mb4_bin"));
+        check(
+            "set names 'utf8mb4' collate 'utf8mb4_unicode_ci', session sql_mode='x'",
+            Named(b"utf8mb4_unicode_ci"),
+        );
+        check("SET NAMES `a` /* c */ COLLATE `b`", Named(b"b"));
+        check("SET @a = 'x' COLLATE b, NAMES c", OfCharset);
+        check("SET NAMES c, @a = 'x' COLLATE b", OfCharset);
+        check("SET NAMES c COLLATE b, NAMES d", OfCharset);
+        check("SET NAMES c COLLATE DEFAULT", OfCharset);
+        check("SET NAMES c COLLATE 'a b'", Unknown);
+        check("SET NAMES c COLLATE", Unknown);
+        check("SET CHARACTER SET c", Unknown);
+        check("SET NAMES c, CHARSET d", Unknown);
+        check("SET @@character_set_connection = 'c'", OfCharset);
     }
 }

@@ -141,7 +141,8 @@ bitflags::bitflags! {
         /// SET autocommit.
         const SETS_AUTOCOMMIT = 1 << 21;
         /// SET of something that no tracker reports or that must not be repeated elsewhere:
-        /// gtid_next, insert_id, a role, a resource group.
+        /// gtid_next, insert_id, a role, a resource group, CHARACTER SET (the collation is that of
+        /// the schema then), and MariaDB's `@@name` without a scope.
         const SETS_UNREPLAYABLE = 1 << 22;
         /// MariaDB's SET STATEMENT … FOR; the kind is the inner statement's.
         const SET_STATEMENT = 1 << 23;
@@ -155,8 +156,6 @@ bitflags::bitflags! {
         const TEMPORARY = 1 << 27;
         /// A transaction begins or ends somewhere in a text with several statements.
         const TRANSACTION_CONTROL = 1 << 28;
-        /// FROM or TABLE occurs, so that rows of a table may be read.
-        const READS_TABLES = 1 << 29;
     }
 }
 

@@ -1,6 +1,7 @@
 //! System variables by name: which of them a session shares between its connections, and which
 //! belong to one connection, one server, or the next transaction.
 
+use super::mode::Make;
 use super::statement::Flags;
 
 /// Session variables that lagwise keeps equal on every connection of a session, so that reading one
@@ -108,8 +109,9 @@ pub(super) fn reads(token: &[u8]) -> Flags {
     }
 }
 
-/// What assigning to the `@@…` of `token` means.
-pub(super) fn assigns_at(token: &[u8]) -> Flags {
+/// What assigning to the `@@…` of `token` means. MariaDB 10.11 reports what is assigned by `name`
+/// and by `@@SESSION.name`, and not what is assigned by `@@name`.
+pub(super) fn assigns_at(token: &[u8], make: Make) -> Flags {
     let (scope, name) = parts(token);
     let is = |word: &str| scope.is_some_and(|it| it.eq_ignore_ascii_case(word.as_bytes()));
     let mut flags = assigns(name);
@@ -118,6 +120,8 @@ pub(super) fn assigns_at(token: &[u8]) -> Flags {
     }
     if scope.is_none() && holds(ONE_SHOT, name) {
         flags |= Flags::ONE_SHOT_TRANSACTION;
+    } else if scope.is_none() && make == Make::MariaDb && flags.is_empty() {
+        flags |= Flags::SETS_UNREPLAYABLE;
     }
     flags
 }

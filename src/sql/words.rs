@@ -1,8 +1,11 @@
-//! The words that the classifier tells apart, found in constant time without folding case first.
+//! The words that the classifier tells apart, found in constant time.
 //!
-//! [`hash`] looks at the length and four bytes; the tables are laid out at compile time. Functions
-//! have a table of their own (`functions.rs`) because nearly every word of a statement is looked up
-//! here, and only those before a parenthesis there.
+//! A word is known by eight of its bytes, read as one number, which the lexer has at hand anyway; the
+//! table is laid out at compile time so that one look suffices. Functions have a table of their own
+//! (`functions.rs`) because nearly every word of a statement is looked up here, and only those before
+//! a parenthesis there.
+
+use super::bytes::{fold, load};
 
 /// Mixes length and four bytes of a word, ASCII case ignored.
 pub(super) const fn hash(word: &[u8]) -> usize {
@@ -20,145 +23,271 @@ pub(super) const fn hash(word: &[u8]) -> usize {
 }
 
 macro_rules! words {
-    ($($variant:ident $name:literal)*) => {
+    (quiet { $($quiet:ident $quiet_name:literal)* } loud { $($loud:ident $loud_name:literal)* }) => {
         /// What a token is: a byte or literal of some sort, a word without meaning to routing, or a
         /// keyword. One enum of one byte for all, so that a token fits into two registers.
+        ///
+        /// In the order of the enum names stand together, and so do the tokens that are loud: that
+        /// mean something wherever they stand, or as parentheses may.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
         pub(super) enum Word {
-            /// Past the last byte.
-            End,
-            Semicolon,
-            /// A quoted identifier, quotes included.
-            Quoted,
-            /// Names joined by dots without white space, quoted or not: ``shop.`orders` ``.
-            Qualified,
             /// A string literal, quotes included.
             Text,
             Number,
-            /// `@name`, whole.
-            UserVariable,
-            /// `@@name` or `@@scope.name`, whole.
-            SystemVariable,
-            /// `:=`
-            Assign,
-            OpenParen,
             CloseParen,
             Comma,
             Dot,
             Equals,
             /// Any other byte.
             Other,
+            /// A quoted identifier, quotes included.
+            Quoted,
+            /// Names joined by dots without white space, quoted or not: ``shop.`orders` ``.
+            Qualified,
             /// An unquoted name, or a keyword of no meaning here.
             None,
-            $($variant),*
+            $($quiet,)*
+            $($loud,)*
+            OpenParen,
+            /// `@name`, whole.
+            UserVariable,
+            /// `@@name` or `@@scope.name`, whole.
+            SystemVariable,
+            /// `:=`
+            Assign,
+            Semicolon,
+            /// Past the last byte.
+            End,
         }
 
-        const WORDS: &[Word] = &[Word::None, $(Word::$variant),*];
-        const NAMES: &[&str] = &["", $($name),*];
+        const WORDS: &[Word] = &[Word::None, $(Word::$quiet,)* $(Word::$loud),*];
+        const NAMES: &[&str] = &["", $($quiet_name,)* $($loud_name),*];
+        const FIRST_LOUD: Word = [$(Word::$loud),*][0];
     };
 }
 
 words! {
-    All "all" Alter "alter" Analyze "analyze" And "and" As "as" Backup "backup" Begin "begin"
-    Binlog "binlog" Cache "cache" Call "call" Chain "chain" Change "change" Char "char"
-    Character "character" Charset "charset" Check "check" Checksum "checksum" Clone "clone"
-    Columns "columns" Commit "commit" Connection "connection" Consistent "consistent"
-    Create "create" CurrentRole "current_role" CurrentUser "current_user" Data "data"
-    Database "database" Databases "databases" Deallocate "deallocate" Default "default"
-    Delete "delete" Desc "desc" Describe "describe" Diagnostics "diagnostics" Do "do" Drop "drop"
-    Errors "errors" Event "event" Execute "execute" Explain "explain" Extended "extended"
-    Fields "fields" Flush "flush" For "for" Format "format" From "from" Full "full" Function "function"
-    Get "get" Global "global" Grant "grant" Handler "handler" Help "help" Import "import" In "in"
-    InformationSchema "information_schema" Insert "insert" Install "install" Into "into" Kill "kill"
-    Lastval "lastval" Load "load" Local "local" Lock "lock" Mysql "mysql" Names "names" Next "next"
-    NoWriteToBinlog "no_write_to_binlog" Only "only" Optimize "optimize" Or "or"
-    Package "package" Partitions "partitions" Password "password"
-    PerformanceSchema "performance_schema" Persist "persist" PersistOnly "persist_only"
+quiet {
+    All "all" Analyze "analyze" And "and" As "as" Backup "backup" Begin "begin" Binlog "binlog"
+    Cache "cache" Chain "chain" Change "change" Char "char" Character "character" Charset "charset"
+    Check "check" Checksum "checksum" Clone "clone" Columns "columns" Commit "commit"
+    Connection "connection" Consistent "consistent" Data "data" Database "database"
+    Databases "databases" Deallocate "deallocate" Default "default" Desc "desc" Describe "describe"
+    Diagnostics "diagnostics" Do "do" Errors "errors" Event "event" Execute "execute"
+    Explain "explain" Extended "extended" Fields "fields" Flush "flush" Format "format" Full "full"
+    Function "function" Get "get" Global "global" Handler "handler" Help "help" Import "import"
+    Install "install" Lastval "lastval" Local "local" Names "names" Next "next"
+    NoWriteToBinlog "no_write_to_binlog" Only "only" Optimize "optimize" Or "or" Package "package"
+    Partitions "partitions" Password "password" Persist "persist" PersistOnly "persist_only"
     Prepare "prepare" Previous "previous" Procedure "procedure" Purge "purge" Query "query"
-    Read "read" Recursive "recursive" Release "release" Rename "rename" Repair "repair"
-    Replace "replace" Reset "reset" Resignal "resignal" Resource "resource" Restart "restart"
-    Revoke "revoke" Role "role" Rollback "rollback" Savepoint "savepoint" Schema "schema"
-    Schemas "schemas" Select "select" Session "session" Set "set" Share "share" Show "show"
-    Shutdown "shutdown" Signal "signal" Snapshot "snapshot"
-    SqlCalcFoundRows "sql_calc_found_rows" Start "start" Statement "statement" Stop "stop"
-    Sys "sys" Table "table" Tables "tables" Temporary "temporary" To "to"
+    Read "read" Recursive "recursive" Release "release" Repair "repair" Reset "reset"
+    Resignal "resignal" Resource "resource" Restart "restart" Role "role" Rollback "rollback"
+    Savepoint "savepoint" Schema "schema" Schemas "schemas" Select "select" Session "session"
+    Set "set" Show "show" Shutdown "shutdown" Signal "signal" Snapshot "snapshot" Start "start"
+    Statement "statement" Stop "stop" Table "table" Tables "tables" To "to"
     Transaction "transaction" Trigger "trigger" Truncate "truncate" Uninstall "uninstall"
-    Unlock "unlock" Update "update" Use "use" User "user" Value "value" Values "values" View "view"
+    Unlock "unlock" Use "use" User "user" Value "value" Values "values" View "view"
     Warnings "warnings" With "with" Work "work" Write "write" Xa "xa" Xml "xml"
 }
-
-const SIZE: usize = 1024;
-const TABLE: [u8; SIZE] = build();
-
-const fn build() -> [u8; SIZE] {
-    let mut table = [0u8; SIZE];
-    let mut index = 1;
-    while index < NAMES.len() {
-        let mut slot = hash(NAMES[index].as_bytes()) % SIZE;
-        while table[slot] != 0 {
-            slot = (slot + 1) % SIZE;
-        }
-        table[slot] = index as u8;
-        index += 1;
-    }
-    table
+loud {
+    Alter "alter" Call "call" Create "create" CurrentRole "current_role" CurrentUser "current_user"
+    Delete "delete" Drop "drop" For "for" Grant "grant" In "in"
+    InformationSchema "information_schema" Insert "insert" Into "into" Kill "kill" Load "load"
+    Lock "lock" Mysql "mysql" PerformanceSchema "performance_schema" Rename "rename"
+    Replace "replace" Revoke "revoke" Share "share" SqlCalcFoundRows "sql_calc_found_rows"
+    Sys "sys" Temporary "temporary" Update "update"
+}
 }
 
-/// Names as they are compared: length, then bytes with 0x20 set, which folds the case of letters and
-/// confuses no two bytes that occur in identifiers and in these names.
-const FOLDED: [(u8, [u8; LONGEST]); NAMES.len()] = {
-    let mut folded = [(0, [0; LONGEST]); NAMES.len()];
-    let mut index = 0;
-    while index < NAMES.len() {
-        let name = NAMES[index].as_bytes();
-        folded[index].0 = name.len() as u8;
-        let mut at = 0;
-        while at < name.len() {
-            folded[index].1[at] = name[at] | 0x20;
-            at += 1;
-        }
-        index += 1;
-    }
-    folded
-};
-
+/// Words of up to eight bytes are known by these bytes as one number, longer ones by a mixture of
+/// their first and last eight; no two are mixed into one slot, by choice of the factor.
+const SLOTS: usize = 1024;
+const EIGHT: usize = 8;
 const LONGEST: usize = 19;
 
-impl Word {
-    /// The word that the identifier `text` spells in any case.
-    #[inline]
-    pub(super) fn find(text: &[u8]) -> Word {
-        let mut slot = hash(text) % SIZE;
-        loop {
-            let index = TABLE[slot] as usize;
-            if index == 0 {
-                return Word::None;
+const fn slot(key: u64, factor: u64) -> usize {
+    (key.wrapping_mul(factor) >> 54) as usize % SLOTS
+}
+
+/// The highest bit is set in no key of a short word.
+const fn mix(first: u64, last: u64) -> u64 {
+    (first ^ last.rotate_left(23)) | 1 << 63
+}
+
+/// Up to eight bytes of a name from `from` on, as [`fold`] gives them.
+const fn folded(name: &[u8], from: usize) -> u64 {
+    let mut eight = 0;
+    let mut at = 0;
+    while at < EIGHT && from + at < name.len() {
+        eight |= (name[from + at] as u64) << (8 * at);
+        at += 1;
+    }
+    fold(eight, 8 * at as u32)
+}
+
+/// By index of the word, zero for the word without a name.
+const KEYS: [u64; NAMES.len()] = {
+    let mut keys = [0; NAMES.len()];
+    let mut index = 1;
+    while index < NAMES.len() {
+        let name = NAMES[index].as_bytes();
+        assert!(name.len() <= LONGEST);
+        keys[index] = if name.len() <= EIGHT {
+            folded(name, 0)
+        } else {
+            mix(folded(name, 0), folded(name, name.len() - EIGHT))
+        };
+        index += 1;
+    }
+    keys
+};
+
+/// The factor and the index of a word by slot, zero where there is none.
+const TABLE: (u64, [u8; SLOTS]) = {
+    let mut factor = 0x9e37_79b9_7f4a_7c15u64;
+    'search: loop {
+        let mut table = [0; SLOTS];
+        let mut index = 1;
+        while index < KEYS.len() {
+            let slot = slot(KEYS[index], factor);
+            if table[slot] != 0 {
+                factor = factor.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(2);
+                continue 'search;
             }
-            let (length, name) = &FOLDED[index];
-            if *length as usize == text.len()
-                && text.iter().zip(name).all(|(&byte, &known)| byte | 0x20 == known)
-            {
-                return WORDS[index];
-            }
-            slot = (slot + 1) % SIZE;
+            table[slot] = index as u8;
+            index += 1;
         }
+        break (factor, table);
+    }
+};
+
+const FACTOR: u64 = TABLE.0;
+static INDEX: [u8; SLOTS] = TABLE.1;
+
+impl Word {
+    /// The word that an identifier of up to eight bytes spells, given these as [`super::bytes::fold`]
+    /// makes them.
+    #[inline(always)]
+    pub(super) fn find_short(key: u64) -> Word {
+        let index = INDEX[slot(key, FACTOR)] as usize;
+        if KEYS[index] == key { WORDS[index] } else { Word::None }
+    }
+
+    /// The word that the identifier from `start` to `end` of a text spells in any case.
+    pub(super) fn find(text: &[u8], start: usize, end: usize) -> Word {
+        let length = end.saturating_sub(start);
+        if !(1..=LONGEST).contains(&length) {
+            return Word::None;
+        }
+        let first = load(text, start);
+        if length <= EIGHT {
+            return Word::find_short(fold(first, 8 * length as u32));
+        }
+        let last = load(text, end - EIGHT);
+        let key = mix(fold(first, 64), fold(last, 64));
+        let index = INDEX[slot(key, FACTOR)] as usize;
+        let name = text.get(start..end).unwrap_or_default();
+        if KEYS[index] == key && NAMES[index].as_bytes().eq_ignore_ascii_case(name) {
+            WORDS[index]
+        } else {
+            Word::None
+        }
+    }
+
+    /// Whether it is a name, quoted or not, or a keyword.
+    #[inline(always)]
+    pub(super) fn is_name(self) -> bool {
+        self >= Word::Quoted && self < Word::OpenParen
+    }
+
+    /// Whether it means something wherever it stands, ends the statement, or opens a parenthesis,
+    /// which means something behind a name.
+    #[inline(always)]
+    pub(super) fn is_loud(self) -> bool {
+        self >= FIRST_LOUD
+    }
+
+    /// Whether a parenthesis behind it surely calls nothing: a reserved word of both servers in every
+    /// version.
+    pub(super) fn is_reserved(self) -> bool {
+        matches!(
+            self,
+            Word::All
+                | Word::And
+                | Word::As
+                | Word::Desc
+                | Word::Explain
+                | Word::In
+                | Word::Into
+                | Word::Or
+                | Word::Select
+                | Word::Set
+                | Word::Table
+                | Word::To
+                | Word::Use
+                | Word::Values
+                | Word::With
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::functions::{self, Class};
+    use super::super::mode::{LexMode, Make};
     use super::*;
+
+    fn find(text: &str) -> Word {
+        Word::find(text.as_bytes(), 0, text.len())
+    }
 
     #[test]
     fn every_word_is_found_in_any_case() {
         for (index, name) in NAMES.iter().enumerate().skip(1) {
             for spelled in [name.to_string(), name.to_uppercase()] {
-                assert_eq!(Word::find(spelled.as_bytes()), WORDS[index], "{spelled}");
+                assert_eq!(find(&spelled), WORDS[index], "{spelled}");
             }
-            assert_eq!(Word::find(format!("{name}x").as_bytes()), Word::None);
+            for other in [format!("{name}x"), format!("x{name}"), name[1..].to_string()] {
+                let known = NAMES.iter().position(|name| *name == other).unwrap_or(0);
+                assert_eq!(find(&other), WORDS[known], "{other}");
+            }
         }
-        assert_eq!(Word::find(b""), Word::None);
-        assert!(NAMES.len() < 200, "the table's slots are u8 and must stay sparse");
+        assert!(NAMES.len() < 256, "an index is of one byte");
+    }
+
+    #[test]
+    fn reserved_words_are_keywords_of_every_server() {
+        let mut reserved = 0;
+        for (word, name) in WORDS.iter().zip(NAMES).filter(|(word, _)| word.is_reserved()) {
+            for make in [Make::MySql, Make::MariaDb] {
+                for server_version in [0, 50_700, 80_000, 101_119, 999_999] {
+                    let mode = LexMode { make, server_version, ..LexMode::default() };
+                    let class = functions::class(name.as_bytes(), false, &mode);
+                    assert_eq!(class, Class::Keyword, "{word:?} {mode:?}");
+                }
+            }
+            reserved += 1;
+        }
+        assert!(reserved > 10);
+    }
+
+    #[test]
+    fn names_and_loud_words_stand_together() {
+        for word in WORDS {
+            assert!(word.is_name(), "{word:?}");
+        }
+        for word in [Word::Quoted, Word::Qualified] {
+            assert!(word.is_name() && !word.is_loud());
+        }
+        for word in [Word::Text, Word::Number, Word::CloseParen, Word::Dot, Word::Other] {
+            assert!(!word.is_name() && !word.is_loud());
+        }
+        for word in
+            [Word::OpenParen, Word::UserVariable, Word::SystemVariable, Word::Assign, Word::End]
+        {
+            assert!(!word.is_name() && word.is_loud());
+        }
+        assert!(Word::Into.is_loud() && !Word::None.is_loud() && !Word::Select.is_loud());
     }
 }

@@ -323,6 +323,19 @@ impl Client {
         self.results(true)
     }
 
+    /// COM_CHANGE_USER.
+    pub fn change_user(&mut self, login: Login<'_>) -> Result<(), Fail> {
+        let mut body = login.user.as_bytes().to_vec();
+        // No answer yet: the server asks for one to a nonce of its own.
+        body.extend_from_slice(&[0, 0]);
+        body.extend_from_slice(login.schema.unwrap_or_default().as_bytes());
+        body.extend_from_slice(&[0, 45, 0]);
+        body.extend_from_slice(login.plugin.as_bytes());
+        body.push(0);
+        self.send(0x11, &body)?;
+        self.finish_login(&login)
+    }
+
     /// Reads the whole response to a command.
     pub fn results(&mut self, binary: bool) -> Result<Vec<Row>, Fail> {
         let mut rows = Vec::new();

@@ -74,6 +74,9 @@ const MORE_RESULTS: u16 = 1 << 3;
 const CURSOR_EXISTS: u16 = 1 << 6;
 const PS_OUT_PARAMS: u16 = 1 << 12;
 
+/// An id that no server has given.
+const NO_STATEMENT: u32 = 0x00ab_cdef;
+
 /// A payload that fills its frame goes on in the next.
 const FULL: usize = 0xff_ff_ff;
 
@@ -92,6 +95,8 @@ pub enum Expect {
     Results,
     /// PREPARE_OK with definitions.
     Prepare,
+    /// The same, and the statement is known by this number from then on.
+    PrepareAs(usize),
     /// Rows (or column definitions) and what ends them.
     Rows,
     /// One packet.
@@ -110,7 +115,8 @@ pub struct Client {
     pub login_ok: Packet,
     /// Sequence id that the next frame from the server must have.
     seq: u8,
-    /// Prepared statements by the order of their PREPARE: server ids.
+    /// Prepared statements by number, which is the order of their PREPARE unless a step says it:
+    /// server ids.
     statements: Vec<u32>,
 }
 
@@ -203,7 +209,8 @@ impl Client {
             Expect::Nothing => Ok(()),
             Expect::Single => self.keep(answer).map(drop),
             Expect::Rows => self.rows(answer).map(drop),
-            Expect::Prepare => self.prepare(answer),
+            Expect::Prepare => self.prepare(self.statements.len(), answer),
+            Expect::PrepareAs(number) => self.prepare(number, answer),
             Expect::Results => loop {
                 if self.result(answer, &mut files)? & MORE_RESULTS == 0 {
                     return Ok(());
@@ -263,7 +270,7 @@ impl Client {
         }
     }
 
-    fn prepare(&mut self, answer: &mut Answer) -> io::Result<()> {
+    fn prepare(&mut self, number: usize, answer: &mut Answer) -> io::Result<()> {
         let first = self.keep(answer)?;
         if first.first() != Some(&0) {
             return Ok(());
@@ -271,7 +278,10 @@ impl Client {
         let id = u32::from_le_bytes(first[1..5].try_into().unwrap());
         let columns = u16::from_le_bytes([first[5], first[6]]);
         let params = u16::from_le_bytes([first[7], first[8]]);
-        self.statements.push(id);
+        if self.statements.len() <= number {
+            self.statements.resize(number + 1, NO_STATEMENT);
+        }
+        self.statements[number] = id;
         for count in [params, columns].into_iter().filter(|count| *count > 0) {
             let end = u16::from(!self.has(caps::DEPRECATE_EOF));
             for _ in 0..count + end {

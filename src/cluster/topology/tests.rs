@@ -11,6 +11,7 @@ use crate::auth::{Credential, CredentialSecret};
 use crate::backend::Endpoint;
 use crate::config::{ServerAddress, ServerConfig};
 
+const BI: Wish<'_> = Wish { tag: Some("bi"), max_lag: None };
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
 pub(crate) fn settings() -> Settings {
@@ -104,7 +105,7 @@ impl Lab {
 
     fn chosen(&self) -> Option<String> {
         let cluster = self.topology.load();
-        cluster.choose(None, 7, |_| true).map(|member| member.config().name.clone())
+        cluster.choose(Wish::default(), 7, |_| true).map(|member| member.config().name.clone())
     }
 }
 
@@ -170,15 +171,16 @@ fn the_choice_knows_the_load_and_the_callers_wishes() {
     let busy = second.begin_query();
     assert_eq!(busy.member().outstanding(), 1);
     for random in 0..20 {
-        let chosen = cluster.choose(None, random, |_| true).unwrap();
+        let chosen = cluster.choose(Wish::default(), random, |_| true).unwrap();
         assert!(Arc::ptr_eq(chosen, third));
-        let chosen = cluster.choose(None, random, |member| std::ptr::eq(member, &**second));
+        let chosen =
+            cluster.choose(Wish::default(), random, |member| std::ptr::eq(member, &**second));
         assert!(Arc::ptr_eq(chosen.unwrap(), second));
     }
     drop(busy);
     assert_eq!(second.outstanding(), 0);
-    assert!(cluster.choose(Some("bi"), 0, |_| true).is_none());
-    assert!(cluster.choose(None, 0, |_| false).is_none());
+    assert!(cluster.choose(BI, 0, |_| true).is_none());
+    assert!(cluster.choose(Wish::default(), 0, |_| false).is_none());
 }
 
 #[test]
@@ -206,8 +208,8 @@ fn a_reload_keeps_what_stays_the_same() {
     assert_eq!(after.replicas()[0].status().health, Health::Up);
     assert_eq!(after.replicas()[0].config().weight, 7);
     // In use at once, under its new tag.
-    assert!(after.choose(Some("bi"), 0, |_| true).is_some());
-    assert!(after.choose(None, 0, |_| true).is_none());
+    assert!(after.choose(BI, 0, |_| true).is_some());
+    assert!(after.choose(Wish::default(), 0, |_| true).is_none());
     assert!(before.replicas()[1].is_removed());
     assert!(*before.replicas()[1].removal().borrow());
     assert_eq!(after.replicas()[1].status().health, Health::Starting);

@@ -124,6 +124,38 @@ fn tagged_replicas_serve_only_their_tags() {
     assert!(candidates.group(Some("bi")).unwrap().members.is_empty());
 }
 
+#[test]
+fn a_wish_for_less_or_more_lag() {
+    let now = Instant::now();
+    let lags = [0, 50, 3000, 12_000, 30_000];
+    let replicas: Vec<_> = lags.iter().map(|lag| replica(now, known(*lag))).collect();
+    let unknown = ReplicaView { lag: Lag::AtLeast(ms(1)), ..replicas[0] };
+    let all = eligible(&[&replicas[..], &[unknown]].concat(), &POLICY, now);
+    let late = eligible(&[&replicas[3..], &[unknown]].concat(), &POLICY, now);
+    for (what, candidates, max_lag, allowed, kept) in [
+        ("none", &all, None, &[0, 1, 2][..], &[0, 1][..]),
+        ("less", &all, Some(40), &[0], &[0]),
+        ("equal", &all, Some(50), &[0, 1], &[0, 1]),
+        ("more", &all, Some(12_000), &[0, 1, 2, 3], &[0, 1]),
+        ("none, all late", &late, None, &[], &[]),
+        ("more, all late", &late, Some(12_000), &[0], &[0]),
+        ("much more, all late", &late, Some(60_000), &[0, 1], &[0, 1]),
+    ] {
+        let (group, max_lag) = (candidates.group(None).unwrap(), max_lag.map(ms));
+        let those = |holds: &dyn Fn(usize) -> bool| -> Vec<usize> {
+            (0..6).filter(|index| holds(*index)).collect()
+        };
+        assert_eq!(those(&|index| group.allows(index, max_lag)), allowed, "{what}");
+        assert_eq!(those(&|index| group.keeps(index, max_lag)), kept, "{what}");
+        for index in 0..6 {
+            let chosen = group.choose(max_lag, 7, |_| 0, |other| other == index);
+            assert_eq!(chosen, allowed.contains(&index).then_some(index), "{what}: {index}");
+        }
+        let least = group.choose(max_lag, 7, |_| 0, |index| index != 1);
+        assert_eq!(least, allowed.first().copied(), "{what}");
+    }
+}
+
 fn group_of(weights: &[u32]) -> Group {
     let candidate =
         |(index, weight): (usize, &u32)| Candidate { index, lag: ms(0), weight: *weight };
@@ -139,7 +171,8 @@ fn the_fewest_outstanding_for_the_weight() {
         ("large numbers", &[1000, 1], &[u32::MAX, u32::MAX], 0),
     ] {
         for random in 0..50 {
-            let chosen = group_of(weights).choose(random * 7919, |index| loads[index], |_| true);
+            let chosen =
+                group_of(weights).choose(None, random * 7919, |index| loads[index], |_| true);
             assert_eq!(chosen, Some(expected), "{what}");
         }
     }
@@ -152,7 +185,7 @@ fn ties_fall_by_weight() {
     let mut random = 42;
     for _ in 0..10_000 {
         random = next_random(random);
-        counts[group.choose(random, |_| 0, |_| true).unwrap()] += 1;
+        counts[group.choose(None, random, |_| 0, |_| true).unwrap()] += 1;
     }
     // Shares of 1, 3 and 1 in 5: far wider than the spread of a fair choice.
     for (count, expected) in counts.into_iter().zip([2000, 6000, 2000]) {
@@ -167,7 +200,7 @@ fn a_large_group_is_used_evenly() {
     let mut random = 42;
     for _ in 0..20_000 {
         random = next_random(random);
-        counts[group.choose(random, |_| 0, |_| true).unwrap()] += 1;
+        counts[group.choose(None, random, |_| 0, |_| true).unwrap()] += 1;
     }
     assert!(counts.iter().all(|count| (100..300).contains(count)), "{counts:?}");
 }
@@ -180,10 +213,10 @@ fn the_filter_is_asked_first_and_the_spare_last() {
         Candidate { index: 21, lag: ms(900), weight: 1 },
     ];
     for random in [0, 1, 77, u64::MAX] {
-        assert_eq!(group.choose(random, |_| 0, |index| index == 13), Some(13));
-        assert_eq!(group.choose(random, |_| 0, |index| index >= 20), Some(20));
-        assert_eq!(group.choose(random, |_| 0, |index| index == 21), Some(21));
-        assert_eq!(group.choose(random, |_| 0, |_| false), None);
-        assert_eq!(Group::default().choose(random, |_| 0, |_| true), None);
+        assert_eq!(group.choose(None, random, |_| 0, |index| index == 13), Some(13));
+        assert_eq!(group.choose(None, random, |_| 0, |index| index >= 20), Some(20));
+        assert_eq!(group.choose(None, random, |_| 0, |index| index == 21), Some(21));
+        assert_eq!(group.choose(None, random, |_| 0, |_| false), None);
+        assert_eq!(Group::default().choose(None, random, |_| 0, |_| true), None);
     }
 }

@@ -195,6 +195,68 @@ const ROWS: &[Row] = &[
         &["routing.read_only_functions: [] -> [f]"],
     ),
     (
+        "rule.name",
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\""],
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\"\nname = \"n\""],
+        &[
+            "rule: [rule-1] -> [n]",
+            "rule.rule-1.user: removed, was [u]",
+            "rule.rule-1.target: removed, was replica",
+            "rule.rule-1.read_only: removed, was false",
+            "rule.n.user: added, [u]",
+            "rule.n.target: added, replica",
+            "rule.n.read_only: added, false",
+        ],
+    ),
+    (
+        "rule.user",
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\""],
+        ["", "[[rule]]\nuser = [\"u\", \"v\"]\ntarget = \"replica\""],
+        &["rule.rule-1.user: [u] -> [u, v]"],
+    ),
+    (
+        "rule.schema",
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\""],
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\"\nschema = \"s\""],
+        &["rule.rule-1.schema: added, [s]"],
+    ),
+    (
+        "rule.statement",
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\""],
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\"\nstatement = \"SELECT 1\""],
+        &["rule.rule-1.statement: added, [SELECT 1]"],
+    ),
+    (
+        "rule.target",
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\""],
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"primary\""],
+        &["rule.rule-1.target: replica -> primary"],
+    ),
+    (
+        "rule.tag",
+        [
+            "",
+            "[[server]]\naddress = \"10.0.0.2:3306\"\ntags = [\"a\", \"b\"]\n[[rule]]\nuser = \"u\"\ntarget = \"replica\"\ntag = \"a\"",
+        ],
+        [
+            "",
+            "[[server]]\naddress = \"10.0.0.2:3306\"\ntags = [\"a\", \"b\"]\n[[rule]]\nuser = \"u\"\ntarget = \"replica\"\ntag = \"b\"",
+        ],
+        &["rule.rule-1.tag: a -> b"],
+    ),
+    (
+        "rule.max_lag",
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\""],
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\"\nmax_lag = \"1m\""],
+        &["rule.rule-1.max_lag: added, 1m"],
+    ),
+    (
+        "rule.read_only",
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\""],
+        ["", "[[rule]]\nuser = \"u\"\ntarget = \"replica\"\nread_only = true"],
+        &["rule.rule-1.read_only: false -> true"],
+    ),
+    (
         "routing.unknown_functions",
         ["", ""],
         ["", "routing.unknown_functions = \"try\""],

@@ -1,6 +1,7 @@
 //! Every kind of error, with its line, its key and what is allowed instead.
 
 mod meaning;
+mod rules;
 
 use std::path::Path;
 
@@ -105,7 +106,7 @@ fn unknown_keys() {
     );
     let root = "allowed: account, auth, client_protocol, client_tls, consistency, drain_timeout, \
                 http, listen, log, login_timeout, max_clients, max_packet, monitor, pool, primary, \
-                replicas, routing, server, server_tls, worker_threads";
+                replicas, routing, rule, server, server_tls, worker_threads";
     appended(
         "[rooting]\nx = 1\n",
         &[&format!("6: rooting: unknown key; did you mean \"routing\"?; {root}")],

@@ -293,12 +293,10 @@ fn kinds_and_flags() {
         ),
         ("SET autocommit = 0", K::Set, Flags::SETS_AUTOCOMMIT),
         ("SET @@session.autocommit = 0", K::Set, Flags::SETS_AUTOCOMMIT | Flags::SYNCED_VARIABLE),
-        ("SET NAMES utf8mb4, autocommit = 1", K::Set, Flags::SETS_AUTOCOMMIT),
-        (
-            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_unicode_ci', SESSION sql_mode='STRICT'",
-            K::Set,
-            NONE,
-        ),
+        ("SET NAMES utf8, autocommit = 1", K::Set, Flags::SETS_AUTOCOMMIT),
+        ("SET NAMES 'a' COLLATE 'b', SESSION sql_mode='STRICT'", K::Set, NONE),
+        ("SET a = 1, CHARACTER SET utf8", K::Set, Flags::SETS_UNREPLAYABLE),
+        ("SET CHARSET DEFAULT", K::Set, Flags::SETS_UNREPLAYABLE),
         ("SET session_track_gtids = OFF", K::Set, Flags::SETS_SESSION_TRACK),
         (
             "SET sql_mode = CONCAT('a', 'b'), SESSION `session_track_schema` = 1",
@@ -472,4 +470,21 @@ fn hints() {
     assert_eq!(hint.max_lag_ms, Some(2000));
     assert!(hint.trace);
     assert_eq!(hint.key.unwrap().of(b"short"), b"");
+}
+
+/// MariaDB reports nothing of `SET @@name`.
+#[test]
+fn assignments_that_mariadb_does_not_report() {
+    #[track_caller]
+    fn check(sql: &str, on_mysql: bool, on_mariadb: bool) {
+        let held = |mode| classify(sql.as_bytes(), &mode).flags.contains(Flags::SETS_UNREPLAYABLE);
+        assert_eq!((held(MYSQL), held(MARIADB)), (on_mysql, on_mariadb), "{sql}");
+    }
+    check("SET @@sql_mode = ''", false, true);
+    check("SET time_zone = 'UTC', @@`sql_mode` = ''", false, true);
+    check("SET @@session.sql_mode = @@sql_mode", false, false);
+    check("SET @@autocommit = 0", false, false);
+    check("SET @@tx_isolation = 'SERIALIZABLE'", false, false);
+    check("SET @@global.sql_mode = ''", false, false);
+    check("SET @@gtid_next = 'AUTOMATIC'", true, true);
 }

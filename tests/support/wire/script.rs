@@ -11,6 +11,8 @@ pub enum Step {
     Files(Vec<u8>, Vec<Vec<u8>>),
     /// COM_STMT_PREPARE
     Prepare(Vec<u8>),
+    /// COM_STMT_PREPARE of a statement with this number, whatever was prepared before.
+    PrepareAs(usize, Vec<u8>),
     /// COM_STMT_EXECUTE
     Execute { statement: usize, flags: u8, params: Vec<Param>, types: bool },
     /// COM_STMT_SEND_LONG_DATA
@@ -113,6 +115,7 @@ impl Step {
             Self::Query(sql) => format!("query {}", text(sql)),
             Self::Files(sql, _) => format!("query with file {}", text(sql)),
             Self::Prepare(sql) => format!("prepare {}", text(sql)),
+            Self::PrepareAs(number, sql) => format!("prepare {number} {}", text(sql)),
             Self::Execute { statement, flags, types, .. } => {
                 format!("execute {statement}, flags {flags}, types {types}")
             }
@@ -132,11 +135,11 @@ impl Step {
 
     fn payload(&self, client: &Client) -> Vec<u8> {
         let id = |index: usize| {
-            client.statements.get(index).copied().unwrap_or(0x00ab_cdef).to_le_bytes()
+            client.statements.get(index).copied().unwrap_or(super::NO_STATEMENT).to_le_bytes()
         };
         match self {
             Self::Query(sql) | Self::Files(sql, _) => client.query_payload(sql),
-            Self::Prepare(sql) => [&[0x16], &sql[..]].concat(),
+            Self::Prepare(sql) | Self::PrepareAs(_, sql) => [&[0x16], &sql[..]].concat(),
             Self::Execute { statement, flags, params, types } => {
                 execute_payload(client, id(*statement), *flags, params, *types)
             }
@@ -154,6 +157,7 @@ impl Step {
     fn expect(&self) -> Expect {
         match self {
             Self::Prepare(_) => Expect::Prepare,
+            Self::PrepareAs(number, _) => Expect::PrepareAs(*number),
             Self::LongData { .. } => Expect::Nothing,
             Self::OnStatement { expect, .. } | Self::Raw(_, expect) => *expect,
             _ => Expect::Results,

@@ -1,0 +1,158 @@
+//! Preparing a session's statements on a connection, and closing them.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::connection::{Connection, Phase};
+use super::error::{Error, codes};
+use super::parse_state::{ParseState, Switch};
+use super::statements::ServerStatement;
+use crate::protocol::Malformed;
+use crate::protocol::command::code;
+use crate::protocol::frame::build_packet;
+use crate::protocol::prepare::PrepareOk;
+use crate::protocol::response::ResponseKind;
+
+/// How long a COM_STMT_CLOSE may wait for a command to go out with. A client that closes a statement
+/// mostly goes on at once, and a write of its own would cost more than the closing.
+const CLOSE_DELAY: Duration = Duration::from_millis(100);
+
+/// Closes beyond this many bytes of them do not wait: some hundred.
+const MAX_PENDING: usize = 1 << 10;
+
+impl Connection {
+    /// Forgets a statement, and has the server forget it with the next command that is sent, or by
+    /// [`Connection::send_pending`].
+    pub fn close_statement(&mut self, id: u32) {
+        if let Some(statement) = self.statements.remove(id) {
+            self.queue_close(statement);
+        }
+    }
+
+    fn queue_close(&mut self, statement: ServerStatement) {
+        build_packet(&mut self.pending, 0, |out| {
+            out.push(code::STMT_CLOSE);
+            out.extend_from_slice(&statement.id.to_le_bytes());
+        });
+        let now = Instant::now();
+        if self.pending.len() >= MAX_PENDING {
+            self.pending_due = Some(now);
+        }
+        self.pending_due.get_or_insert(now + CLOSE_DELAY);
+    }
+
+    /// When [`Connection::send_pending`] is due, if anything is pending.
+    #[inline]
+    pub fn pending_due(&self) -> Option<Instant> {
+        self.pending_due
+    }
+
+    /// Sends what waits for the next command, which has not come.
+    pub async fn send_pending(&mut self) {
+        if self.phase == Phase::Ready && !self.pending.is_empty() {
+            // A connection that turns out broken is found so by whoever needs it next.
+            let _ = self.send_without_response(&[]).await;
+        }
+    }
+
+    /// Prepares a statement here that was prepared elsewhere first, under the session's `id`, as the
+    /// session was `then`; it is `now` otherwise, and so is this connection. Where the server has no
+    /// room for more, it takes that of another that can be prepared again.
+    ///
+    /// # Errors
+    /// The server's error, or the connection breaks.
+    pub async fn prepare_again(
+        &mut self,
+        id: u32,
+        text: &[u8],
+        then: &ParseState,
+        now: &ParseState,
+    ) -> Result<(), Error> {
+        if let Some(closed) = self.statements.make_room() {
+            self.queue_close(closed);
+        }
+        let mut result = self.prepare_as(text, then, now).await;
+        if let Err(Error::Server(err)) = &result
+            && err.code == codes::MAX_PREPARED_STMT_COUNT
+            && let Some(closed) = self.statements.evict()
+        {
+            self.queue_close(closed);
+            result = self.prepare_as(text, then, now).await;
+        }
+        result.map(|server_id| self.statements.insert_again(id, server_id))
+    }
+
+    /// Prepares a statement and returns the server's id of it; the definitions are dropped. All that
+    /// has to be sent goes out at once.
+    async fn prepare_as(
+        &mut self,
+        text: &[u8],
+        then: &ParseState,
+        now: &ParseState,
+    ) -> Result<u32, Error> {
+        let there = now.switch_to(then, &self.initial_state);
+        let back = then.switch_to(now, &self.initial_state);
+        let mut packets = Vec::with_capacity(text.len() + 8);
+        let before = self.build_switch(&mut packets, &there);
+        build_packet(&mut packets, 0, |out| {
+            out.push(code::STMT_PREPARE);
+            out.extend_from_slice(text);
+        });
+        let after = self.build_switch(&mut packets, &back);
+        self.send(&packets).await?;
+        let switched = self.finish_all(before).await;
+        let prepared = self.finish_prepare().await;
+        // If it cannot be switched back, it is not what the session takes it for.
+        if let Err(error) = self.finish_all(after).await {
+            self.phase = Phase::Broken;
+            return Err(Error::Lost(std::io::Error::other(error.to_string())));
+        }
+        match (switched, prepared) {
+            (Ok(()), prepared) => prepared,
+            (Err(error), Ok(id)) => {
+                self.queue_close(ServerStatement::new(id));
+                Err(error)
+            }
+            (Err(error), Err(_)) => Err(error),
+        }
+    }
+
+    /// Appends what a switch takes; returns how many responses that has.
+    fn build_switch(&self, out: &mut Vec<u8>, switch: &Switch) -> usize {
+        if let Some(schema) = &switch.schema {
+            build_packet(out, 0, |out| {
+                out.push(code::INIT_DB);
+                out.extend_from_slice(schema);
+            });
+        }
+        if let Some(set) = &switch.set {
+            self.build_query(out, set);
+        }
+        usize::from(switch.schema.is_some()) + usize::from(switch.set.is_some())
+    }
+
+    /// Reads `count` responses; the first error among them, if the connection is still good then.
+    async fn finish_all(&mut self, count: usize) -> Result<(), Error> {
+        let mut result = Ok(());
+        for _ in 0..count {
+            match self.finish(ResponseKind::Results).await {
+                Err(Error::Server(err)) => result = result.and(Err(Error::Server(err))),
+                other => drop(other?),
+            }
+        }
+        result
+    }
+
+    async fn finish_prepare(&mut self) -> Result<u32, Error> {
+        let mut id = None;
+        self.collect(ResponseKind::Prepare, |_, payload| {
+            if id.is_none() {
+                id = Some(PrepareOk::parse(payload)?.statement_id);
+            }
+            Ok(())
+        })
+        .await?;
+        id.ok_or(Error::Protocol(Malformed("PREPARE_OK packet")))
+    }
+}

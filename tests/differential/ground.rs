@@ -1,0 +1,246 @@
+//! Where scripts run: servers, lagwise, equal data for each run.
+//!
+//! Names of schemas are in what clients see, so that the direct run and the one through lagwise use
+//! the same schema, one after the other, and the data is put back between them. Each worker has
+//! schemas of its own, and so several scripts run at once.
+
+use std::collections::BTreeSet;
+
+use crate::script::{Replicas, Script};
+use crate::support::wire::{Answer, Client, Options, caps};
+use crate::support::{Lab, Make, Proxy, eventually};
+
+const GROUND: &str = include_str!("ground.sql");
+
+/// How often lagwise looks at the servers.
+const CHECK_INTERVAL: &str = "10ms";
+
+/// Servers of one make with lagwise before them.
+pub struct Ground {
+    pub lab: Lab,
+    pub proxy: Proxy,
+}
+
+impl Ground {
+    /// A primary with one replica.
+    pub fn start(make: Make) -> Self {
+        let lab = Lab::start(make, 1);
+        let config = format!(
+            "[monitor]\nuser = \"monitor\"\npassword = \"monitor_password\"\n\
+             check_interval = \"{CHECK_INTERVAL}\"\n[routing]\nmax_lag = \"1d\"\nlag_tolerance = \"1d\""
+        );
+        let proxy = Proxy::start(&lab, &config);
+        Self { lab, proxy }
+    }
+
+    /// Has the replicas replicate or not, with equal data at the moment at which they stop.
+    pub fn set_replicas(&self, replicas: Replicas) {
+        self.lab.wait_caught_up();
+        if replicas == Replicas::Stopped {
+            self.lab.stop_applier(1);
+        }
+        eventually("the replica takes reads", || {
+            self.proxy.metrics().sum("lagwise_server_eligible", &[]) == 2.0
+        });
+    }
+
+    /// Undoes [`Ground::set_replicas`].
+    pub fn resume_replicas(&self, replicas: Replicas) {
+        if replicas == Replicas::Stopped {
+            self.lab.start_applier(1);
+        }
+    }
+
+    /// Statements that ran on the primary and on replicas, and the reasons that kept reads from
+    /// them.
+    pub fn statements(&self) -> (f64, f64) {
+        let metrics = self.proxy.metrics();
+        let of = |target| metrics.sum("lagwise_queries_total", &[("target", target)]);
+        (of("primary"), of("replica"))
+    }
+}
+
+/// The two schemas of a worker, and the connections with which it puts them back.
+pub struct Plot<'a> {
+    pub ground: &'a Ground,
+    pub schema: String,
+    pub other: String,
+    primary: Client,
+    replica: Client,
+}
+
+impl<'a> Plot<'a> {
+    /// Makes the schemas.
+    pub fn new(ground: &'a Ground, worker: usize) -> Self {
+        let (schema, other) = (format!("diff_{worker}"), format!("diff_{worker}_other"));
+        let admin = |server| {
+            let mut options = Options::new(caps::MULTI_STATEMENTS).account("admin");
+            options.schema = None;
+            options.login(ground.lab.port(server)).expect("admin logs in")
+        };
+        let (primary, replica) = (admin(0), admin(1));
+        let mut plot = Self { ground, schema, other, primary, replica };
+        plot.make_schemas();
+        plot
+    }
+
+    fn make_schemas(&mut self) {
+        for schema in [self.schema.clone(), self.other.clone()] {
+            self.ask(&format!("CREATE DATABASE {schema} CHARACTER SET utf8mb4; USE {schema}"));
+            for account in ["app", "other"] {
+                self.ask(&format!("GRANT ALL ON {schema}.* TO {account}@'%'"));
+            }
+            let (start, _) = GROUND.split_once("\n\n-- reset").expect("parts");
+            self.ask(start);
+            if schema == self.schema {
+                self.ask(section("routines"));
+            }
+        }
+        let all = Part::ALL.into_iter().collect();
+        self.reset(&all, true);
+        self.ask("SET innodb_lock_wait_timeout = 2, lock_wait_timeout = 5");
+    }
+
+    fn try_ask(&mut self, sql: &str) -> Result<Answer, (u16, String)> {
+        let answer = self.primary.query(sql);
+        match answer.error() {
+            Some(error) => Err(error),
+            None => {
+                assert_eq!(answer.broken, None, "{sql}");
+                Ok(answer)
+            }
+        }
+    }
+
+    fn ask(&mut self, sql: &str) -> Answer {
+        self.try_ask(sql).unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+    }
+
+    fn reset(&mut self, parts: &BTreeSet<Part>, both: bool) {
+        let sql = self.reset_sql(parts, both);
+        self.ask(&sql);
+    }
+
+    fn reset_sql(&self, parts: &BTreeSet<Part>, both: bool) -> String {
+        let schemas = [Some(&self.schema), both.then_some(&self.other)];
+        let mut sql = String::new();
+        for schema in schemas.into_iter().flatten() {
+            sql.push_str(&format!("USE {schema};"));
+            for part in parts {
+                if *part != Part::Sequence || self.ground.lab.make == Make::MariaDb {
+                    sql.push_str(section(part.section()));
+                }
+            }
+        }
+        sql
+    }
+
+    /// Puts back what a script may have changed. `run` is what `{r}` stood for.
+    pub fn put_back(&mut self, script: &Script, run: &str) {
+        let (parts, both, xa) = changed_by(script);
+        if xa {
+            // Fails where nothing is left over.
+            let _ = self.primary.query(&format!("XA ROLLBACK '{run}'"));
+        }
+        if parts.is_empty() {
+            return;
+        }
+        let sql = self.reset_sql(&parts, both);
+        // A session that has just been closed may hold its locks for a moment; so does a prepared
+        // XA transaction, which another session can end only after that.
+        let mut tries = 0;
+        while let Err(error) = self.try_ask(&sql) {
+            tries += 1;
+            assert!(matches!(error.0, 1205 | 1213) && tries < 10, "{sql}: {error:?}");
+            let _ = self.primary.query(&format!("XA ROLLBACK '{run}'"));
+        }
+    }
+
+    /// Waits until the replica has all that the primary has.
+    pub fn wait_caught_up(&mut self) {
+        let (ask, wait) = match self.ground.lab.make {
+            Make::MySql => ("SELECT @@GLOBAL.gtid_executed", "WAIT_FOR_EXECUTED_GTID_SET"),
+            Make::MariaDb => ("SELECT @@GLOBAL.gtid_binlog_pos", "MASTER_GTID_WAIT"),
+        };
+        let position = self.ask(ask).first_value(&self.primary);
+        let answer = self.replica.query(&format!("SELECT {wait}('{position}', 30)"));
+        assert_eq!(answer.error(), None);
+        assert_eq!(answer.first_value(&self.replica), "0", "the replica does not catch up");
+    }
+
+    /// The same, and lagwise knows it.
+    pub fn wait_noticed(&mut self) {
+        self.wait_caught_up();
+        self.ground.proxy.wait_probed();
+    }
+}
+
+/// What is put back together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    Ta,
+    Tb,
+    Heap,
+    Sequence,
+    Made,
+}
+
+impl Part {
+    const ALL: [Self; 5] = [Self::Ta, Self::Tb, Self::Heap, Self::Sequence, Self::Made];
+
+    fn section(self) -> &'static str {
+        match self {
+            Self::Ta => "reset ta",
+            Self::Tb => "reset tb",
+            Self::Heap => "reset heap",
+            Self::Sequence => "reset sq",
+            Self::Made => "reset made",
+        }
+    }
+
+    /// Words in a statement that may change it.
+    fn words(self) -> &'static [&'static str] {
+        match self {
+            Self::Ta => &["ta", "va"],
+            Self::Tb => &["tb", "f_write", "p_write", "p_fail", "p_transaction", "p_open"],
+            Self::Heap => &["heap"],
+            Self::Sequence => &["sq"],
+            Self::Made => &["ca", "cb", "cv", "cp"],
+        }
+    }
+}
+
+/// Statements between the line `-- NAME` of `ground.sql` and the next such line.
+fn section(name: &str) -> &'static str {
+    let (_, rest) = GROUND.split_once(&format!("-- {name}\n")).expect("a section");
+    rest.split("\n-- ").next().expect("a text").trim()
+}
+
+/// What a script may have changed, whether in the second schema too, and whether it may leave an
+/// XA transaction behind. Rather too much than too little.
+fn changed_by(script: &Script) -> (BTreeSet<Part>, bool, bool) {
+    let mut parts = BTreeSet::new();
+    let (mut both, mut xa) = (false, false);
+    for text in script.texts() {
+        let text = String::from_utf8_lossy(text).to_lowercase();
+        both |= text.contains("{o}");
+        xa |= text.contains("xa ");
+        let reads = ["select", "show", "describe", "explain", "with", "table", "values"];
+        let only_reads = reads.iter().any(|word| text.starts_with(word))
+            && !text.contains(';')
+            && !text.contains("f_write")
+            && !text.contains("sq")
+            && !text.contains("update");
+        if only_reads {
+            continue;
+        }
+        let words: BTreeSet<&str> =
+            text.split(|c: char| !c.is_alphanumeric() && c != '_').collect();
+        for part in Part::ALL {
+            if part.words().iter().any(|word| words.contains(word)) {
+                parts.insert(part);
+            }
+        }
+    }
+    (parts, both, xa)
+}

@@ -1,0 +1,50 @@
+//! The differential test: random session scripts, each on a direct connection and through lagwise
+//! against equal data, compared packet by packet.
+//!
+//! Seeds are fixed, so that a run can be repeated:
+//! `LAGWISE_DIFF_SEED=17 LAGWISE_DIFF_COUNT=1 cargo test --test differential` runs one script,
+//! `LAGWISE_DIFF_SECONDS=3600` ever new ones for so long, and `LAGWISE_DIFF_SCRIPT=FILE` the scripts
+//! of a file. A failure prints the seed, and the script made as short as it still fails, in the
+//! form of `regressions.txt`, where it is added once its cause is mended.
+//!
+//! In reading order: [`script`] (what a script is), [`text`] (how it is written), [`generate`] with
+//! [`grammar`], [`rules`] and [`prepared`] (how it is made), [`ground`] (where it runs), [`run`],
+//! [`shrink`], [`batch`] (many of them).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod batch;
+mod generate;
+mod grammar;
+mod ground;
+mod prepared;
+mod rules;
+mod run;
+mod script;
+mod shrink;
+#[path = "../support/mod.rs"]
+mod support;
+mod text;
+
+use support::Make;
+
+#[test]
+fn scripts_on_mysql() {
+    batch::run(Make::MySql);
+}
+
+#[test]
+fn scripts_on_mariadb() {
+    batch::run(Make::MariaDb);
+}
+
+#[test]
+fn scripts_are_read_as_they_are_written() {
+    for make in Make::ALL {
+        for seed in 0..300 {
+            let script = generate::script(seed, make);
+            let text = script.to_string();
+            assert_eq!(text::parse(&text).as_ref(), Ok(&script), "{text}");
+            assert_eq!(generate::script(seed, make), script, "a seed is one script");
+        }
+    }
+}
