@@ -95,7 +95,9 @@ impl Session {
             Command::FieldList => {
                 self.simple(incoming, StatementKind::Describe, ResponseKind::Rows).await
             }
-            Command::Debug => self.plain(incoming, StatementKind::Admin).await,
+            Command::Debug | Command::Refresh | Command::Shutdown => {
+                self.plain(incoming, StatementKind::Admin).await
+            }
             Command::ProcessKill(id) => {
                 self.kill(sql::KillKind::Connection, u64::from(id), incoming).await
             }
