@@ -297,6 +297,8 @@ fn others() -> Vec<Step> {
         q("SELECT 1; SELECT 2"),
         Step::raw(0x1b, &[9, 0], results),
         Step::raw(0x0d, b"", results), // COM_DEBUG, without the privilege
+        Step::raw(0x07, &[4], results), // COM_REFRESH of tables
+        Step::raw(0x08, b"", results), // COM_SHUTDOWN
         Step::raw(0x05, b"x", results), // COM_CREATE_DB, long gone
         Step::raw(0x00, b"", results), // COM_SLEEP
         Step::raw(0x0b, b"", results), // COM_CONNECT
