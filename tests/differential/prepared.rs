@@ -2,6 +2,7 @@
 
 use crate::generate::Maker;
 use crate::script::{Action, How, Value};
+use crate::support::Make;
 
 /// Statement numbers of a script; one more is never prepared.
 const NUMBERS: usize = 4;
@@ -14,6 +15,9 @@ struct Slot {
     /// MySQL 9.7 crashes when a cursor is opened on an EXPLAIN, MariaDB 10.11 on a DELETE …
     /// RETURNING and its kin.
     crashes: bool,
+    /// It had a cursor. MySQL 9.7 confuses a plain execution after that with it: columns are
+    /// described otherwise, and the end of the rows may never come.
+    had_cursor: bool,
 }
 
 /// The prepared statements of a script, by number.
@@ -38,10 +42,14 @@ impl Maker {
         }
         let Some(slot) = self.slots.0[number].clone() else { return self.prepare(number) };
         let action = match self.random.u8(0..20) {
+            0..=9 if slot.had_cursor && self.make == Make::MySql => {
+                return self.cursor(number, slot);
+            }
             0..=9 => return self.execute(number, slot),
             10..=12 if !slot.crashes => return self.cursor(number, slot),
             10..=12 => return self.execute(number, slot),
-            13 | 14 => return self.long_data(number, &slot),
+            13 | 14 if !slot.had_cursor => return self.long_data(number, &slot),
+            13 | 14 => return self.cursor(number, slot),
             15 => Action::Reset { number },
             16 => Action::Fetch { number, rows: self.random.u32(1..4) },
             17 => {
@@ -63,7 +71,7 @@ impl Maker {
         let crashes = sql.text.starts_with(b"EXPLAIN")
             || sql.text.windows(9).any(|word| word == b"RETURNING");
         self.actions.push(Action::Prepare { number, sql: sql.text });
-        let slot = Slot { values: sql.values, typed: false, crashes };
+        let slot = Slot { values: sql.values, typed: false, crashes, had_cursor: false };
         self.slots.0[number] = Some(slot.clone());
         if !self.chance(4) {
             self.execute(number, slot);
@@ -105,6 +113,7 @@ impl Maker {
     fn cursor(&mut self, number: usize, mut slot: Slot) {
         let values = slot.values.clone();
         slot.typed = true;
+        slot.had_cursor = true;
         self.slots.0[number] = Some(slot);
         self.actions.push(Action::Execute { number, how: How::Cursor, values });
         for _ in 0..self.random.u8(0..4) {
