@@ -21,6 +21,19 @@ zone = "b"
 tags = ["bi"]
 max_connections = 9
 tls.mode = "off"
+[[rule]]
+name = "bi"
+user = ["metabase", "tableau"]
+tag = "bi"
+read_only = true
+[[rule]]
+schema = "archive"
+statement = "select * from big"
+target = "replica"
+max_lag = "1h"
+[[rule]]
+statement = ["SELECT 'fresh'"]
+target = "primary"
 "#;
 
 /// A folder of its own for one test, gone at the end of it.
@@ -67,6 +80,9 @@ listen   unix:/run/lagwise.sock
 primary  10.0.0.1:3306, TLS as_client
 replica  10.0.0.2:3306, TLS as_client
 replica  reports at 10.0.0.3:3306, weight 2, zone b, only for bi, at most 9 connections, TLS off
+rule     bi: user metabase or tableau -> tag bi, read only
+rule     rule-2: schema archive, statement select * from big -> replica, max_lag 1h
+rule     rule-3: statement SELECT 'fresh' -> primary
 monitor  monitor
 http     127.0.0.1:9104
 ";
@@ -136,6 +152,66 @@ fn explain_tells_target_and_reason() {
     let alone = format!("{read}There are no replicas, so the primary runs it.\n");
     explain("alone.toml", "SELECT 1", &alone);
     explain("alone.toml", "INSERT INTO t VALUES (1)", write);
+}
+
+#[test]
+fn explain_tells_which_rule_spoke() {
+    let folder = Folder::new("rules");
+    folder.write("monitor.password", "hunter2\n", 0o640);
+    folder.write("proxy.toml", GOOD, 0o644);
+    // Without the untagged replica.
+    let tagged = GOOD.replace("\"10.0.0.2:3306\", ", "");
+    folder.write("tagged.toml", &tagged, 0o644);
+    let explain = |arguments: &[&str], stdout: &str| {
+        let arguments = [&["explain", "--config", "proxy.toml"], arguments].concat();
+        check(&folder.0, &arguments, 0, stdout, "");
+    };
+    let read = "A read that any replica answers as the primary would.\n";
+    let kept = "A rule of the configuration keeps the user's sessions on replicas, to read only.\n";
+    let refused =
+        "It may write, and a rule of the configuration says read_only: no server is asked.\n";
+    let bi = format!("target  replica\nreason  read_only_session\nrule    bi\ntag     bi\n{kept}");
+    explain(&["--user", "tableau", "SELECT 1"], &bi);
+    explain(&["--user", "tableau", "SET NAMES utf8mb4"], &bi);
+    explain(&["-u", "tableau", "-s", "archive", "/* lagwise: primary */ SELECT 'fresh'"], &bi);
+    let write = format!("target  none\nreason  read_only_rule\nrule    bi\n{refused}");
+    explain(&["--user", "metabase", "DELETE FROM t"], &write);
+    explain(&["--user", "app", "SELECT 1"], &format!("target  replica\nreason  read\n{read}"));
+    explain(
+        &["--schema", "Archive", "/* a */ SELECT *\nFROM `big` LIMIT 1"],
+        "target  replica\nreason  rule_replica\nrule    rule-2\n\
+         A rule of the configuration asks for a replica, and it is a read.\n",
+    );
+    explain(
+        &["SELECT 'fresh'"],
+        "target  primary\nreason  rule\nrule    rule-3\n\
+         A rule of the configuration sends it to the primary.\n",
+    );
+    explain(
+        &["/* lagwise: tag=bi */ SELECT 1"],
+        &format!("target  replica\nreason  read\ntag     bi\n{read}"),
+    );
+    let unknown = "Its hint is ignored: no replica has that tag.\n";
+    explain(
+        &["/* lagwise: primary tag=bl */ SELECT 1"],
+        &format!("target  replica\nreason  read\n{read}{unknown}"),
+    );
+    explain(
+        &["--schema", "information_schema", "SELECT * FROM processlist"],
+        "target  primary\nreason  server_schema\n\
+         It reads tables that describe the one server that is asked.\n",
+    );
+    let every = "Every replica has tags, so the primary runs it.\n";
+    let stdout = format!("target  replica\nreason  read\n{read}{every}");
+    check(&folder.0, &["explain", "-c", "tagged.toml", "SELECT 1"], 0, &stdout, "");
+    let warning =
+        "warning: every replica has tags: reads that ask for none of them go to the primary\n";
+    let output = Command::new(env!("CARGO_BIN_EXE_lagwise"))
+        .current_dir(&folder.0)
+        .args(["check", "-c", "tagged.toml"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), warning);
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn blocks<'a>(text: &'a str, language: &str) -> Vec<&'a str> {
 fn minimal(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     std::fs::create_dir_all(&folder).unwrap();
-    let [minimal] = blocks(README, "toml")[..] else { panic!("one configuration is shown") };
+    let [minimal, _] = blocks(README, "toml")[..] else { panic!("two configurations are shown") };
     assert_eq!(minimal.lines().count(), 5, "five lines are all it takes");
     let text = minimal.replace("/etc/lagwise/monitor.password", "monitor.password");
     assert_ne!(text, minimal);
@@ -49,6 +49,20 @@ fn lagwise(arguments: &[&str], config: &Path) -> String {
 fn the_minimal_configuration_is_good() {
     let printed = lagwise(&["check"], &minimal("docs-check"));
     assert!(printed.contains(" is good.\n") && printed.contains("10.0.0.3:3306"), "{printed}");
+}
+
+#[test]
+fn the_rules_that_are_shown_are_good() {
+    let path = minimal("docs-rules");
+    let text = std::fs::read_to_string(&path).unwrap() + blocks(README, "toml")[1];
+    std::fs::write(&path, text).unwrap();
+    let printed = lagwise(&["check"], &path);
+    assert!(
+        printed.contains("rule     business-intelligence: user metabase or tableau"),
+        "{printed}"
+    );
+    let printed = lagwise(&["explain", "--user", "tableau", "DELETE FROM t"], &path);
+    assert!(printed.contains("read_only_rule\nrule    business-intelligence\n"), "{printed}");
 }
 
 #[test]

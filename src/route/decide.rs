@@ -118,8 +118,9 @@ fn by_read_only(statement: &Statement, facts: &SessionFacts, policy: &Policy) ->
     facts.kept.map(|_| replica(Reason::ReadOnlySession))
 }
 
-/// Temporary tables are written to like others: only the server that has them can tell which table
-/// is meant, and only one that refuses writes by itself is asked.
+/// What is not known to be harmless. Temporary tables are written to like others, and what was not
+/// understood may be anything: only the server can tell, and only one that refuses writes by itself
+/// is asked.
 fn is_refused(statement: &Statement, facts: &SessionFacts) -> bool {
     if statement.flags.contains(Flags::SETS_GLOBAL) {
         return true;
@@ -135,6 +136,8 @@ fn is_refused(statement: &Statement, facts: &SessionFacts) -> bool {
     match statement.kind {
         // What was prepared is known to the server alone.
         StatementKind::TextExecute => false,
+        // Most likely a slip of the pen: the server says where.
+        StatementKind::Unknown => statement.flags.contains(Flags::STORED_PROGRAM),
         StatementKind::Write | StatementKind::Ddl => !temporary,
         _ => true,
     }

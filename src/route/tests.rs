@@ -20,6 +20,7 @@ const MODE: LexMode = LexMode {
 fn check(sql: &str, facts: &SessionFacts, policy: &Policy, target: Target, reason: Reason) {
     let route = decide(&classify(sql.as_bytes(), &MODE), facts, policy);
     assert_eq!(route, Route { target, reason }, "{sql}\n{facts:?}");
+    crate::sql::check_dressed(sql.as_bytes(), &MODE);
 }
 
 fn check_all(facts: SessionFacts, policy: &Policy, rows: &[(&str, Target, Reason)]) {

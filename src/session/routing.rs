@@ -146,7 +146,9 @@ impl Session {
         {
             count.add();
         }
-        tracing::trace!(session = self.id(), place, reason = reason.as_str(), "statement");
+        let rule = || routed.rule.and_then(|index| self.rules.get(index)).map(|rule| &*rule.name);
+        let (session, target, reason) = (self.id(), target.as_str(), reason.as_str());
+        tracing::trace!(session, target, reason, rule = rule(), "statement");
     }
 
     /// Writes the statement to the log, which the operator has asked for.

@@ -23,7 +23,7 @@ use crate::protocol::flags::Capabilities;
 use crate::protocol::query;
 use crate::protocol::response::ResponseKind;
 use crate::route::{self, Kept, Reason, Route, Rule, SessionFacts, Side, Target, UserRules};
-use crate::sql::{Flags, Hint};
+use crate::sql::{self, Flags, Hint, Statement};
 
 /// Of the replicas that cannot serve, at most this many are named in an error.
 const MAX_NAMED: usize = 5;
@@ -50,6 +50,8 @@ impl Session {
         if moves {
             self.servers.drop_side(Side::Primary, &self.handle);
             self.servers.drop_side(Side::Replica, &self.handle);
+            // A session on replicas has no pin, and one that comes from there is looked at anew.
+            self.pin_gauge(false);
         }
         self.rules = next;
     }
@@ -105,12 +107,25 @@ impl Session {
         let server_read_only = home.as_ref().is_some_and(refuses_writes);
         let facts =
             SessionFacts { kept: Some(Kept { server_read_only }), ..self.state.facts(None) };
-        let mut route = route::decide(&job.statement, &facts, &settings.policy);
+        let statement = self.head_of(job).unwrap_or(job.statement);
+        let mut route = route::decide(&statement, &facts, &settings.policy);
         if home.is_none() && route.target != Target::Nowhere {
             route = Route { target: Target::Nowhere, reason: Reason::NoReplicaForRule };
         }
         let member = home.filter(|_| route.target != Target::Nowhere);
         Routed { route, side: Side::Primary, member, rule: Some(keeper) }
+    }
+
+    /// What a statement that is too large to be held seems to be by its beginning, if that is more
+    /// than a question: then it need not be sent to be refused.
+    fn head_of(&self, job: &Job<'_>) -> Option<Statement> {
+        let (command, body) = job.incoming.payload().split_first()?;
+        if job.incoming.is_whole() || *command != code::QUERY {
+            return None;
+        }
+        let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
+        let head = sql::classify(query::text(body, attributes).ok()?, self.state.lex_mode());
+        (!head.is_query()).then_some(head)
     }
 
     /// The server of the session's primary side: the primary, or the replica where a rule keeps the

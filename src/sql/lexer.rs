@@ -136,6 +136,14 @@ impl<'a> Lexer<'a> {
         }
     }
 
+    /// Whether nothing but white space follows the NUL at an offset. Both servers end the text there
+    /// (seen with MySQL 9.7 and MariaDB 10.11; mysqlslap sends it so), and refuse any other NUL.
+    #[cold]
+    fn is_last_nul(&self, at: usize) -> bool {
+        let mut behind = self.bytes(at + 1, self.text.len()).iter();
+        behind.all(|&byte| matches!(CLASSES[byte as usize], Class::Space))
+    }
+
     /// What begins with a byte that is seldom: a token, or where to go on behind a comment.
     #[inline(never)]
     fn rare(&mut self, byte: u8, at: usize, last: Token) -> Result<Token, usize> {
@@ -159,7 +167,7 @@ impl<'a> Lexer<'a> {
                 return Ok(Token::new(Word::Other, at, at + 2));
             }
             Class::Nul => {
-                self.ambiguous = true;
+                self.ambiguous |= !self.is_last_nul(at);
                 at + 1
             }
             _ => return Ok(Token::new(Word::Other, at, at + 1)),

@@ -41,3 +41,5 @@ pub use mode::{ClientCharset, LexMode, Make};
 pub use prefix::{BadPrefix, Prefix, Start};
 pub use set::{NamesCollation, names_collation};
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};
+#[cfg(test)]
+pub(crate) use tests::check_dressed;

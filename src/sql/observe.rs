@@ -1,11 +1,16 @@
 //! What a token says by itself, in whatever statement it stands.
 
 use super::Span;
+use super::bytes::looked_at;
 use super::classify::Classifier;
 use super::functions::{self, Class};
 use super::statement::{Flags, FunctionName, HASH_START, hash_name};
 use super::variables;
 use super::words::Word;
+
+/// Tokens of JSON_TABLE's first argument and path that are looked through, which keeps the time linear;
+/// with more of them it counts as an unknown function.
+const LONGEST_JSON_DOCUMENT: usize = 64;
 
 impl Classifier<'_> {
     /// Raises what the token at hand, a loud one, says by itself.
@@ -56,11 +61,7 @@ impl Classifier<'_> {
         let class = match name.word {
             Word::Qualified => Class::Unknown,
             _ if self.before == Word::Dot => Class::Unknown,
-            Word::Quoted => match functions::class(unquote(bytes), false, &self.lexer.mode) {
-                // A quoted keyword is a name.
-                Class::Keyword => Class::Unknown,
-                class => class,
-            },
+            Word::Quoted => functions::quoted_class(unquote(bytes), &self.lexer.mode),
             _ => functions::class(bytes, touching, &self.lexer.mode),
         };
         match class {
@@ -78,7 +79,7 @@ impl Classifier<'_> {
     fn unknown_call(&mut self) -> Flags {
         // `AS t (a, b)` and `(…) t (a, b)` name columns.
         let columns = self.before == Word::As || self.before == Word::CloseParen;
-        if self.skip_unknown || columns || self.is_cte_header() {
+        if self.skip_unknown || columns || self.is_json_table() || self.is_cte_header() {
             return Flags::empty();
         }
         let found = self.function_name();
@@ -100,6 +101,7 @@ impl Classifier<'_> {
     /// The function whose name stands before the parenthesis.
     fn function_name(&self) -> FunctionName {
         let whole = self.lexer.slice(self.previous);
+        looked_at(2 * whole.len());
         let mut schema = None;
         let mut name = whole;
         if self.previous.word == Word::Qualified {
@@ -117,6 +119,38 @@ impl Classifier<'_> {
             hash_name(name, hash_name(b".", hash_name(unquote(schema), HASH_START)))
         });
         FunctionName { hash, qualified, span }
+    }
+
+    /// Whether the parenthesis at hand belongs to JSON_TABLE, which in MariaDB is a word like any
+    /// other (MariaDB Knowledge Base, "JSON_TABLE"): `JSON_TABLE(document, 'path' COLUMNS (…))`, and
+    /// within it `COLUMNS (`. No expression has a name and a parenthesis behind a string literal.
+    fn is_json_table(&self) -> bool {
+        let name = self.lexer.slice(self.previous);
+        if self.previous.word == Word::Columns {
+            return self.before == Word::Text;
+        }
+        if self.before == Word::Dot || !name.eq_ignore_ascii_case(b"json_table") {
+            return false;
+        }
+        let mut ahead = self.lexer.clone();
+        let (mut depth, mut token) = (1, self.token);
+        for _ in 0..LONGEST_JSON_DOCUMENT {
+            let before = token.word;
+            token = ahead.next(token);
+            match token.word {
+                Word::End | Word::Semicolon => return false,
+                Word::OpenParen => depth += 1,
+                Word::CloseParen => depth -= 1,
+                Word::Columns if depth == 1 && before == Word::Text => {
+                    return ahead.next(token).word == Word::OpenParen;
+                }
+                _ => {}
+            }
+            if depth == 0 {
+                return false;
+            }
+        }
+        false
     }
 
     /// Whether the parenthesis at hand opens the column list of a common table expression:

@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod dressing;
+mod functions;
 mod lexing;
 mod properties;
 mod statements;
+mod work;
+
+pub(crate) use dressing::check_dressed;
 
 use super::*;
 
@@ -49,6 +54,7 @@ pub(super) fn check(mode: &LexMode, sql: impl AsRef<[u8]>, expected: Side) {
     let statement = classify(sql, mode);
     let text = String::from_utf8_lossy(sql);
     assert_eq!(side(&statement), expected, "{text}\n{mode:?}\n{statement:?}");
+    check_dressed(sql, mode);
 }
 
 /// Checks rows of text and side, on MySQL and on MariaDB.
@@ -67,6 +73,7 @@ pub(super) fn check_flags(rows: &[(&str, StatementKind, Flags)]) {
         for mode in [MYSQL, MARIADB] {
             let statement = classify(sql.as_bytes(), &mode);
             assert_eq!((statement.kind, statement.flags), (kind, flags), "{sql}\n{mode:?}");
+            check_dressed(sql.as_bytes(), &mode);
         }
     }
 }

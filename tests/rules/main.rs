@@ -5,6 +5,7 @@
 //! account was, too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod answers;
 mod choice;
 mod faults;
 mod kept;
@@ -67,6 +68,13 @@ fn visited(lab: &Lab, user: &str) -> Vec<usize> {
     (0..lab.count()).filter(has).collect()
 }
 
+/// Some servers, and none but these.
+#[track_caller]
+fn within(found: &[usize], allowed: &[usize], what: &str) {
+    let good = !found.is_empty() && found.iter().all(|server| allowed.contains(server));
+    assert!(good, "{what}: on servers {found:?}, allowed {allowed:?}");
+}
+
 /// The logs are empty from here on.
 fn forget_logs(lab: &Lab) {
     for server in 0..lab.count() {
@@ -93,6 +101,7 @@ const PARTS: &[(&str, Part)] = &[
     ("hints", choice::hints),
     ("hints by lag", choice::hints_by_lag),
     ("rules by statement", choice::rules_by_statement),
+    ("same answers", answers::same_answers),
     ("writes refused", kept::writes_are_refused),
     ("session state", kept::session_state),
     ("commands", kept::commands),

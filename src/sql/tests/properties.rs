@@ -1,5 +1,6 @@
 //! What holds for every text.
 
+use super::dressing::essence;
 use super::*;
 use proptest::prelude::*;
 
@@ -142,12 +143,6 @@ fn dress(pieces: &[&str], gaps: &[usize], upper: &[bool]) -> String {
         }
     }
     text
-}
-
-/// What a statement is, without the places of names in the text.
-fn essence(statement: &Statement) -> (StatementKind, Flags, Vec<(u64, u64)>) {
-    let names = statement.unknown_functions().map(|name| (name.hash, name.qualified)).collect();
-    (statement.kind, statement.flags, names)
 }
 
 proptest! {
