@@ -346,6 +346,14 @@ impl SessionState {
     fn observe_changes(&mut self, statement: &Statement, state: &[u8], now: Instant) {
         for change in changes(state) {
             match change {
+                // Set for one statement: what it is again afterwards is reported with a later one.
+                Ok((StateChange::SystemVariable { name, .. }, _))
+                    if statement.flags.contains(Flags::SET_STATEMENT) && name != b"last_gtid" =>
+                {
+                    if runs_unseen(statement) {
+                        self.hold = self.hold.or(Some(HoldReason::UnknownState));
+                    }
+                }
                 Ok((StateChange::SystemVariable { name, value }, _)) => {
                     self.observe_variable(name, value, now);
                 }

@@ -346,6 +346,20 @@ fn what_is_reported_is_replayed() {
     check(&[variable("autocommit", "OFF")], None);
 }
 
+/// MariaDB reports the value for the one statement with it, and the session's with a later one.
+#[test]
+fn what_is_set_for_one_statement_is_not_replayed() {
+    #[track_caller]
+    fn check(sql: &str, hold: Option<HoldReason>) {
+        let mut bed = bed();
+        bed.ok(Side::Primary, sql, AUTOCOMMIT, &variable("sql_mode", "ANSI_QUOTES"));
+        assert_eq!((bed.state.replay(Side::Replica), bed.state.hold()), (None, hold), "{sql}");
+        assert!(!bed.state.lex_mode().ansi_quotes);
+    }
+    check("SET STATEMENT sql_mode = 'ANSI_QUOTES' FOR INSERT INTO t VALUES (1)", None);
+    check("SET STATEMENT sql_mode = 'ANSI_QUOTES' FOR CALL p()", Some(HoldReason::UnknownState));
+}
+
 #[test]
 fn a_replica_does_not_say_what_the_session_is() {
     let mut bed = bed();
