@@ -126,7 +126,9 @@ impl Session {
             };
             let side = routed.side;
             let transaction = self.state.transaction();
-            let failed = match self.attempt(side, &member, &mut job, &settings).await? {
+            let attempt = self.attempt(side, &member, &mut job, &settings).await?;
+            self.resume_tracking().await;
+            let failed = match attempt {
                 Attempt::Done(done) => {
                     if done.is_error() {
                         self.ask_for_status(&job.statement).await;
@@ -237,25 +239,8 @@ impl Session {
             .map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
         self.follow_read(side, &job.statement).await.map_err(Failed::Lost)?;
-        self.hand_over_tracking(side, &job.statement).await.map_err(Failed::Lost)?;
+        self.hand_over_tracking(side, job).await.map_err(Failed::Lost)?;
         self.make_ready(side, job).await.map_err(Failed::Lost)
-    }
-
-    /// Before a client sets the trackers itself: lagwise takes its own settings back, so that the
-    /// client meets the server's, and keeps the session where it is from here on.
-    async fn hand_over_tracking(
-        &mut self,
-        side: Side,
-        statement: &Statement,
-    ) -> Result<(), backend::Error> {
-        let sets = statement.flags.contains(Flags::SETS_SESSION_TRACK);
-        if !sets || side == Side::Replica || self.state.is_untracked() {
-            return Ok(());
-        }
-        let Some(held) = self.servers.get(side) else { return Ok(()) };
-        held.guard.stop_tracking().await?;
-        self.state.set_untracked();
-        Ok(())
     }
 
     async fn relay(
@@ -291,6 +276,7 @@ impl Session {
             refusable: side == Side::Replica
                 && self.state.transaction() == Transaction::None
                 && job.statement.flags.contains(Flags::UNKNOWN_FUNCTION),
+            client_statement: job.statement_id,
             warnings: counts.then(|| self.state.diagnostics.warnings()),
         };
         let state = &mut self.state;

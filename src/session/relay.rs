@@ -87,6 +87,8 @@ pub struct Relay<'a> {
     /// The server may refuse to write, and the statement can then be run elsewhere: what comes
     /// before such an error is held back, up to [`HELD_BACK`] bytes.
     pub refusable: bool,
+    /// The client's id of the statement that the command is on.
+    pub client_statement: Option<u32>,
     /// How many warnings the client is told of, if not as many as the server says.
     pub warnings: Option<u16>,
 }
@@ -98,6 +100,9 @@ enum Stop {
     Refused,
     End,
 }
+
+/// ER_STMT_HAS_NO_OPEN_CURSOR
+const NO_OPEN_CURSOR: u16 = 1421;
 
 /// How much of a response is held back while it may end in a refusal, in bytes. Servers send the
 /// definitions, and as many rows as fit in their buffer, before they meet the error.
@@ -250,6 +255,13 @@ impl Relay<'_> {
                     }
                     relayed.error_code = Some(err.code);
                     observe(Told::Err(err.code));
+                    if let Some(err) = in_clients_words(err, self.client_statement) {
+                        let seq = packet.get(3).copied().unwrap_or_default();
+                        let before = bytes.get(copied..start).unwrap_or_default();
+                        self.scratch.extend_from_slice(before);
+                        build_packet(self.scratch, seq, |out| err.write(out));
+                        copied = end;
+                    }
                 }
                 Control::PrepareOk => {
                     relayed.prepare_ok = Some(PrepareOk::parse(payload)?);
@@ -372,4 +384,13 @@ fn failed(error: backend::Error, touched: bool) -> RelayError {
     } else {
         RelayError::Untouched(error)
     }
+}
+
+/// ER_STMT_HAS_NO_OPEN_CURSOR names the server's id of the statement: with the client's instead.
+fn in_clients_words(mut err: ErrPacket, client_statement: Option<u32>) -> Option<ErrPacket> {
+    let id = client_statement.filter(|_| err.code == NO_OPEN_CURSOR)?;
+    let open = err.message.iter().position(|byte| *byte == b'(')?;
+    let close = err.message.iter().position(|byte| *byte == b')').filter(|at| *at > open)?;
+    err.message.splice(open + 1..close, id.to_string().into_bytes());
+    Some(err)
 }
