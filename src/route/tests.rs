@@ -164,6 +164,7 @@ fn pins_and_holds() {
         PinCause::Commit,
         PinCause::Call,
         PinCause::Unknown,
+        PinCause::Behind,
     ];
     const HOLDS: &[HoldReason] = &[
         HoldReason::TemporaryTable,

@@ -13,6 +13,7 @@ use super::Session;
 use super::context::Settings;
 use super::error::{End, Kind};
 use super::incoming::Incoming;
+use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed};
 use super::servers::Unavailable;
 use super::tracked::Tracked;
@@ -21,7 +22,7 @@ use crate::cluster::Member;
 use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
-use crate::route::{Reason, Side, Transaction};
+use crate::route::{PinCause, Reason, Side, Transaction};
 use crate::sql::{self, Flags, NamesCollation, Statement, StatementKind};
 
 /// Connections that one statement may try: the first, and two more for a read.
@@ -58,6 +59,8 @@ enum Attempt {
     Broken(Failed, u8),
     /// Nothing has reached the client; a replica refused to run a function, which writes.
     Refused,
+    /// Nothing has reached the client; a replica may lack what the primary has.
+    Behind(ErrPacket),
 }
 
 /// What made an attempt fail.
@@ -75,6 +78,8 @@ pub(super) struct Tried {
     pub avoid: Vec<Arc<Member>>,
     /// A replica refused it.
     pub refused: bool,
+    /// The error of a replica that may lack what the primary has.
+    pub behind: Option<ErrPacket>,
 }
 
 impl Session {
@@ -105,8 +110,18 @@ impl Session {
                 // The statement ends the READ ONLY transaction before it runs, and so does this.
                 self.servers.drop_side(Side::Replica, &self.handle);
             }
-            let failed = match self.attempt(side, &member, &mut job, &settings).await? {
-                Attempt::Done(done) => return Ok(done),
+            let may_be_behind = self.may_be_behind(&job, side, &tried);
+            let attempt = self.attempt(side, &member, &mut job, &settings, may_be_behind).await?;
+            let failed = match attempt {
+                Attempt::Done(done) => {
+                    self.note_behind(&done, &tried);
+                    return Ok(done);
+                }
+                Attempt::Behind(err) => {
+                    self.context.metrics.local().read_retried();
+                    tried.behind = Some(err);
+                    continue;
+                }
                 Attempt::Refused => {
                     self.learn(&job, &settings);
                     tried.refused = true;
@@ -122,6 +137,11 @@ impl Session {
             let again = more && self.may_repeat(&job, side, &failed);
             self.note_failure(side, &job, &failed);
             if !again {
+                if let (Some(err), Failed::Unavailable(_)) = (&tried.behind, &failed) {
+                    // Nothing better is to be had than what the replica said.
+                    self.answer_error(&job, err, 1).await?;
+                    return Ok(Done::Failed);
+                }
                 return self.give_up(job, &member, failed, 1).await;
             }
             self.context.metrics.local().read_retried();
@@ -137,6 +157,17 @@ impl Session {
         tracing::debug!(session = self.id(), "a replica refused a function that writes");
     }
 
+    /// A replica failed where the primary did not: the session has seen what the replica lacks, and
+    /// must not be shown less again.
+    fn note_behind(&mut self, done: &Done, tried: &Tried) {
+        if let Done::Forwarded(Side::Primary, relayed) = done
+            && relayed.error_code.is_none()
+            && tried.behind.is_some()
+        {
+            self.state.pin.write(PinCause::Behind, Instant::now());
+        }
+    }
+
     /// One try on one connection.
     async fn attempt(
         &mut self,
@@ -144,6 +175,7 @@ impl Session {
         member: &Arc<Member>,
         job: &mut Job<'_>,
         settings: &Settings,
+        may_be_behind: bool,
     ) -> Result<Attempt, End> {
         let started = Instant::now();
         let on_replica = side == Side::Replica || self.is_kept();
@@ -157,6 +189,7 @@ impl Session {
         };
         match ready {
             Ok(None) => {}
+            Ok(Some(err)) if may_be_behind => return Ok(Attempt::Behind(err)),
             Ok(Some(err)) => {
                 self.answer_error(job, &err, 1).await?;
                 return Ok(Attempt::Done(Done::Failed));
@@ -186,7 +219,7 @@ impl Session {
             last_seq = job.incoming.last_seq();
         }
         let sent = Instant::now();
-        let result = self.relay(side, job, last_seq, abandon).await;
+        let result = self.relay(side, job, last_seq, abandon, may_be_behind).await;
         self.conclude(side, job, result, started, sent)
     }
 
@@ -230,6 +263,7 @@ impl Session {
         job: &Job<'_>,
         last_seq: u8,
         abandon: Option<&Arc<Member>>,
+        may_be_behind: bool,
     ) -> Result<Relayed, RelayError> {
         let Some(held) = self.servers.get(side) else {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
@@ -254,6 +288,7 @@ impl Session {
             refusable: side == Side::Replica
                 && self.state.transaction() == Transaction::None
                 && job.statement.flags.contains(Flags::UNKNOWN_FUNCTION),
+            may_be_behind,
         };
         let state = &mut self.state;
         let statement = observed(job);
@@ -270,7 +305,10 @@ impl Session {
         sent: Instant,
     ) -> Result<Attempt, End> {
         match result {
-            Ok(relayed) if relayed.is_refused => Ok(Attempt::Refused),
+            Ok(Relayed { withheld: Some(err), .. }) if REFUSALS.contains(&err.code) => {
+                Ok(Attempt::Refused)
+            }
+            Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Behind(err)),
             Ok(relayed) => {
                 if side == Side::Primary {
                     self.note_collation(job);
