@@ -202,6 +202,7 @@ fn is_known(script: &Script, difference: &str) -> bool {
             let text = String::from_utf8_lossy(text);
             ["READ ONLY"].iter().any(|word| text.contains(word))
         })
+        || label.contains("SELECT @c")
         || ["FOUND_ROWS", "ROW_COUNT"].iter().any(|name| label.contains(name))
 }
 

@@ -92,7 +92,7 @@ pub(crate) fn dress(sql: &[u8], mode: &LexMode, random: &mut fastrand::Rng) -> V
         // At the end a comment may be open; at the beginning a hint may stand.
         match random.bool() || index == 0 {
             _ if pieces.is_joint(index) => dressed.extend_from_slice(gap),
-            true if !(end && !gap.is_empty()) => {
+            true if !end || gap.is_empty() => {
                 dressed.extend_from_slice(gap);
                 dressed.extend(extra);
             }
