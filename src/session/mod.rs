@@ -11,7 +11,8 @@
 //! - [`read_only`]: READ ONLY transactions on a replica.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`diagnostics`], [`names`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
+//! - [`state`], [`effects`], [`diagnostics`], [`names`], [`pin`], [`prepared`], [`tracked`]: what is
+//!   known of the session. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
@@ -22,6 +23,7 @@ pub mod context;
 mod control;
 pub mod credentials;
 mod diagnostics;
+mod effects;
 pub mod error;
 mod execute;
 mod failure;
