@@ -1,4 +1,4 @@
-//! What a statement does to its session besides what the servers report. Pure.
+//! What a statement leaves on its connection that no server reports, judged by what it is. Pure.
 
 use crate::sql::{Flags, Statement, StatementKind};
 

@@ -11,6 +11,7 @@
 use std::io;
 use std::time::Instant;
 
+use super::failure::BEHIND;
 use super::learned::REFUSALS;
 use super::reply::WRITE_STALL;
 use super::state::Told;
@@ -60,8 +61,9 @@ pub struct Relayed {
     pub columns: u16,
     /// Bytes sent to the client.
     pub bytes: u64,
-    /// The server refused to write, and nothing of that has reached the client.
-    pub is_refused: bool,
+    /// The server's error, if nothing of it has reached the client, because another server is to be
+    /// asked.
+    pub withheld: Option<ErrPacket>,
 }
 
 /// What to do with control packets.
@@ -89,6 +91,8 @@ pub struct Relay<'a> {
     pub refusable: bool,
     /// The client's id of the statement that the command is on.
     pub client_statement: Option<u32>,
+    /// The server may lack what the primary has: an error that says so is withheld.
+    pub may_be_behind: bool,
     /// How many warnings the client is told of, if not as many as the server says.
     pub warnings: Option<u16>,
 }
@@ -97,7 +101,7 @@ pub struct Relay<'a> {
 enum Stop {
     More(usize),
     File,
-    Refused,
+    Withheld(ErrPacket),
     End,
 }
 
@@ -147,9 +151,9 @@ impl Relay<'_> {
             let (count, stop) = self
                 .look(held, tracker, observe, &mut relayed)
                 .map_err(|error| failed(error.into(), relayed.bytes > 0))?;
-            if matches!(stop, Stop::Refused) {
+            if let Stop::Withheld(err) = stop {
                 self.server.stream().consume(count);
-                relayed.is_refused = true;
+                relayed.withheld = Some(err);
                 return Ok(relayed);
             }
             let hold = self.refusable && relayed.bytes == 0 && self.scratch.is_empty();
@@ -160,7 +164,7 @@ impl Relay<'_> {
                 held = 0;
             }
             match stop {
-                Stop::End | Stop::Refused => {
+                Stop::End | Stop::Withheld(_) => {
                     relayed.in_one_read = reads == 1;
                     relayed.columns = tracker.columns();
                     return Ok(relayed);
@@ -250,8 +254,10 @@ impl Relay<'_> {
                 Control::Err => {
                     let err = ErrPacket::parse(payload)?;
                     let untouched = relayed.bytes == 0 && self.scratch.is_empty();
-                    if self.refusable && untouched && REFUSALS.contains(&err.code) {
-                        return Ok((end, Stop::Refused));
+                    let withheld = self.refusable && REFUSALS.contains(&err.code)
+                        || self.may_be_behind && BEHIND.contains(&err.code);
+                    if untouched && withheld {
+                        return Ok((end, Stop::Withheld(err)));
                     }
                     relayed.error_code = Some(err.code);
                     observe(Told::Err(err.code));

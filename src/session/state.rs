@@ -373,14 +373,7 @@ impl SessionState {
                 Err(_) => self.hold = Some(HoldReason::UnknownState),
             }
         }
-        // Whichever of the two came first.
-        if self.names.is_untold()
-            && changes(state).filter_map(Result::ok).any(|(change, _)| {
-                matches!(change, StateChange::SystemVariable { name: names::COLLATION, .. })
-            })
-        {
-            self.names.is_told();
-        }
+        self.names.settle(state);
     }
 
     fn observe_variable(&mut self, name: &[u8], value: &[u8], now: Instant) {
