@@ -66,6 +66,11 @@ impl Cutter<'_> {
     fn piece(&mut self) -> Result<(), Unclear> {
         let byte = self.byte(0);
         match byte {
+            // The servers end a text before a NUL behind which only white space stands.
+            0 if self.sql[self.at + 1..].iter().all(|byte| WHITE.contains(byte)) => {
+                self.at += 1;
+                Ok(())
+            }
             0 => Err(Unclear),
             _ if WHITE.contains(&byte) => {
                 self.at += 1;
