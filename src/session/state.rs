@@ -250,6 +250,12 @@ impl SessionState {
 
     /// Takes in the status flags that the server on `side` reported at the end of a result.
     pub fn observe_status(&mut self, side: Side, status: StatusFlags, now: Instant) {
+        let elsewhere = self.transaction == Transaction::OnPrimary
+            || !self.status.contains(StatusFlags::AUTOCOMMIT);
+        if side == Side::Replica && elsewhere {
+            // What runs there nevertheless has no part in the session's transaction.
+            return;
+        }
         self.status = status - StatusFlags::MORE_RESULTS_EXISTS;
         let open = status.contains(StatusFlags::IN_TRANS);
         // What the transaction wrote became visible now, however it was ended. Where the server

@@ -6,6 +6,7 @@
 
 use super::Session;
 use super::context::Settings;
+use super::diagnostics::Aside;
 use super::error::{self, End};
 use super::execute::{Done, Job};
 use super::incoming::Incoming;
@@ -152,6 +153,12 @@ impl Session {
         if kind == ResponseKind::Results {
             (known.long_data_on, known.has_cursor) = (None, false);
             self.servers.hold_statement(side, id, false);
+            if side == Side::Replica {
+                // No cursor and no long data there: nothing to reset, and the flags of that
+                // connection are not the session's.
+                self.state.diagnostics.step_aside(Aside::StmtReset);
+                return reply::ok(&mut self.client, 1, self.state.status, 0).await;
+            }
         }
         self.run(Job { incoming, statement, kind, statement_id: Some(id), fixed }).await?;
         Ok(())
