@@ -18,7 +18,8 @@ const MODE: LexMode = LexMode {
 
 #[track_caller]
 fn check(sql: &str, facts: &SessionFacts, policy: &Policy, target: Target, reason: Reason) {
-    let route = decide(&classify(sql.as_bytes(), &MODE), facts, policy);
+    let decided = || decide(&classify(sql.as_bytes(), &MODE), facts, policy);
+    let route = crate::sql::without_allocation(decided);
     assert_eq!(route, Route { target, reason }, "{sql}\n{facts:?}");
     crate::sql::check_dressed(sql.as_bytes(), &MODE);
 }

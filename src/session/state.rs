@@ -237,7 +237,10 @@ impl SessionState {
         now: Instant,
     ) {
         if matches!(told, Told::Err(_)) {
-            return self.observe(side, statement, told, now);
+            let before = self.diagnostics.warnings();
+            self.observe(side, statement, told, now);
+            self.diagnostics.add(before);
+            return;
         }
         let kept = std::mem::take(&mut self.diagnostics);
         self.observe(side, statement, told, now);
