@@ -19,8 +19,9 @@ source "$ROOT/scripts/lib/packages.sh"
 TEST_LIMIT_SECONDS=1200
 
 PACKAGES=(
-  # Clients whose behaviour is tested, and Laravel's database layer.
+  # Clients whose behaviour is tested, Laravel's database layer, MariaDB's command-line tools.
   php-cli php-mysql php-illuminate-database python3-pymysql python3-mysqldb sysbench
+  mariadb-client
   # What the scripts and tests themselves call.
   shellcheck openssl curl iproute2 procps util-linux
 )

@@ -31,7 +31,10 @@ mysql_fetch() {
   fetched "$folder" || fetch_step "Fetching MySQL 9 from Debian unstable" \
     fetch_packages "$folder" sid "mysql-server-core mysql-client-core mysql-router"
   write_wrapper "$folder" usr/sbin/mysqld "$lib/mysql/private"
-  write_wrapper "$folder" usr/bin/mysql
+  local tool
+  for tool in mysql mysqldump mysqladmin mysqlcheck mysqlshow mysqlimport; do
+    write_wrapper "$folder" "usr/bin/$tool"
+  done
   write_wrapper "$folder" usr/bin/mysqlrouter "$lib/mysql-router"
 }
 

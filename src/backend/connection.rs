@@ -262,16 +262,49 @@ impl Connection {
         Ok(())
     }
 
+    /// COM_SET_OPTION.
+    ///
+    /// # Errors
+    /// The server refuses, or the connection breaks.
+    pub async fn set_option(&mut self, option: u16) -> Result<(), Error> {
+        let mut packet = Vec::new();
+        build_packet(&mut packet, 0, |out| {
+            out.push(code::SET_OPTION);
+            out.extend_from_slice(&option.to_le_bytes());
+        });
+        self.send(&packet).await?;
+        self.finish(ResponseKind::Results).await.map(drop)
+    }
+
+    /// COM_PING; returns the status flags.
+    ///
+    /// # Errors
+    /// The connection breaks.
+    pub async fn ping(&mut self) -> Result<StatusFlags, Error> {
+        let mut packet = Vec::new();
+        build_packet(&mut packet, 0, |out| out.push(code::PING));
+        self.send(&packet).await?;
+        Ok(self.finish(ResponseKind::Results).await?.status)
+    }
+
+    /// Runs a statement of lagwise's own that has no result set.
+    ///
+    /// # Errors
+    /// The server refuses, or the connection breaks.
+    pub async fn run(&mut self, sql: &[u8]) -> Result<(), Error> {
+        let mut packet = Vec::new();
+        self.build_query(&mut packet, sql);
+        self.send(&packet).await?;
+        self.finish(ResponseKind::Results).await.map(drop)
+    }
+
     /// Gives the trackers back to the client, which wants to set them itself: from here on the
     /// server reports what it reports on a connection that is not lagwise's.
     ///
     /// # Errors
     /// The server refuses, or the connection breaks.
     pub async fn stop_tracking(&mut self) -> Result<(), Error> {
-        let mut packet = Vec::new();
-        self.build_query(&mut packet, sync::untracking_statement(self.facts.is_mariadb));
-        self.send(&packet).await?;
-        self.finish(ResponseKind::Results).await.map(drop)
+        self.run(sync::untracking_statement(self.facts.is_mariadb)).await
     }
 
     /// Reads and drops one response.

@@ -63,6 +63,7 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
     if let Some(route) = by_diagnostics(statement, facts) {
         return route;
     }
+    let in_transaction = facts.transaction == Transaction::OnReplica;
     let hint = statement.hint.filter(|_| policy.hints).and_then(|hint| hint.target);
     if hint == Some(HintTarget::Primary) {
         return primary(Reason::Hint);
@@ -71,7 +72,8 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
         return primary(Reason::Rule);
     }
     if let Some(reason) = by_kind(statement) {
-        return primary(reason);
+        let commits = in_transaction && statement.commits_implicitly();
+        return primary(if commits { Reason::ImplicitCommit } else { reason });
     }
     if let Some(hold) = facts.hold {
         return primary(hold.into());
@@ -80,6 +82,7 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
         // `by_kind` let through only START TRANSACTION READ ONLY.
         return match facts.pin {
             Some(cause) => primary(cause.into()),
+            None if facts.carries => primary(Reason::CarriedState),
             None => replica(Reason::ReadOnlyTransactionStart),
         };
     }
@@ -89,6 +92,9 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
         Ok(tried) => tried,
         Err(reason) => return primary(reason),
     };
+    if in_transaction {
+        return replica(Reason::ReadOnlyTransaction);
+    }
     if let Some(cause) = facts.pin {
         return primary(cause.into());
     }
@@ -140,22 +146,28 @@ fn is_refused(statement: &Statement, facts: &SessionFacts) -> bool {
 fn by_transaction(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
     match facts.transaction {
         Transaction::OnPrimary => Some(primary(Reason::Transaction)),
-        Transaction::OnReplica => Some(in_read_only_transaction(statement)),
+        Transaction::OnReplica => end_of_read_only_transaction(statement, facts),
         Transaction::None if !facts.autocommit => Some(primary(Reason::AutocommitOff)),
         Transaction::None => None,
     }
 }
 
-/// What a READ ONLY transaction on a replica does with a statement: it runs there, writes too, which
-/// the replica refuses with 1290 where the primary would say 1792. Only what commits the transaction
-/// and then runs outside of it, such as DDL, belongs to the primary; the session ends the replica's
-/// transaction before.
-fn in_read_only_transaction(statement: &Statement) -> Route {
-    if statement.commits_implicitly() {
-        primary(Reason::ImplicitCommit)
-    } else {
-        replica(Reason::ReadOnlyTransaction)
+/// A READ ONLY transaction on a replica ends, or is followed by another, where all of it is: there, or
+/// on the primary if a part of it ran there.
+fn end_of_read_only_transaction(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
+    let ends = matches!(
+        statement.kind,
+        StatementKind::Commit
+            | StatementKind::Rollback
+            | StatementKind::Begin { read_only: true, read_write: false, .. }
+    );
+    if !ends || statement.flags.contains(Flags::MULTI) {
+        return None;
     }
+    Some(match facts.has_twin {
+        true => primary(Reason::TransactionEnd),
+        false => replica(Reason::ReadOnlyTransaction),
+    })
 }
 
 /// SHOW WARNINGS, FOUND_ROWS() and kin ask about the statement before, wherever that ran. In a text

@@ -115,6 +115,11 @@ pub struct SessionFacts {
     pub last_on: Side,
     /// The current schema is mysql, sys, performance_schema or information_schema.
     pub in_server_schema: bool,
+    /// The READ ONLY transaction on a replica has a counterpart on the primary, where what a replica
+    /// cannot answer runs.
+    pub has_twin: bool,
+    /// The primary's connection has user variables, an insert id, or statements of PREPARE.
+    pub carries: bool,
     /// What the operator's rules say about this statement.
     pub rule: RuleSays,
     /// Set for a session that lives on a replica and never comes near the primary.
@@ -136,6 +141,8 @@ impl Default for SessionFacts {
             rule: RuleSays::default(),
             kept: None,
             refused_function: false,
+            has_twin: false,
+            carries: false,
         }
     }
 }

@@ -47,7 +47,9 @@ reasons! {
 
     Transaction "transaction" "The session is in a transaction on the primary."
     ImplicitCommit "implicit_commit"
-        "It ends the READ ONLY transaction on the replica and runs on the primary."
+        "It would end the READ ONLY transaction on the replica, and is for the primary to judge."
+    CarriedState "carried_state"
+        "The transaction may ask for user variables, an insert id or statements on the primary."
     AutocommitOff "autocommit_off"
         "autocommit is off, so that every statement belongs to a transaction on the primary."
     TransactionStart "transaction_start" "It begins a transaction that may write."

@@ -18,7 +18,8 @@ const MODE: LexMode = LexMode {
 
 #[track_caller]
 fn check(sql: &str, facts: &SessionFacts, policy: &Policy, target: Target, reason: Reason) {
-    let route = decide(&classify(sql.as_bytes(), &MODE), facts, policy);
+    let decided = || decide(&classify(sql.as_bytes(), &MODE), facts, policy);
+    let route = crate::sql::without_allocation(decided);
     assert_eq!(route, Route { target, reason }, "{sql}\n{facts:?}");
     crate::sql::check_dressed(sql.as_bytes(), &MODE);
 }
@@ -129,28 +130,68 @@ fn transactions() {
         ],
     );
     check_all(
-        facts(Transaction::OnReplica),
+        SessionFacts { autocommit: false, ..SessionFacts::default() },
+        &none,
+        &[
+            ("SELECT 1", Primary, Reason::AutocommitOff),
+            ("START TRANSACTION READ ONLY", Primary, Reason::AutocommitOff),
+        ],
+    );
+}
+
+#[test]
+fn read_only_transactions_on_a_replica() {
+    let none = Policy::default();
+    let on_replica =
+        SessionFacts { transaction: Transaction::OnReplica, ..SessionFacts::default() };
+    check_all(
+        on_replica,
         &none,
         &[
             ("SELECT 1", Replica, Reason::ReadOnlyTransaction),
-            ("SELECT 1 FOR UPDATE", Replica, Reason::ReadOnlyTransaction),
-            ("SHOW WARNINGS", Replica, Reason::ReadOnlyTransaction),
-            ("INSERT INTO t VALUES (1)", Replica, Reason::ReadOnlyTransaction),
+            ("SELECT 1 FOR UPDATE", Primary, Reason::LockingRead),
+            ("SELECT GET_LOCK('a', 1)", Primary, Reason::UserLock),
+            ("SET @a = 1", Primary, Reason::SessionState),
+            ("SHOW WARNINGS", Primary, Reason::Diagnostics),
+            ("INSERT INTO t VALUES (1)", Primary, Reason::Write),
             ("CREATE TABLE t (a INT)", Primary, Reason::ImplicitCommit),
-            ("CREATE TEMPORARY TABLE t (a INT)", Replica, Reason::ReadOnlyTransaction),
+            ("CREATE TEMPORARY TABLE t (a INT)", Primary, Reason::Ddl),
+            ("SAVEPOINT a", Primary, Reason::TransactionEnd),
             ("COMMIT", Replica, Reason::ReadOnlyTransaction),
-            ("/* lagwise: primary */ SELECT 1", Replica, Reason::ReadOnlyTransaction),
+            ("ROLLBACK AND CHAIN", Replica, Reason::ReadOnlyTransaction),
+            ("START TRANSACTION READ ONLY", Replica, Reason::ReadOnlyTransaction),
+            ("COMMIT; SELECT 1", Primary, Reason::Multi),
+            ("/* lagwise: primary */ SELECT 1", Primary, Reason::Hint),
             ("BEGIN", Primary, Reason::ImplicitCommit),
             ("LOCK TABLES t READ", Primary, Reason::ImplicitCommit),
             ("FLUSH TABLES", Primary, Reason::ImplicitCommit),
         ],
     );
     check_all(
-        SessionFacts { autocommit: false, ..SessionFacts::default() },
+        SessionFacts { has_twin: true, carries: true, ..on_replica },
         &none,
         &[
-            ("SELECT 1", Primary, Reason::AutocommitOff),
-            ("START TRANSACTION READ ONLY", Primary, Reason::AutocommitOff),
+            ("SELECT 1", Replica, Reason::ReadOnlyTransaction),
+            ("COMMIT", Primary, Reason::TransactionEnd),
+            ("START TRANSACTION READ ONLY", Primary, Reason::TransactionEnd),
+        ],
+    );
+    check_all(
+        SessionFacts { last_on: Side::Replica, ..on_replica },
+        &none,
+        &[("SHOW WARNINGS", Last, Reason::Diagnostics)],
+    );
+    check_all(
+        SessionFacts { hold: Some(HoldReason::UserLock), ..on_replica },
+        &none,
+        &[("SELECT 1", Primary, Reason::HeldUserLock)],
+    );
+    check_all(
+        SessionFacts { carries: true, ..SessionFacts::default() },
+        &none,
+        &[
+            ("START TRANSACTION READ ONLY", Primary, Reason::CarriedState),
+            ("SELECT 1", Replica, Reason::Read),
         ],
     );
 }

@@ -3,6 +3,7 @@
 use tokio::time::Instant;
 
 use super::Session;
+use super::diagnostics::Aside;
 use super::error::{self, End, Kind};
 use super::execute::Job;
 use super::incoming::Incoming;
@@ -13,7 +14,7 @@ use crate::protocol::flags::Capabilities;
 use crate::protocol::query;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
-use crate::sql::{self, Statement, StatementKind};
+use crate::sql::{self, Make, Statement, StatementKind};
 
 impl Session {
     /// Runs commands until the session ends.
@@ -86,15 +87,13 @@ impl Session {
                 self.stmt_close(id);
                 Ok(())
             }
-            Command::Ping => reply::ok(&mut self.client, 1, self.state.status).await,
+            Command::Ping => self.ping().await,
             Command::InitDb(_) => self.plain(incoming, StatementKind::Use).await,
             Command::Statistics => {
                 self.simple(incoming, StatementKind::ShowServer, ResponseKind::Single).await
             }
             Command::ProcessInfo => self.plain(incoming, StatementKind::ShowServer).await,
-            Command::FieldList => {
-                self.simple(incoming, StatementKind::Describe, ResponseKind::Rows).await
-            }
+            Command::FieldList => self.field_list(incoming).await,
             Command::Debug => self.plain(incoming, StatementKind::Admin).await,
             Command::ProcessKill(id) => {
                 self.kill(sql::KillKind::Connection, u64::from(id), incoming).await
@@ -154,6 +153,25 @@ impl Session {
         Ok(())
     }
 
+    /// COM_PING, answered here: a client that asks whether its connection lives is not to wait for a
+    /// server.
+    async fn ping(&mut self) -> Result<(), End> {
+        let warnings = match self.state.lex_mode().make {
+            Make::MySql => self.state.diagnostics.warnings(),
+            Make::MariaDb => 0,
+        };
+        self.state.diagnostics.step_aside(Aside::Ping);
+        reply::ok(&mut self.client, 1, self.state.status, warnings).await
+    }
+
+    /// COM_FIELD_LIST, which adds its warnings to those of the statement before.
+    async fn field_list(&mut self, incoming: &mut Incoming) -> Result<(), End> {
+        let statement = Statement::of_kind(StatementKind::Describe);
+        let kind = ResponseKind::Rows;
+        let fixed = Some(self.state.last_side());
+        self.run(Job { incoming, statement, kind, statement_id: None, fixed }).await.map(drop)
+    }
+
     /// COM_SET_OPTION: the option belongs to the session, so that connections made later get it
     /// with their login.
     async fn set_option(&mut self, incoming: &mut Incoming, option: u16) -> Result<(), End> {
@@ -165,7 +183,12 @@ impl Session {
             && relayed.error_code.is_none()
         {
             self.login.capabilities.set(Capabilities::MULTI_STATEMENTS, option == 0);
-            self.servers.drop_side(Side::Replica, &self.handle);
+            // Not closed, for a READ ONLY transaction may be open there.
+            if let Some(held) = self.servers.get(Side::Replica)
+                && held.guard.set_option(option).await.is_err()
+            {
+                self.servers.drop_side(Side::Replica, &self.handle);
+            }
         }
         Ok(())
     }

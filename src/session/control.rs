@@ -63,7 +63,7 @@ impl Session {
         if kind == KillKind::Connection {
             target.set_interrupt(Interrupt::Kill);
         }
-        reply::ok(&mut self.client, 1, self.state.status).await
+        reply::ok(&mut self.client, 1, self.state.status, 0).await
     }
 
     /// Whether all connections of another session are to replicas that this one may use.

@@ -11,18 +11,21 @@ use std::time::Instant;
 
 use super::Session;
 use super::context::Settings;
+use super::diagnostics::Aside;
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::relay::{Relay, RelayError, Relayed};
 use super::servers::Unavailable;
+use super::state::Told;
 use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::Member;
 use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
+use crate::protocol::command::code;
 use crate::protocol::response::ResponseKind;
-use crate::route::{Reason, Side, Transaction};
-use crate::sql::{self, Flags, NamesCollation, Statement, StatementKind};
+use crate::route::{Side, Transaction};
+use crate::sql::{self, Flags, Make, NamesCollation, Statement, StatementKind};
 
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
@@ -41,12 +44,31 @@ pub struct Job<'a> {
     pub fixed: Option<Side>,
 }
 
+impl Job<'_> {
+    /// Which of the commands that keep the warnings of the statement before it is, if it is one.
+    fn aside(&self) -> Option<Aside> {
+        match self.incoming.payload().first() {
+            Some(&code::INIT_DB) => Some(Aside::InitDb),
+            Some(&code::SET_OPTION) => Some(Aside::SetOption),
+            Some(&code::STMT_RESET) => Some(Aside::StmtReset),
+            _ => None,
+        }
+    }
+}
+
 /// How a job ended.
 pub enum Done {
     /// The response was forwarded whole; it came from this side.
     Forwarded(Side, Relayed),
     /// The client got an error of lagwise's own, or of a step before the statement.
     Failed,
+}
+
+impl Done {
+    /// The client got an error of the server that ran the statement.
+    fn is_error(&self) -> bool {
+        matches!(self, Self::Forwarded(_, relayed) if relayed.error_code.is_some())
+    }
 }
 
 /// How one attempt ended.
@@ -75,6 +97,8 @@ pub(super) struct Tried {
     pub avoid: Vec<Arc<Member>>,
     /// A replica refused it.
     pub refused: bool,
+    /// No replica will do.
+    pub primary_only: bool,
 }
 
 impl Session {
@@ -101,12 +125,15 @@ impl Session {
                 return self.refuse(job.incoming, &routed, &settings, &cluster).await;
             };
             let side = routed.side;
-            if routed.route.reason == Reason::ImplicitCommit {
-                // The statement ends the READ ONLY transaction before it runs, and so does this.
-                self.servers.drop_side(Side::Replica, &self.handle);
-            }
+            let transaction = self.state.transaction();
             let failed = match self.attempt(side, &member, &mut job, &settings).await? {
-                Attempt::Done(done) => return Ok(done),
+                Attempt::Done(done) => {
+                    if done.is_error() {
+                        self.ask_for_status(&job.statement).await;
+                    }
+                    self.leave_replica(side, transaction).await;
+                    return Ok(done);
+                }
                 Attempt::Refused => {
                     self.learn(&job, &settings);
                     tried.refused = true;
@@ -115,12 +142,17 @@ impl Session {
                 Attempt::Again(failed) => failed,
                 Attempt::Broken(failed, seq) => {
                     self.note_failure(side, &job, &failed);
+                    self.leave_replica(side, transaction).await;
                     return self.give_up(job, &member, failed, seq).await;
                 }
             };
             let more = tried.avoid.len() + 1 < MAX_ATTEMPTS;
             let again = more && self.may_repeat(&job, side, &failed);
             self.note_failure(side, &job, &failed);
+            self.leave_replica(side, transaction).await;
+            // The session's schema, say, is not there yet; and enough replicas have failed.
+            let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
+            tried.primary_only = unfit || tried.avoid.len() + 2 >= MAX_ATTEMPTS;
             if !again {
                 return self.give_up(job, &member, failed, 1).await;
             }
@@ -203,6 +235,8 @@ impl Session {
             .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
             .await
             .map_err(Failed::Unavailable)?;
+        self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
+        self.follow_read(side, &job.statement).await.map_err(Failed::Lost)?;
         self.hand_over_tracking(side, &job.statement).await.map_err(Failed::Lost)?;
         self.make_ready(side, job).await.map_err(Failed::Lost)
     }
@@ -241,6 +275,9 @@ impl Session {
         let executed = job.statement_id.filter(|_| job.kind == ResponseKind::Results);
         let executed = executed.and_then(|id| self.prepared.get(id));
         let known_columns = executed.map(|known| known.num_columns).filter(|&count| count > 0);
+        let aside = job.aside();
+        let is_mysql = self.state.lex_mode().make == Make::MySql;
+        let counts = is_mysql && aside.is_some_and(Aside::counts_warnings);
         let relay = Relay {
             client: &mut self.client,
             server: &mut held.guard,
@@ -254,10 +291,15 @@ impl Session {
             refusable: side == Side::Replica
                 && self.state.transaction() == Transaction::None
                 && job.statement.flags.contains(Flags::UNKNOWN_FUNCTION),
+            warnings: counts.then(|| self.state.diagnostics.warnings()),
         };
         let state = &mut self.state;
         let statement = observed(job);
-        relay.run(tracker, |told| state.observe(side, &statement, told, Instant::now())).await
+        let observe = |told: Told<'_>| match aside {
+            Some(aside) => state.observe_aside(side, aside, &statement, told, Instant::now()),
+            None => state.observe(side, &statement, told, Instant::now()),
+        };
+        relay.run(tracker, observe).await
     }
 
     /// Judges what came of a response.
@@ -272,6 +314,11 @@ impl Session {
         match result {
             Ok(relayed) if relayed.is_refused => Ok(Attempt::Refused),
             Ok(relayed) => {
+                if let Some(ok) = relayed.prepare_ok
+                    && self.state.lex_mode().make == Make::MySql
+                {
+                    self.state.diagnostics.observe_prepare(side, ok.warnings);
+                }
                 if side == Side::Primary {
                     self.note_collation(job);
                     self.servers.primary_is_in_line(self.state.version());

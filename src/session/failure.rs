@@ -30,6 +30,10 @@ impl Session {
     pub(super) fn may_repeat(&self, job: &Job<'_>, side: Side, failed: &Failed) -> bool {
         match failed {
             Failed::Unavailable(Unavailable::StateLost { .. }) => false,
+            // A READ ONLY transaction, too, goes on on the primary.
+            Failed::Unavailable(Unavailable::Sync(_)) => {
+                side == Side::Replica && job.fixed.is_none() && !job.incoming.was_streamed()
+            }
             // Nothing was sent. The primary has no substitute.
             Failed::Unavailable(_) if self.is_kept() => self.is_movable(job),
             Failed::Unavailable(_) => side == Side::Replica && self.is_free(job, side),
@@ -82,7 +86,9 @@ impl Session {
             Failed::Unavailable(Unavailable::StateLost { .. }) => {
                 self.count_error(Kind::Lost);
                 self.state.lost(side, &job.statement, Instant::now());
-                self.state.forget_hold();
+                if side == Side::Primary {
+                    self.state.forget_hold();
+                }
             }
             Failed::Unavailable(Unavailable::Pool(_)) => self.count_error(Kind::Connect),
             Failed::Unavailable(Unavailable::Sync(_)) => self.count_error(Kind::Sync),

@@ -8,9 +8,10 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
+//! - [`read_only`]: READ ONLY transactions on a replica.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`names`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
+//! - [`state`], [`diagnostics`], [`names`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
@@ -20,6 +21,7 @@ mod commands;
 pub mod context;
 mod control;
 pub mod credentials;
+mod diagnostics;
 pub mod error;
 mod execute;
 mod failure;
@@ -30,6 +32,7 @@ mod names;
 mod pin;
 mod prepared;
 mod prove;
+mod read_only;
 pub mod registry;
 mod relay;
 mod reply;

@@ -87,6 +87,8 @@ pub struct Relay<'a> {
     /// The server may refuse to write, and the statement can then be run elsewhere: what comes
     /// before such an error is held back, up to [`HELD_BACK`] bytes.
     pub refusable: bool,
+    /// How many warnings the client is told of, if not as many as the server says.
+    pub warnings: Option<u16>,
 }
 
 /// How far one look at the buffered bytes came.
@@ -223,18 +225,20 @@ impl Relay<'_> {
                     observe(Told::Ok(ok));
                     let status = with_metadata(ok.status, self.known_columns, tracker.columns());
                     let hides = !ok.state.is_empty() && !self.tracked.is_everything();
-                    if hides || status != ok.status {
+                    let warnings = self.warnings.unwrap_or(ok.warnings);
+                    if hides || status != ok.status || warnings != ok.warnings {
                         let seq = packet.get(3).copied().unwrap_or_default();
                         let before = bytes.get(copied..start).unwrap_or_default();
                         self.scratch.extend_from_slice(before);
                         let mut state = Vec::new();
-                        let shown = self.tracked.shown(&OkPacket { status, ..ok }, &mut state);
+                        let ok = OkPacket { status, warnings, ..ok };
+                        let shown = self.tracked.shown(&ok, &mut state);
                         build_packet(self.scratch, seq, |out| shown.write(out));
                         copied = end;
                     }
                 }
                 Control::Eof => {
-                    observe(Told::Eof(EofPacket::parse(payload)?.status));
+                    observe(Told::Eof(EofPacket::parse(payload)?));
                     self.change_eof(start, tracker.columns());
                 }
                 Control::DefinitionsEof => self.change_eof(start, tracker.columns()),
@@ -269,7 +273,7 @@ impl Relay<'_> {
         end
     }
 
-    /// Rewrites the status flags of the EOF packet at `start`. MariaDB sets SESSION_STATE_CHANGED
+    /// Rewrites status flags and warnings of the EOF packet at `start`. MariaDB sets SESSION_STATE_CHANGED
     /// for what only lagwise's trackers report.
     fn change_eof(&mut self, start: usize, columns: u16) {
         // int<1> header, int<2> warnings, int<2> status
@@ -281,8 +285,13 @@ impl Relay<'_> {
         if !self.tracked.is_everything() {
             status -= StatusFlags::SESSION_STATE_CHANGED;
         }
-        if let Some(field) = self.server.stream().buffered_mut().get_mut(at..at + 2) {
+        let warnings = self.warnings.map(u16::to_le_bytes);
+        let buffered = self.server.stream().buffered_mut();
+        if let Some(field) = buffered.get_mut(at..at + 2) {
             field.copy_from_slice(&status.bits().to_le_bytes());
+        }
+        if let Some((field, warnings)) = buffered.get_mut(at - 2..at).zip(warnings) {
+            field.copy_from_slice(&warnings);
         }
     }
 

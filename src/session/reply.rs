@@ -32,18 +32,23 @@ pub async fn err(client: &mut PacketStream, seq: u8, err: &ErrPacket) -> Result<
     write(client, &bytes).await
 }
 
-/// Sends an OK packet that says nothing but the status.
+/// Sends an OK packet that says nothing but the status and a number of warnings.
 ///
 /// # Errors
 /// The client is gone.
-pub async fn ok(client: &mut PacketStream, seq: u8, status: StatusFlags) -> Result<(), End> {
+pub async fn ok(
+    client: &mut PacketStream,
+    seq: u8,
+    status: StatusFlags,
+    warnings: u16,
+) -> Result<(), End> {
     let status = status & (StatusFlags::IN_TRANS | StatusFlags::AUTOCOMMIT | CARRIED);
     let ok = OkPacket {
         header: OK,
         affected_rows: 0,
         last_insert_id: 0,
         status,
-        warnings: 0,
+        warnings,
         info: b"",
         state: b"",
     };

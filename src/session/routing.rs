@@ -45,6 +45,10 @@ impl Session {
         {
             return self.route_to_fixed(side, cluster, rule);
         }
+        if tried.primary_only {
+            let member = Some(Arc::clone(cluster.primary()));
+            return Routed { route: self.no_replica(false), side: Side::Primary, member, rule };
+        }
         let now = Instant::now();
         let demand = self.state.pin.demand(settings.pin, now, || cluster.primary_sample());
         let (pinned, floor) = match demand {

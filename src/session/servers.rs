@@ -188,7 +188,10 @@ impl Servers {
             };
             let usable = held.is_usable().await;
             if usable && (bound || Arc::ptr_eq(&held.member, member)) {
-                let in_line = held.guard.synced_version == state.version() || bound;
+                // A bound primary is what the state was observed on. A replica in a transaction is
+                // not: what belongs to the session is set on the primary.
+                let observed = bound && side == Side::Primary;
+                let in_line = held.guard.synced_version == state.version() || observed;
                 if in_line {
                     return Ok(());
                 }

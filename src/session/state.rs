@@ -8,11 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::diagnostics::{Aside, Diagnostics};
 use super::names::{self, Names};
 use super::pin::Pin;
 use crate::backend::parse_state::ParseState;
 use crate::backend::sync::{self, Replay};
 use crate::protocol::OkPacket;
+use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
 use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction, is_server_schema};
@@ -26,8 +28,8 @@ const MAX_VARIABLES: usize = 1000;
 pub enum Told<'a> {
     /// An OK packet.
     Ok(OkPacket<'a>),
-    /// An EOF packet's status.
-    Eof(StatusFlags),
+    /// An EOF packet.
+    Eof(EofPacket),
     /// An ERR packet's code.
     Err(u16),
 }
@@ -49,6 +51,8 @@ pub struct SessionState {
     parse_state: (u64, Arc<ParseState>),
     lex_mode: LexMode,
     transaction: Transaction,
+    /// The READ ONLY transaction on a replica has a counterpart on the primary.
+    twin: bool,
     hold: Option<HoldReason>,
     /// SET TRANSACTION for the next transaction is outstanding.
     one_shot: bool,
@@ -59,7 +63,8 @@ pub struct SessionState {
     untracked: bool,
     /// The session was reset: it began with the server's defaults, not with those of its login.
     is_reset: bool,
-    last_side: Side,
+    /// Where the last statement's warnings and counts are.
+    pub diagnostics: Diagnostics,
     /// The session's unreplicated writes.
     pub pin: Pin,
 }
@@ -76,12 +81,13 @@ impl SessionState {
             parse_state: (0, Arc::default()),
             lex_mode,
             transaction: Transaction::None,
+            twin: false,
             hold: None,
             one_shot: false,
             carries: false,
             untracked: false,
             is_reset: false,
-            last_side: Side::Primary,
+            diagnostics: Diagnostics::default(),
             pin,
         }
     }
@@ -140,7 +146,7 @@ impl SessionState {
 
     /// Where the last statement ran.
     pub fn last_side(&self) -> Side {
-        self.last_side
+        self.diagnostics.side()
     }
 
     /// What keeps the session on its primary connection, if anything does.
@@ -154,6 +160,7 @@ impl SessionState {
             || self.hold.is_some()
             || self.one_shot
             || self.carries
+            || self.twin
     }
 
     /// What routing has to know; `pinned` says whether every replica may lack a write of this
@@ -164,8 +171,10 @@ impl SessionState {
             autocommit: self.status.contains(StatusFlags::AUTOCOMMIT),
             pin: pinned,
             hold: self.hold.or(self.one_shot.then_some(HoldReason::OneShotTransaction)),
-            last_on: self.last_side,
+            last_on: self.last_side(),
             in_server_schema: is_server_schema(&self.schema),
+            has_twin: self.twin,
+            carries: self.carries,
             ..SessionFacts::default()
         }
     }
@@ -180,7 +189,7 @@ impl SessionState {
 
     /// Takes in what the server on `side` told at the end of a result of `statement`.
     pub fn observe(&mut self, side: Side, statement: &Statement, told: Told<'_>, now: Instant) {
-        self.last_side = side;
+        self.diagnostics.observe(side, &told);
         match told {
             Told::Ok(ok) => {
                 self.carries |= side == Side::Primary && ok.last_insert_id != 0;
@@ -193,7 +202,7 @@ impl SessionState {
                     self.observe_success(statement, now);
                 }
             }
-            Told::Eof(status) => {
+            Told::Eof(EofPacket { status, .. }) => {
                 self.observe_status(side, status, now);
                 let ended = !status.contains(StatusFlags::MORE_RESULTS_EXISTS);
                 if ended && side == Side::Primary {
@@ -217,7 +226,26 @@ impl SessionState {
         }
     }
 
-    fn observe_status(&mut self, side: Side, status: StatusFlags, now: Instant) {
+    /// As [`SessionState::observe`], for a command that keeps the warnings of the statement before.
+    pub fn observe_aside(
+        &mut self,
+        side: Side,
+        aside: Aside,
+        statement: &Statement,
+        told: Told<'_>,
+        now: Instant,
+    ) {
+        if matches!(told, Told::Err(_)) {
+            return self.observe(side, statement, told, now);
+        }
+        let kept = std::mem::take(&mut self.diagnostics);
+        self.observe(side, statement, told, now);
+        self.diagnostics = kept;
+        self.diagnostics.step_aside(aside);
+    }
+
+    /// Takes in the status flags that the server on `side` reported at the end of a result.
+    pub fn observe_status(&mut self, side: Side, status: StatusFlags, now: Instant) {
         self.status = status - StatusFlags::MORE_RESULTS_EXISTS;
         let open = status.contains(StatusFlags::IN_TRANS);
         // What the transaction wrote became visible now, however it was ended. Where the server
@@ -230,10 +258,35 @@ impl SessionState {
         }
         self.transaction = match (open, side) {
             (false, _) => Transaction::None,
+            // Without autocommit every statement belongs on the primary.
+            (true, Side::Primary) if self.twin && status.contains(StatusFlags::AUTOCOMMIT) => {
+                Transaction::OnReplica
+            }
             (true, Side::Primary) => Transaction::OnPrimary,
             (true, Side::Replica) => Transaction::OnReplica,
         };
+        self.twin &= self.transaction == Transaction::OnReplica;
         self.lex_mode.no_backslash_escapes = status.contains(StatusFlags::NO_BACKSLASH_ESCAPES);
+    }
+
+    /// Whether the READ ONLY transaction on a replica has a counterpart on the primary.
+    pub fn has_twin(&self) -> bool {
+        self.twin
+    }
+
+    /// A counterpart of the READ ONLY transaction on a replica was begun on the primary.
+    pub fn set_twin(&mut self) {
+        self.twin = true;
+    }
+
+    /// The replica's half of a READ ONLY transaction is gone; true if there is one on the primary.
+    pub fn take_twin(&mut self) -> bool {
+        std::mem::take(&mut self.twin)
+    }
+
+    /// The READ ONLY transaction goes on in its counterpart on the primary.
+    pub fn move_to_primary(&mut self) {
+        (self.transaction, self.twin) = (Transaction::OnPrimary, false);
     }
 
     /// A statement succeeded on the primary. On a replica none leaves anything: there nothing can be
@@ -419,7 +472,7 @@ impl SessionState {
             self.pin.lost(now);
         }
         self.transaction = Transaction::None;
-        self.status -= StatusFlags::IN_TRANS;
+        self.status -= StatusFlags::IN_TRANS | StatusFlags::IN_TRANS_READONLY;
     }
 
     /// The primary connection is gone with all that it held; the session goes on without.
@@ -428,6 +481,7 @@ impl SessionState {
         self.one_shot = false;
         self.carries = false;
         self.untracked = false;
+        self.twin = false;
     }
 
     /// True if the client sets the session trackers itself, and lagwise's are off.
@@ -456,10 +510,13 @@ fn leaves_something(statement: &Statement) -> bool {
 /// ER_PARSE_ERROR
 const PARSE_ERROR: u16 = 1064;
 
+/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
+const READ_ONLY_TRANSACTION: u16 = 1792;
+
 /// Errors that say that nothing of a statement was run. Of several statements in one text, those
 /// before the wrong one were.
 fn was_not_run(statement: &Statement, code: u16) -> bool {
-    code == PARSE_ERROR
+    matches!(code, PARSE_ERROR | READ_ONLY_TRANSACTION)
         && !statement.flags.intersects(Flags::MULTI | Flags::STORED_PROGRAM)
         && !runs_elsewhere(statement.kind)
 }

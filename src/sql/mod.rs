@@ -42,4 +42,4 @@ pub use prefix::{BadPrefix, Prefix, Start};
 pub use set::{NamesCollation, names_collation};
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};
 #[cfg(test)]
-pub(crate) use tests::check_dressed;
+pub(crate) use tests::{check_dressed, without_allocation};

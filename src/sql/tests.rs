@@ -9,7 +9,7 @@ mod properties;
 mod statements;
 mod work;
 
-pub(crate) use dressing::check_dressed;
+pub(crate) use dressing::{check_dressed, without_allocation};
 
 use super::*;
 

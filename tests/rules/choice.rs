@@ -174,8 +174,15 @@ pub fn rules_by_statement(lab: &Lab, proxy: &mut Proxy) {
         client.run("USE shop");
         client.prepare("INSERT INTO other.secrets VALUES (98, 'm6')").unwrap()
     };
+    let (long, _) = client.prepare("INSERT INTO other.secrets VALUES (97, ?)").unwrap();
     client.run("USE other");
     fails("prepared elsewhere", client.execute_id(id), 1290, &["'archive'"]);
+    // Long data ties the execution to a connection, and changes nothing about the rule.
+    let data = [&long.to_le_bytes()[..], &[0, 0], b"m6"].concat();
+    client.send(0x18, &data).unwrap();
+    let execution = [&long.to_le_bytes()[..], &[0, 1, 0, 0, 0, 0, 1, 0xfc, 0]].concat();
+    client.send(0x17, &execution).unwrap();
+    fails("with long data", client.results(true), 1290, &["'archive'"]);
     client.run("BEGIN");
     fails("in a transaction", client.query(write), 1290, &["'archive'"]);
     assert_eq!(client.run("SELECT 'm7' FROM secrets").len(), 1, "the transaction goes on");
@@ -186,7 +193,7 @@ pub fn rules_by_statement(lab: &Lab, proxy: &mut Proxy) {
     client.run("UPDATE items SET stock = stock + 1 WHERE name = 'm8'");
     assert_eq!(ran_on(lab, "'m8'"), [0]);
     let refused = "lagwise_queries_total{target=\"none\",reason=\"read_only_rule\"}";
-    assert_eq!(proxy.metrics().value(refused), 5.0);
+    assert_eq!(proxy.metrics().value(refused), 6.0);
     let plain = raw::APP;
     assert_eq!(server_of(&mut login(proxy, plain)), 0, "@@server_id is the primary's business");
 }

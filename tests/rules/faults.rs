@@ -53,6 +53,25 @@ pub fn the_primary_dies(lab: &Lab, proxy: &mut Proxy) {
     wait_all(proxy);
 }
 
+/// One that answers nothing any more is given up, in a statement that runs and for those after it.
+pub fn a_replica_hangs(lab: &Lab, proxy: &mut Proxy) {
+    let mut bi = login(proxy, BI);
+    eventually("it is on server 2", || {
+        let there = server_of(&mut bi) == 2;
+        if !there {
+            bi = login(proxy, BI);
+        }
+        there
+    });
+    lab.freeze(2);
+    let begun = Instant::now();
+    assert_eq!(server_of(&mut bi), 3);
+    let took = begun.elapsed();
+    lab.thaw(2);
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    wait_all(proxy);
+}
+
 /// A clear error in bounded time, and never the primary.
 pub fn all_die(lab: &Lab, proxy: &mut Proxy) {
     let mut bi = login(proxy, BI);

@@ -132,6 +132,17 @@ impl Lab {
         self.value("CLIENT").into()
     }
 
+    /// A command-line tool of the make, by MySQL's name for it: beside the client, or Debian's.
+    pub fn tool(&self, name: &str) -> PathBuf {
+        let beside = self.client().with_file_name(name);
+        match self.make {
+            _ if beside.exists() => beside,
+            Make::MySql => panic!("no {name} beside {}", self.client().display()),
+            Make::MariaDb if name == "mysql" => "mariadb".into(),
+            Make::MariaDb => name.replace("mysql", "mariadb-").into(),
+        }
+    }
+
     /// The process of a server now.
     pub fn pid(&self, server: usize) -> u32 {
         let file = self.server_dir(server).join("pid");

@@ -15,7 +15,7 @@ pub mod wire;
 use std::time::{Duration, Instant};
 
 pub use lab::{Lab, LogEntry, Make};
-pub use process::{package_dir, target_dir};
+pub use process::{package_dir, target_dir, unique_name};
 pub use proxy::{Metrics, Proxy};
 
 /// How long a condition that must come true may take on a loaded machine.

@@ -35,7 +35,7 @@ impl Bed {
     }
 
     fn eof(&mut self, side: Side, sql: &str, status: StatusFlags) {
-        self.tell(side, sql, Told::Eof(status));
+        self.tell(side, sql, Told::Eof(EofPacket { warnings: 0, status }));
     }
 
     /// An OK with session state, which is empty for none.
@@ -241,7 +241,7 @@ fn what_ran_on_a_replica_neither_pins_nor_holds() {
     };
     for side in [Side::Primary, Side::Replica] {
         check(&|bed| bed.eof(side, sql, AUTOCOMMIT), side);
-        check(&|bed| bed.tell(side, sql, Told::Err(1792)), side);
+        check(&|bed| bed.tell(side, sql, Told::Err(1290)), side);
         check(
             &|bed| {
                 let statement = sql::classify(sql.as_bytes(), bed.state.lex_mode());
@@ -253,6 +253,33 @@ fn what_ran_on_a_replica_neither_pins_nor_holds() {
     let mut bed = bed();
     bed.eof(Side::Replica, sql, AUTOCOMMIT);
     assert!(!bed.state.is_bound_to_primary());
+}
+
+/// The half of a READ ONLY transaction that is on the primary ends with it, or takes it over.
+#[test]
+fn a_read_only_transaction_has_two_halves() {
+    let began = || {
+        let mut bed = bed();
+        bed.ok(Side::Replica, "START TRANSACTION READ ONLY", IN_TRANS, b"");
+        bed.state.set_twin();
+        bed.ok(Side::Primary, "SET @a = 1", IN_TRANS, b"");
+        assert_eq!(bed.state.transaction(), Transaction::OnReplica);
+        assert!(bed.state.has_twin() && bed.state.is_bound_to_primary());
+        bed
+    };
+    let check = |sql: &str, status, want| {
+        let mut bed = began();
+        bed.ok(Side::Primary, sql, status, b"");
+        assert_eq!((bed.state.transaction(), bed.state.has_twin()), (want, false), "{sql}");
+    };
+    check("COMMIT", AUTOCOMMIT, Transaction::None);
+    check("SET autocommit = 0", StatusFlags::IN_TRANS, Transaction::OnPrimary);
+    let mut bed = began();
+    bed.error("INSERT INTO t VALUES (1)", 1792);
+    assert_eq!(bed.demand(Duration::ZERO), Demand::None, "nothing was written");
+    bed.state.move_to_primary();
+    bed.eof(Side::Primary, "SELECT @a FROM t", IN_TRANS);
+    assert_eq!((bed.state.transaction(), bed.state.has_twin()), (Transaction::OnPrimary, false));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 //! Every byte of every packet must be equal, sequence ids included, but for
 //! - the statement id of a PREPARE_OK, which is lagwise's own, and the one in the texts of errors
 //!   1243 (unknown statement) and 1421 (no open cursor);
-//! - MySQL 9 reports the begin and end of explicit transactions (trackers of kind 5) even with
-//!   `session_track_transaction_info=OFF`; lagwise tells a client that has not turned them on
+//! - MySQL 9 reports the begin and end of explicit transactions (trackers of kind 5, or no more than
+//!   the flag) even with `session_track_transaction_info=OFF`; lagwise tells a client that has not turned them on
 //!   nothing of it, as the manual says;
 //! - the mark of changed state in an EOF packet, which cannot say what changed: lagwise, whose own
 //!   trackers would set it for more, leaves it out;
@@ -147,14 +147,29 @@ pub fn state_of(payload: &[u8]) -> Option<usize> {
     (len == rest.len()).then(|| payload.len() - len)
 }
 
-/// Makes an OK packet whose only state is that of the transaction, or is empty because that is
-/// turned off, one without state.
+/// Takes entries of kind 5 out of an OK packet's state; with nothing left, it has none.
 fn drop_transaction_state(payload: &mut Vec<u8>, state: usize) {
-    let is_transaction = payload[state..].starts_with(&[5, 9, 8]) && payload.len() == state + 11;
-    if is_transaction || payload.len() == state {
+    let mut kept = Vec::new();
+    let mut rest = &payload[state..];
+    while let Some((&kind, mut entry)) = rest.split_first() {
+        let Some(len) = lenenc(&mut entry) else { return };
+        let size = rest.len() - entry.len() + len as usize;
+        let Some(whole) = rest.get(..size) else { return };
+        if kind != 5 {
+            kept.extend_from_slice(whole);
+        }
+        rest = &rest[size..];
+    }
+    // Lengths are of one byte in every packet that has such an entry here.
+    if kept.len() == payload.len() - state && !kept.is_empty() || kept.len() > 250 {
+        return;
+    }
+    payload.truncate(state - 1);
+    payload.push(kept.len() as u8);
+    payload.extend(&kept);
+    if kept.is_empty() {
         // The length of the state, and that of an empty info, go with it.
-        let has_info = state > 9;
-        payload.truncate(state - if has_info { 1 } else { 2 });
+        payload.truncate(state - if state > 9 { 1 } else { 2 });
         if let Some(status) = status_of(payload) {
             payload[status + 1] &= !0x40;
         }

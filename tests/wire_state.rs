@@ -1,0 +1,301 @@
+//! Session state in the places where it is easily left on the wrong server: the packets through
+//! lagwise are those of a direct connection to the primary, with reads on a replica that has caught
+//! up.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use support::Make;
+use support::wire::{Expect, Options, Param, Step, World, caps};
+
+fn q(sql: &str) -> Step {
+    Step::query(sql)
+}
+
+fn queries(sql: &[&str]) -> Vec<Step> {
+    sql.iter().copied().map(q).collect()
+}
+
+/// READ ONLY transactions, each in a session of its own: one that wrote begins them on the primary.
+#[allow(clippy::too_many_lines)] // A table.
+fn read_only_transactions() -> Vec<(&'static str, Vec<Step>)> {
+    let plain: &[(&str, &[&str])] = &[
+        (
+            "a write is refused",
+            &[
+                "START TRANSACTION READ ONLY",
+                "SELECT COUNT(*) FROM items",
+                "INSERT INTO items (name) VALUES ('x')",
+                "SHOW WARNINGS",
+                "DELETE FROM items",
+                "CREATE TABLE wire_ro (id INT)",
+                "ALTER TABLE no_such ADD COLUMN x INT",
+                "SELECT COUNT(*) FROM items",
+                "COMMIT",
+                "SELECT COUNT(*) FROM items",
+            ],
+        ),
+        (
+            "user variables",
+            &[
+                "START TRANSACTION READ ONLY",
+                "SELECT COUNT(*) FROM items",
+                "SET @a = 1, @b = 'x'",
+                "SELECT @a, @b",
+                "SELECT COUNT(*) FROM items",
+                "SELECT MAX(id), MAX(price) INTO @c, @d FROM items",
+                "SELECT @e := name FROM items WHERE id = 5",
+                "SELECT name FROM items WHERE id = 6",
+                "COMMIT",
+                "SELECT @a, @b, @c, @d, @e",
+            ],
+        ),
+        (
+            "session variables",
+            &[
+                "START TRANSACTION READ ONLY",
+                "SELECT COUNT(*) FROM items",
+                "SET sql_mode = 'ANSI_QUOTES,NO_BACKSLASH_ESCAPES'",
+                "SELECT \"name\" FROM items WHERE id = 1",
+                "SET time_zone = '+05:00'",
+                "SET NAMES latin1",
+                "SELECT FROM_UNIXTIME(0), 'é'",
+                "USE other",
+                "SELECT * FROM secrets",
+                "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+                "SET SESSION TRANSACTION READ WRITE",
+                "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+                "ALTER TABLE secrets ADD COLUMN id INT",
+                "COMMIT",
+                "SELECT @@sql_mode, @@time_zone, DATABASE()",
+                "SELECT * FROM shop.items WHERE id = 1",
+            ],
+        ),
+        (
+            "locks",
+            &[
+                "START TRANSACTION READ ONLY",
+                "SELECT GET_LOCK('wire', 1), IS_USED_LOCK('wire') = CONNECTION_ID()",
+                "SELECT COUNT(*) FROM items",
+                "COMMIT",
+                "SELECT IS_USED_LOCK('wire') = CONNECTION_ID()",
+                "SELECT RELEASE_LOCK('wire')",
+            ],
+        ),
+        (
+            "statements of PREPARE",
+            &[
+                "START TRANSACTION READ ONLY",
+                "PREPARE s FROM 'SELECT id, name FROM items WHERE id = ?'",
+                "SELECT COUNT(*) FROM items",
+                "SET @i = 3",
+                "EXECUTE s USING @i",
+                "SELECT COUNT(*) FROM items",
+                "ROLLBACK",
+                "EXECUTE s USING @i",
+                "DEALLOCATE PREPARE s",
+            ],
+        ),
+        (
+            "ends",
+            &[
+                "START TRANSACTION READ ONLY",
+                "SELECT 1",
+                "BEGIN",
+                "INSERT INTO items (id) VALUES (1)",
+                "COMMIT",
+                "START TRANSACTION READ ONLY",
+                "SELECT 1",
+                "START TRANSACTION READ ONLY",
+                "SELECT 2",
+                "COMMIT AND CHAIN",
+                "SELECT 3",
+                "SET @a = 3",
+                "COMMIT AND CHAIN",
+                "SELECT 4",
+                "ROLLBACK AND CHAIN",
+                "INSERT INTO items (id) VALUES (1)",
+                "ROLLBACK",
+                "SELECT 1",
+            ],
+        ),
+        (
+            "autocommit",
+            &[
+                "START TRANSACTION READ ONLY",
+                "SELECT 1",
+                "SET autocommit = 0",
+                "SELECT COUNT(*) FROM items",
+                "SET autocommit = 1",
+                "SELECT COUNT(*) FROM items",
+            ],
+        ),
+        (
+            "implicit commit",
+            &[
+                "START TRANSACTION READ ONLY",
+                "SELECT COUNT(*) FROM items",
+                "LOCK TABLES items READ",
+                "SELECT COUNT(*) FROM items",
+                "UNLOCK TABLES",
+                "START TRANSACTION READ ONLY",
+                "SELECT COUNT(*) FROM items",
+                "CREATE USER wire_u IDENTIFIED BY 'x'",
+                "SELECT COUNT(*) FROM items",
+                "COMMIT",
+            ],
+        ),
+        (
+            "savepoints",
+            &[
+                "START TRANSACTION READ ONLY WITH CONSISTENT SNAPSHOT",
+                "SAVEPOINT a",
+                "SELECT COUNT(*) FROM items",
+                "ROLLBACK TO a",
+                "RELEASE SAVEPOINT a",
+                "RELEASE SAVEPOINT a",
+                "SHOW WARNINGS",
+                "SELECT COUNT(*) FROM items",
+                "COMMIT",
+            ],
+        ),
+        (
+            "diagnostics",
+            &[
+                "START TRANSACTION READ ONLY",
+                "SELECT 1/0, CAST('x' AS SIGNED)",
+                "SHOW WARNINGS",
+                "SELECT LAST_INSERT_ID(), ROW_COUNT()",
+                "SELECT * FROM items LIMIT 3",
+                "SELECT ROW_COUNT()",
+                "SELECT SQL_CALC_FOUND_ROWS id FROM items LIMIT 1",
+                "SELECT FOUND_ROWS()",
+                "SELECT * FROM no_such",
+                "SHOW ERRORS",
+                "CALL no_such()",
+                "SHOW ERRORS",
+                "SELECT 1; SELECT 2",
+                "SELECT 1; SET @a = 2; SELECT @a",
+                "SELECT @@session.transaction_isolation",
+                "ROLLBACK; SELECT 7",
+                "SELECT 1",
+            ],
+        ),
+        (
+            "temporary tables",
+            &[
+                "START TRANSACTION READ ONLY",
+                "SELECT COUNT(*) FROM items",
+                "CREATE TEMPORARY TABLE items (id INT)",
+                "SELECT COUNT(*) FROM items",
+                "INSERT INTO items VALUES (1)",
+                "COMMIT",
+                "SELECT COUNT(*) FROM items",
+            ],
+        ),
+    ];
+    let mut scripts: Vec<_> = plain.iter().map(|(name, sql)| (*name, queries(sql))).collect();
+    scripts.push((
+        "binary protocol",
+        vec![
+            Step::prepare("SELECT id, name FROM items WHERE id > ? ORDER BY id LIMIT 4"),
+            q("START TRANSACTION READ ONLY"),
+            Step::execute(0, [Param::int(3)]),
+            Step::prepare("INSERT INTO items (name) VALUES (?)"),
+            Step::execute(1, [Param::text("x")]),
+            Step::prepare("SELEC 1"),
+            q("SHOW WARNINGS"),
+            Step::execute_again(0, [Param::int(4)]),
+            Step::raw(0x1b, &[1, 0], Expect::Results),
+            Step::raw(0x0e, b"", Expect::Results),
+            Step::prepare("SELECT DATABASE()"),
+            q("SELECT 1 FROM items"),
+            Step::raw(0x02, b"other", Expect::Results),
+            Step::execute(2, []),
+            q("SELECT 1 FROM shop.items"),
+            Step::raw(0x02, b"shop", Expect::Results),
+            Step::open_cursor(0, [Param::int(3)]),
+            Step::fetch(0, 2),
+            Step::fetch(0, 9),
+            q("COMMIT"),
+        ],
+    ));
+    scripts.push((
+        "COM_RESET_CONNECTION",
+        vec![
+            q("START TRANSACTION READ ONLY"),
+            q("SELECT COUNT(*) FROM items"),
+            q("SET @a = 1"),
+            Step::raw(0x1f, b"", Expect::Results),
+            q("SELECT @a"),
+            q("SELECT COUNT(*) FROM items"),
+        ],
+    ));
+    scripts
+}
+
+/// Which commands forget the warnings, counts and rows of the statement before, and what SHOW
+/// WARNINGS and kin say after them.
+fn diagnostics(make: Make) -> Vec<(String, Vec<Step>)> {
+    let results = Expect::Results;
+    let mut commands = vec![
+        Step::prepare("SELECT ROW_COUNT(), LAST_INSERT_ID()"),
+        Step::prepare("SELEC 1"),
+        Step::raw(0x02, b"shop", results),
+        Step::raw(0x04, b"items\0", Expect::Rows),
+        Step::raw(0x04, b"no_such\0", Expect::Rows),
+        Step::raw(0x0e, b"", results),
+        Step::raw(0x1b, &[1, 0], results),
+        Step::reset(0),
+        Step::execute(0, []),
+        q("SELECT 1/0; SELECT 2"),
+        q("SELECT 1; SELECT 2/0"),
+        q("SELECT 1; SELECT * FROM no_such"),
+        q("DO 1/0"),
+    ];
+    // In MariaDB a statement without tables keeps the warnings of the one before; behind lagwise, only
+    // of one on the same server.
+    if make == Make::MySql {
+        commands.extend([q("SET @@sql_notes = 1"), q("SELECT LAST_INSERT_ID(), ROW_COUNT()")]);
+    }
+    let befores =
+        ["SELECT 1/0, CAST('x' AS SIGNED)", "DO CAST('y' AS SIGNED)", "SELECT * FROM none"];
+    let afters = ["SHOW WARNINGS", "SELECT @@warning_count", "SELECT ROW_COUNT()"];
+    let scripts = commands.into_iter().map(|command| {
+        let mut script = vec![Step::prepare("SELECT ROW_COUNT()")];
+        for before in befores {
+            for after in afters {
+                script.extend([q(before), command.clone(), q(after)]);
+            }
+        }
+        (command.label(), script)
+    });
+    scripts.collect()
+}
+
+fn all(make: Make) {
+    let world = World::start(make, &[]);
+    let options = [0, caps::DEPRECATE_EOF | caps::SESSION_TRACK]
+        .map(|capabilities| Options::new(capabilities).account("other"));
+    for (name, script) in read_only_transactions() {
+        for options in &options {
+            world.compare_caught_up(name, options, &script);
+        }
+    }
+    for (name, script) in diagnostics(make) {
+        world.compare(&name, &options[0], &script);
+    }
+    let read_only = "lagwise_queries_total{target=\"replica\",reason=\"read_only_transaction\"}";
+    assert!(world.proxy.metrics().value(read_only) > 50.0, "on the replica");
+    world.finish();
+}
+
+#[test]
+fn state_on_mysql() {
+    all(Make::MySql);
+}
+
+#[test]
+fn state_on_mariadb() {
+    all(Make::MariaDb);
+}
