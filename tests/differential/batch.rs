@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::generate;
 use crate::ground::{Ground, Plot};
+use crate::known::is_known;
 use crate::run::{Outcome, Runner};
 use crate::script::{Replicas, Script};
 use crate::shrink::shrink;
@@ -64,6 +65,8 @@ struct Tally {
     scripts: usize,
     answers: usize,
     errors: usize,
+    /// Scripts whose first difference is one of `known`.
+    known: usize,
     failures: Vec<String>,
 }
 
@@ -87,10 +90,11 @@ pub fn run(make: Make) {
     let errors = share(tally.errors as f64, tally.answers as f64);
     println!(
         "{make}: {} scripts, {} answers, {errors:.0} % of them errors, {on_replica:.0} % of \
-         statements on the replica, {} differences",
+         statements on the replica, {} differences, {} known ones",
         tally.scripts,
         tally.answers,
-        tally.failures.len()
+        tally.failures.len(),
+        tally.known
     );
     assert!(
         tally.failures.is_empty(),
@@ -177,36 +181,18 @@ fn run_all(runners: &mut [Runner<'_>], scripts: &[Named], tally: &Mutex<Tally>) 
 
 fn run_one(runner: &mut Runner<'_>, named: &Named, tally: &Mutex<Tally>) {
     let outcome = watched(runner, named);
-    let differs =
-        |found: &[String]| found.first().is_some_and(|first| !is_known(&named.script, first));
-    let failure = differs(&outcome.differences).then(|| explain(runner, named, &outcome));
+    let first = outcome.differences.first();
+    let known = first.is_some_and(|first| is_known(&named.script, first));
+    let failure = (first.is_some() && !known).then(|| explain(runner, named, &outcome));
     let mut tally = tally.lock().unwrap();
     tally.scripts += 1;
     tally.answers += outcome.answers;
     tally.errors += outcome.errors;
+    tally.known += usize::from(known);
     if let Some(failure) = failure {
         eprintln!("{failure}");
         tally.failures.push(failure);
     }
-}
-
-/// Differences whose causes are known and being mended.
-fn is_known(script: &Script, difference: &str) -> bool {
-    let label = difference.split("\n  ").next().unwrap_or_default();
-    let all = |words: &[&str]| words.iter().all(|word| difference.contains(word));
-    all(&["ERR 1792", "ERR 1290"])
-        || all(&["ERR 1243", "Unknown prepared"])
-        || ["command 0e", "command 1b", "init_db"].iter().any(|name| label.contains(name))
-        || ["WARNINGS", "warning_count", "ERRORS", "DIAGNOSTICS"]
-            .iter()
-            .any(|name| label.contains(name))
-        || script.texts().iter().any(|text| {
-            let text = String::from_utf8_lossy(text);
-            ["READ ONLY"].iter().any(|word| text.contains(word))
-        })
-        || label.contains("SELECT @c")
-        || label.starts_with("query CALL")
-        || ["FOUND_ROWS", "ROW_COUNT"].iter().any(|name| label.contains(name))
 }
 
 /// A run. A panic ends everything, and says which script it was: the server may be gone.

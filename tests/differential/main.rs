@@ -9,13 +9,14 @@
 //!
 //! In reading order: [`script`] (what a script is), [`text`] (how it is written), [`generate`] with
 //! [`grammar`], [`rules`] and [`prepared`] (how it is made), [`ground`] (where it runs), [`run`],
-//! [`shrink`], [`batch`] (many of them).
+//! [`shrink`], [`known`] (what is left out), [`batch`] (many of them).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod batch;
 mod generate;
 mod grammar;
 mod ground;
+mod known;
 mod prepared;
 mod rules;
 mod run;
