@@ -98,6 +98,8 @@ pub struct Summary {
     pub status: StatusFlags,
     /// Session state changes of all OK packets, one after the other.
     pub state: Vec<u8>,
+    /// Warnings of the last OK.
+    pub warnings: u16,
 }
 
 /// An open, logged-in connection.
@@ -245,8 +247,21 @@ impl Connection {
         let sql = sync::tracking_statement(self.facts.is_mariadb, self.read_only);
         self.build_query(&mut packet, &sql);
         self.send(&packet).await?;
-        self.initial_state = self.finish(ResponseKind::Results).await?.state;
-        Ok(())
+        let summary = self.finish(ResponseKind::Results).await?;
+        self.initial_state = summary.state;
+        self.forget_warnings(summary.warnings).await
+    }
+
+    /// After a statement of lagwise's own: a client that asks for warnings must not find those. (To
+    /// set a deprecated collation to itself warns.)
+    ///
+    /// # Errors
+    /// The connection breaks.
+    pub async fn forget_warnings(&mut self, warnings: u16) -> Result<(), Error> {
+        if warnings == 0 {
+            return Ok(());
+        }
+        self.run(b"DO 0").await
     }
 
     /// Puts the session back to the server's own defaults (COM_RESET_CONNECTION), which are not those
@@ -261,9 +276,10 @@ impl Connection {
         self.build_query(&mut packets, &sql);
         self.send(&packets).await?;
         self.status = self.finish(ResponseKind::Results).await?.status;
-        self.initial_state = self.finish(ResponseKind::Results).await?.state;
+        let summary = self.finish(ResponseKind::Results).await?;
+        self.initial_state = summary.state;
         self.statements.clear();
-        Ok(())
+        self.forget_warnings(summary.warnings).await
     }
 
     /// COM_SET_OPTION.
@@ -388,7 +404,7 @@ impl Connection {
         each: &mut impl FnMut(usize, &[u8]) -> Result<(), Malformed>,
     ) -> Result<Summary, Error> {
         let mut tracker = self.tracker(kind);
-        let mut summary = Summary { status: self.status, state: Vec::new() };
+        let mut summary = Summary { status: self.status, state: Vec::new(), warnings: 0 };
         let mut index = 0;
         loop {
             // One frame at a time: these responses are small, and their packets are read whole.
@@ -407,6 +423,7 @@ impl Connection {
                 Event::Packet { control: Control::Ok, last, .. } => {
                     let ok = OkPacket::parse(payload, true)?;
                     summary.status = ok.status;
+                    summary.warnings = ok.warnings;
                     summary.state.extend_from_slice(ok.state);
                     ended = last;
                 }

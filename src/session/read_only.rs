@@ -30,7 +30,9 @@ impl Session {
         side: Side,
         statement: &Statement,
     ) -> Result<(), backend::Error> {
-        if !statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION) {
+        // MySQL's OK to a CALL that changes nothing repeats the row count of the statement before.
+        let asks = statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
+        if !asks && statement.kind != StatementKind::Call {
             return Ok(());
         }
         let last = self.state.last_side();

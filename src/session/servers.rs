@@ -298,9 +298,11 @@ async fn bring_in_line(
         return Ok(());
     }
     connection.send(&packets).await?;
+    let mut warnings = 0;
     for _ in 0..responses {
         let summary = connection.finish(ResponseKind::Results).await?;
         connection.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
+        warnings = summary.warnings;
     }
-    Ok(())
+    connection.forget_warnings(warnings).await
 }

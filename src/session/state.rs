@@ -312,19 +312,12 @@ impl SessionState {
         }
         self.hold_for(statement);
         self.carries |= leaves_something(statement);
-        match statement.kind {
-            StatementKind::UnlockTables if self.hold == Some(HoldReason::LockTables) => {
-                self.hold = None;
-            }
-            StatementKind::SetTransaction
-                if statement.flags.contains(Flags::ONE_SHOT_TRANSACTION) =>
-            {
-                self.one_shot = true;
-            }
-            // Any statement that is not part of preparing the transaction uses it up.
-            StatementKind::Set | StatementKind::SetTransaction | StatementKind::Use => {}
-            _ => self.one_shot = false,
+        if statement.kind == StatementKind::UnlockTables
+            && self.hold == Some(HoldReason::LockTables)
+        {
+            self.hold = None;
         }
+        // Which statement uses it up, the server tells: not each begins a transaction.
         if statement.flags.contains(Flags::ONE_SHOT_TRANSACTION) {
             self.one_shot = true;
         }
