@@ -55,13 +55,7 @@ impl Test {
     // ---- questions
 
     fn ask(&mut self, at: usize) -> &'static str {
-        let session = &self.sessions[at];
-        let all = match (session.state.read_only, session.is_light()) {
-            // What is on the primary's connection alone is not asked for from a replica.
-            (true, _) => 13,
-            (false, true) => 17,
-            (false, false) => 18,
-        };
+        let all = if self.sessions[at].is_light() { 17 } else { 18 };
         let which = self.rng.usize(..all);
         let lock = self.rng.usize(..LOCKS);
         let holder = self.locks.get(&lock).copied();
@@ -173,10 +167,6 @@ impl Test {
 
     fn act(&mut self, at: usize) -> &'static str {
         let value = self.rng.i64(1..1_000_000);
-        if self.sessions[at].state.read_only {
-            self.sessions[at].transaction(value);
-            return "end of READ ONLY";
-        }
         // Transactions are short, so that they do not keep everything on the primary.
         let in_transaction = self.sessions[at].state.in_transaction;
         let which = if in_transaction && value % 3 == 0 { 15 } else { self.rng.usize(..22) };
@@ -241,6 +231,9 @@ impl Test {
     fn prepare(&mut self, at: usize) -> &'static str {
         let kind = self.pick(&Kind::ALL);
         let session = &mut self.sessions[at];
+        if session.state.read_only && kind == Kind::Write {
+            return "no write";
+        }
         if session.state.prepared.len() >= MAX_PREPARED {
             let which = self.rng.usize(..MAX_PREPARED);
             let old = session.state.prepared.swap_remove(which);

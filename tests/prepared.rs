@@ -9,7 +9,7 @@ use std::path::Path;
 
 use raw::Client;
 use support::wire::{self, Options, Param, Step, World, caps};
-use support::{Lab, Make, eventually};
+use support::{Lab, Make, Proxy, eventually};
 
 fn q(sql: &str) -> Step {
     Step::query(sql)
@@ -307,6 +307,120 @@ fn lost_connections(world: &World) {
     lab.sql(0, "DROP TABLE shop.wire_long");
 }
 
+/// Servers without room for more statements: another makes room, or another server runs it, and
+/// only what a direct connection would meet as well is an error.
+fn full(world: &World) {
+    let (lab, proxy) = (&world.lab, &world.proxy);
+    let set = |server: usize, max: u32| {
+        lab.sql(server, &format!("SET GLOBAL max_prepared_stmt_count = {max}"));
+    };
+    let mut client = Client::app(proxy.port());
+    let prepare = |client: &mut Client, n: usize| {
+        client.prepare(&format!("SELECT name FROM items WHERE id = {n}")).unwrap().0
+    };
+    client.run("BEGIN");
+    let first: Vec<u32> = (1..=3).map(|n| prepare(&mut client, n)).collect();
+    client.run("COMMIT");
+    set(1, 2);
+    let retried = || proxy.metrics().value("lagwise_read_retries_total");
+    let before = retried();
+    for n in [1, 2, 3, 1, 2, 3, 3] {
+        assert_eq!(execute(&mut client, first[n - 1]), format!("item {n}"));
+    }
+    assert_eq!((open_statements(lab, 1), retried()), (2, before), "they take turns on the replica");
+    let mut other = Client::app(proxy.port());
+    let ids: Vec<u32> = (4..=6).map(|n| prepare(&mut other, n)).collect();
+    settle(lab, &[6, 2]);
+    // The first is tried on the replica; those after it are pinned.
+    assert!(retried() > before, "the replica has no room for a client's PREPARE");
+    for n in [4, 5, 6] {
+        assert_eq!(execute(&mut other, ids[n - 4]), format!("item {n}"));
+    }
+    // On the primary in turn.
+    set(0, 7);
+    client.run("BEGIN");
+    let more: Vec<u32> = (7..=8).map(|n| prepare(&mut client, n)).take(1).collect();
+    assert_eq!(execute(&mut client, more[0]), "item 7");
+    let mut direct = Client::app(lab.port(0));
+    for client in [&mut direct, &mut client] {
+        let fail = client.prepare("SELECT name FROM items WHERE id = 9").unwrap_err();
+        assert_eq!(
+            fail.to_string(),
+            "ERROR 1461 (42000): Can't create more than max_prepared_stmt_count statements \
+             (current value: 7)"
+        );
+    }
+    client.run("COMMIT");
+    set(1, 16_382);
+    set(0, 16_382);
+    drop((client, other, direct));
+    settle(lab, &[0, 0]);
+    // Prepared on the replica, and again on a primary that has room for one.
+    let mut client = Client::app(proxy.port());
+    let ids: Vec<u32> = (1..=3).map(|n| prepare(&mut client, n)).collect();
+    settle(lab, &[0, 3]);
+    set(0, 1);
+    client.run("BEGIN");
+    for n in [1, 2, 3, 1] {
+        assert_eq!(execute(&mut client, ids[n - 1]), format!("item {n}"));
+    }
+    set(0, 0);
+    let fail = client.execute_id(ids[1]).unwrap_err();
+    assert_eq!(fail.code(), 1461, "{fail}");
+    client.run("COMMIT");
+    assert_eq!(execute(&mut client, ids[1]), "item 2", "the replica has it");
+    set(0, 16_382);
+}
+
+/// What another session has just made on the primary is there for every session, though no replica
+/// has it yet, and does not vanish again.
+fn behind(world: &World) {
+    let lab = &world.lab;
+    let proxy = Proxy::start(lab, "[routing]\nmax_lag = \"1h\"\nlag_tolerance = \"1h\"");
+    eventually("the replica takes reads", || {
+        proxy.metrics().sum("lagwise_server_eligible", &[]) == 2.0
+    });
+    let by = |reason: &str| {
+        proxy.metrics().sum("lagwise_queries_total", &[("target", "primary"), ("reason", reason)])
+    };
+    let mut clients = [Client::app(proxy.port()), Client::app(proxy.port())];
+    let known = clients[1].prepare("SELECT name FROM items WHERE id = 1").unwrap().0;
+    lab.stop_applier(1);
+    lab.sql(
+        0,
+        "CREATE TABLE shop.wire_new (n VARCHAR(10)); INSERT INTO shop.wire_new VALUES ('x')",
+    );
+    lab.sql(0, "ALTER TABLE shop.items ADD COLUMN colour VARCHAR(10) DEFAULT 'red'");
+    let [text, binary] = &mut clients;
+    assert_eq!(text.value("SELECT n FROM wire_new"), "x");
+    let id = binary.prepare("SELECT colour FROM items WHERE id = 1").unwrap().0;
+    assert_eq!(execute(binary, id), "red");
+    assert_eq!((by("pinned_behind"), by("pinned_write")), (1.0, 0.0), "the execution is pinned");
+    // What is nowhere is an error in the primary's words.
+    let fail = text.query("SELECT n FROM wire_nowhere").unwrap_err();
+    assert_eq!(fail.to_string(), "ERROR 1146 (42S02): Table 'shop.wire_nowhere' doesn't exist");
+    for client in &mut clients {
+        assert_eq!(client.value("SELECT COUNT(*) FROM wire_new"), "1");
+    }
+    assert_eq!(by("pinned_behind"), 4.0);
+    assert_eq!(execute(&mut clients[1], known), "item 1");
+    // Within a READ ONLY transaction on the replica it is the replica's answer.
+    let mut reader = Client::app(proxy.port());
+    reader.run("START TRANSACTION READ ONLY");
+    assert_eq!(reader.query("SELECT n FROM wire_new").unwrap_err().code(), 1146);
+    reader.run("COMMIT");
+    lab.start_applier(1);
+    lab.wait_caught_up();
+    eventually("the pins end", || {
+        clients[0].run("SELECT n FROM wire_new");
+        let before = by("pinned_behind");
+        clients[0].run("SELECT n FROM wire_new");
+        by("pinned_behind") == before
+    });
+    lab.sql(0, "DROP TABLE shop.wire_new; ALTER TABLE shop.items DROP COLUMN colour");
+    lab.wait_caught_up();
+}
+
 fn all(make: Make) {
     let world = World::start(make, &[]);
     let part = |name: &str, part: fn(&World)| {
@@ -317,6 +431,8 @@ fn all(make: Make) {
     part("meaning", meaning);
     part("ids", ids);
     part("lost connections", lost_connections);
+    part("full servers", full);
+    part("replicas that are behind", behind);
     part("open statements", open_at_a_time);
     part("loops", loops);
     world.finish();

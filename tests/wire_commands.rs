@@ -251,8 +251,10 @@ fn prepared() -> Vec<Step> {
         Step::prepare("SELECT @@character_set_client, DATABASE()"),
         Step::execute(6, []),
         unknown(0x17),
+        q("SHOW WARNINGS"),
         unknown(0x1a),
         unknown(0x1c),
+        q("SHOW WARNINGS"),
         Step::close(99),
         Step::LongData { statement: 99, param: 0, data: vec![1] },
         q("PREPARE text_s FROM 'SELECT ? AS a'"),
@@ -295,6 +297,8 @@ fn others() -> Vec<Step> {
         q("SELECT 1; SELECT 2"),
         Step::raw(0x1b, &[9, 0], results),
         Step::raw(0x0d, b"", results), // COM_DEBUG, without the privilege
+        Step::raw(0x07, &[4], results), // COM_REFRESH of tables
+        Step::raw(0x08, b"", results), // COM_SHUTDOWN
         Step::raw(0x05, b"x", results), // COM_CREATE_DB, long gone
         Step::raw(0x00, b"", results), // COM_SLEEP
         Step::raw(0x0b, b"", results), // COM_CONNECT

@@ -5,8 +5,8 @@
 
 mod support;
 
-use support::Make;
-use support::wire::{Expect, Options, Param, Step, World, caps};
+use support::wire::{Answer, Expect, Options, Param, Step, World, caps};
+use support::{Make, Proxy};
 
 fn q(sql: &str) -> Step {
     Step::query(sql)
@@ -271,6 +271,89 @@ fn diagnostics(make: Make) -> Vec<(String, Vec<Step>)> {
         (command.label(), script)
     });
     scripts.collect()
+}
+
+/// lagwise's own trackers are not seen by a client that looks at the variables.
+fn trackers(make: Make) -> Vec<Step> {
+    let mut sql = vec![
+        "SELECT @@session_track_schema, @@session_track_state_change,
+                @@session_track_system_variables, @@session_track_transaction_info",
+        "SHOW VARIABLES LIKE 'session_track%'",
+        "SHOW SESSION VARIABLES WHERE variable_name LIKE '%track_state%'",
+        "USE other",
+        "SELECT DATABASE(), @@SESSION.session_track_schema",
+        "SET autocommit = 0",
+        "SELECT COUNT(*), @@session_track_schema FROM secrets",
+        "ROLLBACK",
+        "SET autocommit = 1",
+        "BEGIN",
+        "SELECT @@session_track_transaction_info",
+        "SHOW VARIABLES LIKE 'session\\_track\\_schema'",
+        "COMMIT",
+        "SET time_zone = '+03:00'",
+        "SELECT id FROM secrets",
+        "SELECT FROM_UNIXTIME(0)",
+        "SELECT @@session_track_no_such",
+        "SHOW VARIABLES LIKE 'sql_mode'",
+    ];
+    if make == Make::MySql {
+        sql.push(
+            "SELECT * FROM performance_schema.session_variables
+               WHERE variable_name LIKE 'session_track%'",
+        );
+    }
+    let mut script = queries(&sql);
+    script.extend([
+        Step::prepare("SELECT @@session_track_schema, @@session_track_system_variables"),
+        Step::execute(0, []),
+        q("SELECT FROM_UNIXTIME(0)"),
+    ]);
+    script
+}
+
+/// Errors that name the client's statement id, or a limit that is exceeded half-way.
+fn errors(world: &World) {
+    let mut client = Options::new(0).login(world.proxy.port()).unwrap();
+    for _ in 0..3 {
+        // So that ids of client and server differ.
+        client.query("DO 0");
+        client.play(&Step::prepare("DO 1"));
+        client.play(&Step::prepare("SELECT 1"));
+    }
+    let prepared = client.play(&Step::prepare("SELECT 2"));
+    let id = u32::from_le_bytes(prepared[0].packets[0].payload[1..5].try_into().unwrap());
+    client.play(&Step::execute(6, []));
+    let (code, text) = client.play(&Step::fetch(6, 1))[0].error().unwrap_or_default();
+    world.equal("no open cursor", (code, text.contains(&format!("({id})"))), (1421, true));
+
+    // Two frames, the second of which exceeds max_packet.
+    let small = Proxy::start(&world.lab, "max_packet = \"16MiB\"");
+    let mut client = Options::new(0).login(small.port()).unwrap();
+    let head = [&[0xff, 0xff, 0xff, 0, 0x03][..], &vec![b' '; (1 << 24) - 2]].concat();
+    client.send_raw(&[&head, &[0xff, 0xff, 0xff, 1][..]].concat()).unwrap();
+    client.expect_seq(2);
+    let packets = client.read_packet().into_iter().collect();
+    let (code, text) = Answer { packets, broken: None }.error().unwrap_or_default();
+    world.equal("max_packet", (code, text.starts_with("#08S01Got a packet")), (1153, true));
+}
+
+fn trackers_and_errors(make: Make) {
+    let world = World::start(make, &[]);
+    errors(&world);
+    for options in [0, caps::DEPRECATE_EOF | caps::SESSION_TRACK].map(Options::new) {
+        world.compare("trackers", &options.account("other"), &trackers(make));
+    }
+    world.finish();
+}
+
+#[test]
+fn trackers_and_errors_on_mysql() {
+    trackers_and_errors(Make::MySql);
+}
+
+#[test]
+fn trackers_and_errors_on_mariadb() {
+    trackers_and_errors(Make::MariaDb);
 }
 
 fn all(make: Make) {

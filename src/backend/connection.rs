@@ -112,6 +112,8 @@ pub struct Connection {
     pub(super) pending: Vec<u8>,
     /// When `pending` must go out though no command has come.
     pub(super) pending_due: Option<Instant>,
+    /// The trackers are off; whether those of GTIDs are.
+    tracking_stopped: Option<bool>,
     /// Nothing can be written here, whatever the server and the account allow.
     pub read_only: bool,
     /// Status flags after the last response.
@@ -138,6 +140,7 @@ impl Connection {
             initial_state: Vec::new(),
             pending: Vec::new(),
             pending_due: None,
+            tracking_stopped: None,
             read_only: false,
             status,
             synced_version: 0,
@@ -237,6 +240,7 @@ impl Connection {
     /// # Errors
     /// The server refuses, or the connection breaks.
     pub async fn start_tracking(&mut self) -> Result<(), Error> {
+        self.tracking_stopped = None;
         let mut packet = Vec::new();
         let sql = sync::tracking_statement(self.facts.is_mariadb, self.read_only);
         self.build_query(&mut packet, &sql);
@@ -298,13 +302,25 @@ impl Connection {
         self.finish(ResponseKind::Results).await.map(drop)
     }
 
-    /// Gives the trackers back to the client, which wants to set them itself: from here on the
-    /// server reports what it reports on a connection that is not lagwise's.
+    /// Gives the trackers the server's defaults: what it reports and shows is as on a connection that
+    /// is not lagwise's. In a transaction, those of GTIDs stay on.
     ///
     /// # Errors
     /// The server refuses, or the connection breaks.
-    pub async fn stop_tracking(&mut self) -> Result<(), Error> {
-        self.run(sync::untracking_statement(self.facts.is_mariadb)).await
+    pub async fn stop_tracking(&mut self, in_transaction: bool) -> Result<(), Error> {
+        self.tracking_stopped = Some(!in_transaction);
+        self.run(&sync::trackers(self.facts.is_mariadb, false, !in_transaction)).await
+    }
+
+    /// Undoes [`Connection::stop_tracking`], if that was called.
+    ///
+    /// # Errors
+    /// The server refuses, or the connection breaks.
+    pub async fn resume_tracking(&mut self) -> Result<(), Error> {
+        match self.tracking_stopped.take() {
+            Some(gtids) => self.run(&sync::trackers(self.facts.is_mariadb, true, gtids)).await,
+            None => Ok(()),
+        }
     }
 
     /// Reads and drops one response.

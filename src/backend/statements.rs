@@ -70,6 +70,12 @@ impl Statements {
         Some(known)
     }
 
+    /// Whether the server knows one by this id of its own. A look at each.
+    pub fn has_server_id(&self, server_id: u32) -> bool {
+        let again = self.again.values().map(|(known, _)| known);
+        self.first.values().chain(again).any(|known| known.id == server_id)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.first.len() + self.again.len()

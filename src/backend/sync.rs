@@ -24,32 +24,30 @@ pub fn tracking_statement(is_mariadb: bool, read_only: bool) -> Vec<u8> {
         (true, true) => b", tx_read_only=1",
         (true, false) => b", transaction_read_only=1",
     };
-    [trackers(is_mariadb), read_only].concat()
+    let reported = b", sql_mode=@@sql_mode, collation_connection=@@collation_connection";
+    [&trackers(is_mariadb, true, true), &reported[..], read_only].concat()
 }
 
-fn trackers(is_mariadb: bool) -> &'static [u8] {
-    if is_mariadb {
-        b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
-          session_track_system_variables='*', session_track_transaction_info='CHARACTERISTICS', \
-          sql_mode=@@sql_mode, collation_connection=@@collation_connection"
-    } else {
-        b"SET SESSION session_track_schema=ON, session_track_state_change=ON, \
-          session_track_system_variables='*', session_track_gtids=OWN_GTID, \
-          session_track_transaction_info=CHARACTERISTICS, sql_mode=@@sql_mode, \
-          collation_connection=@@collation_connection"
+/// Turns the trackers alone on, or gives them the server's defaults. MySQL lets those of GTIDs be only
+/// while a transaction is open (error 1766): without `gtids` they are left out.
+pub fn trackers(is_mariadb: bool, on: bool, gtids: bool) -> Vec<u8> {
+    const TRACKERS: &[(&str, &str)] = &[
+        ("schema", "ON"),
+        ("state_change", "ON"),
+        ("system_variables", "'*'"),
+        ("transaction_info", "'CHARACTERISTICS'"),
+        ("gtids", "OWN_GTID"),
+    ];
+    let mut sql = Vec::new();
+    for (name, value) in TRACKERS {
+        if *name == "gtids" && (is_mariadb || !gtids) {
+            continue;
+        }
+        let value = if on { value } else { "DEFAULT" };
+        sql.extend_from_slice(if sql.is_empty() { b"SET SESSION " } else { b", " });
+        sql.extend_from_slice(format!("session_track_{name}={value}").as_bytes());
     }
-}
-
-/// Undoes [`tracking_statement`].
-pub fn untracking_statement(is_mariadb: bool) -> &'static [u8] {
-    if is_mariadb {
-        b"SET SESSION session_track_schema=DEFAULT, session_track_state_change=DEFAULT, \
-          session_track_system_variables=DEFAULT, session_track_transaction_info=DEFAULT"
-    } else {
-        b"SET SESSION session_track_schema=DEFAULT, session_track_state_change=DEFAULT, \
-          session_track_system_variables=DEFAULT, session_track_gtids=DEFAULT, \
-          session_track_transaction_info=DEFAULT"
-    }
+    sql
 }
 
 /// What is done about a system variable that changed in a session.
@@ -177,6 +175,22 @@ mod tests {
     #[test]
     fn the_tables_are_sorted() {
         assert!(IGNORED.is_sorted() && HELD.is_sorted() && OF_WRITES.is_sorted());
+    }
+
+    #[test]
+    fn trackers_of_gtids_are_mysqls_and_left_alone_in_a_transaction() {
+        let check = |is_mariadb, gtids, want| {
+            let on = String::from_utf8(trackers(is_mariadb, true, gtids)).unwrap();
+            let off = String::from_utf8(trackers(is_mariadb, false, gtids)).unwrap();
+            assert_eq!(
+                (on.contains("gtids=OWN_GTID"), off.contains("gtids=DEFAULT")),
+                (want, want)
+            );
+            assert!(on.starts_with("SET SESSION session_track_schema=ON, "), "{on}");
+        };
+        check(false, true, true);
+        check(false, false, false);
+        check(true, true, false);
     }
 
     #[track_caller]

@@ -13,6 +13,10 @@ pub enum Command<'a> {
     Query(&'a [u8]),
     /// COM_FIELD_LIST
     FieldList,
+    /// COM_REFRESH: FLUSH of what its flags say. MySQL 8.4 and later have none; `mariadb-admin` sends it.
+    Refresh,
+    /// COM_SHUTDOWN, as COM_REFRESH.
+    Shutdown,
     /// COM_STATISTICS
     Statistics,
     /// COM_PROCESS_INFO
@@ -94,6 +98,8 @@ impl<'a> Command<'a> {
         "stmt_bulk_execute",
         "replication",
         "unknown",
+        "refresh",
+        "shutdown",
     ];
 
     /// The command in `payload`. Only the head of the payload need be there for the commands that
@@ -111,6 +117,8 @@ impl<'a> Command<'a> {
             code::INIT_DB => Self::InitDb(reader.rest()),
             code::QUERY => Self::Query(reader.rest()),
             code::FIELD_LIST => Self::FieldList,
+            0x07 => Self::Refresh,
+            0x08 => Self::Shutdown,
             0x09 => Self::Statistics,
             0x0a => Self::ProcessInfo,
             code::PROCESS_KILL => Self::ProcessKill(id(&mut reader)?),
@@ -157,6 +165,8 @@ impl<'a> Command<'a> {
             Self::StmtBulkExecute(..) => 18,
             Self::Replication(_) => 19,
             Self::Unknown(_) => 20,
+            Self::Refresh => 21,
+            Self::Shutdown => 22,
         }
     }
 }
@@ -178,6 +188,8 @@ mod tests {
         check(&[], Err(()), "");
         check(&[1], Ok(Command::Quit), "quit");
         check(b"\x02shop", Ok(Command::InitDb(b"shop")), "init_db");
+        check(&[0x07, 4], Ok(Command::Refresh), "refresh");
+        check(&[0x08], Ok(Command::Shutdown), "shutdown");
         check(b"\x03SELECT 1", Ok(Command::Query(b"SELECT 1")), "query");
         check(&[0x0c, 1, 0, 0, 0], Ok(Command::ProcessKill(1)), "process_kill");
         check(&[0x0c, 1, 0, 0], Err(()), "");

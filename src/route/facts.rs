@@ -42,12 +42,14 @@ pub enum PinCause {
     Call,
     /// It ran something that was not understood, or that names an unknown function.
     Unknown,
+    /// A replica lacked something that the primary has shown it since.
+    Behind,
 }
 
 impl PinCause {
     /// Names for metrics, in the order of the causes.
     pub const NAMES: &'static [&'static str] =
-        &["write", "failed_write", "lost_write", "commit", "call", "unknown"];
+        &["write", "failed_write", "lost_write", "commit", "call", "unknown", "behind"];
 }
 
 /// State that lives on one connection and cannot be brought to another.

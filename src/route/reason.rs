@@ -110,6 +110,8 @@ reasons! {
     PinnedCommit "pinned_commit" "The session committed, and no replica is known to have it yet."
     PinnedCall "pinned_call" "The session called a procedure, and no replica is known to have it yet."
     PinnedUnknown "pinned_unknown" "The session ran something that may have written."
+    PinnedBehind "pinned_behind"
+        "A replica lacked what the primary has shown the session, and none is known to have it yet."
 
     HeldTemporaryTable "held_temporary_table" "The session has a temporary table on the primary."
     HeldUserLock "held_user_lock" "The session has a user lock on the primary."
@@ -148,6 +150,7 @@ impl From<PinCause> for Reason {
             PinCause::Commit => Reason::PinnedCommit,
             PinCause::Call => Reason::PinnedCall,
             PinCause::Unknown => Reason::PinnedUnknown,
+            PinCause::Behind => Reason::PinnedBehind,
         }
     }
 }

@@ -205,6 +205,7 @@ fn pins_and_holds() {
         PinCause::Commit,
         PinCause::Call,
         PinCause::Unknown,
+        PinCause::Behind,
     ];
     const HOLDS: &[HoldReason] = &[
         HoldReason::TemporaryTable,

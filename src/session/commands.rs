@@ -94,7 +94,9 @@ impl Session {
             }
             Command::ProcessInfo => self.plain(incoming, StatementKind::ShowServer).await,
             Command::FieldList => self.field_list(incoming).await,
-            Command::Debug => self.plain(incoming, StatementKind::Admin).await,
+            Command::Debug | Command::Refresh | Command::Shutdown => {
+                self.plain(incoming, StatementKind::Admin).await
+            }
             Command::ProcessKill(id) => {
                 self.kill(sql::KillKind::Connection, u64::from(id), incoming).await
             }

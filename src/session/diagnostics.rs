@@ -62,6 +62,11 @@ impl Diagnostics {
         *self = Self { side, warnings, aside: false };
     }
 
+    /// The last error was that of a command which keeps the warnings: so many were there before.
+    pub fn add(&mut self, before: u16) {
+        self.warnings = self.warnings.saturating_add(before);
+    }
+
     /// A command of those that keep the warnings has succeeded.
     pub fn step_aside(&mut self, aside: Aside) {
         self.aside |= aside.resets_row_count();
@@ -102,6 +107,10 @@ mod tests {
         area.observe(Side::Replica, &eof(0));
         area.observe_prepare(Side::Primary, 0);
         assert_eq!(area.side(), Side::Replica, "ROW_COUNT() is there");
+        area.observe(Side::Primary, &Told::Err(1044));
+        area.observe(Side::Primary, &Told::Err(1049));
+        area.add(1);
+        assert_eq!(area.warnings(), 2);
         area.observe(Side::Primary, &Told::Err(1146));
         assert_eq!((area.side(), area.warnings()), (Side::Primary, 1));
     }

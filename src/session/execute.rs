@@ -14,6 +14,7 @@ use super::context::Settings;
 use super::diagnostics::Aside;
 use super::error::{End, Kind};
 use super::incoming::Incoming;
+use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed};
 use super::servers::Unavailable;
 use super::state::Told;
@@ -24,7 +25,7 @@ use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
 use crate::protocol::response::ResponseKind;
-use crate::route::{Side, Transaction};
+use crate::route::{PinCause, Side, Transaction};
 use crate::sql::{self, Flags, Make, NamesCollation, Statement, StatementKind};
 
 /// Connections that one statement may try: the first, and two more for a read.
@@ -80,6 +81,8 @@ enum Attempt {
     Broken(Failed, u8),
     /// Nothing has reached the client; a replica refused to run a function, which writes.
     Refused,
+    /// Nothing has reached the client; a replica may lack what the primary has.
+    Behind(ErrPacket),
 }
 
 /// What made an attempt fail.
@@ -97,6 +100,8 @@ pub(super) struct Tried {
     pub avoid: Vec<Arc<Member>>,
     /// A replica refused it.
     pub refused: bool,
+    /// The error of a replica that may lack what the primary has.
+    pub behind: Option<ErrPacket>,
     /// No replica will do.
     pub primary_only: bool,
 }
@@ -126,13 +131,22 @@ impl Session {
             };
             let side = routed.side;
             let transaction = self.state.transaction();
-            let failed = match self.attempt(side, &member, &mut job, &settings).await? {
+            let may_be_behind = self.may_be_behind(&job, side, &tried);
+            let attempt = self.attempt(side, &member, &mut job, &settings, may_be_behind).await?;
+            self.resume_tracking().await;
+            let failed = match attempt {
                 Attempt::Done(done) => {
                     if done.is_error() {
                         self.ask_for_status(&job.statement).await;
                     }
                     self.leave_replica(side, transaction).await;
+                    self.note_behind(&done, &tried);
                     return Ok(done);
+                }
+                Attempt::Behind(err) => {
+                    self.context.metrics.local().read_retried();
+                    tried.behind = Some(err);
+                    continue;
                 }
                 Attempt::Refused => {
                     self.learn(&job, &settings);
@@ -154,6 +168,11 @@ impl Session {
             let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
             tried.primary_only = unfit || tried.avoid.len() + 2 >= MAX_ATTEMPTS;
             if !again {
+                if let (Some(err), Failed::Unavailable(_)) = (&tried.behind, &failed) {
+                    // Nothing better is to be had than what the replica said.
+                    self.answer_error(&job, err, 1).await?;
+                    return Ok(Done::Failed);
+                }
                 return self.give_up(job, &member, failed, 1).await;
             }
             self.context.metrics.local().read_retried();
@@ -169,6 +188,17 @@ impl Session {
         tracing::debug!(session = self.id(), "a replica refused a function that writes");
     }
 
+    /// A replica failed where the primary did not: the session has seen what the replica lacks, and
+    /// must not be shown less again.
+    fn note_behind(&mut self, done: &Done, tried: &Tried) {
+        if let Done::Forwarded(Side::Primary, relayed) = done
+            && relayed.error_code.is_none()
+            && tried.behind.is_some()
+        {
+            self.state.pin.write(PinCause::Behind, Instant::now());
+        }
+    }
+
     /// One try on one connection.
     async fn attempt(
         &mut self,
@@ -176,6 +206,7 @@ impl Session {
         member: &Arc<Member>,
         job: &mut Job<'_>,
         settings: &Settings,
+        may_be_behind: bool,
     ) -> Result<Attempt, End> {
         let started = Instant::now();
         let on_replica = side == Side::Replica || self.is_kept();
@@ -189,6 +220,7 @@ impl Session {
         };
         match ready {
             Ok(None) => {}
+            Ok(Some(err)) if may_be_behind => return Ok(Attempt::Behind(err)),
             Ok(Some(err)) => {
                 self.answer_error(job, &err, 1).await?;
                 return Ok(Attempt::Done(Done::Failed));
@@ -218,7 +250,7 @@ impl Session {
             last_seq = job.incoming.last_seq();
         }
         let sent = Instant::now();
-        let result = self.relay(side, job, last_seq, abandon).await;
+        let result = self.relay(side, job, last_seq, abandon, may_be_behind).await;
         self.conclude(side, job, result, started, sent)
     }
 
@@ -237,25 +269,8 @@ impl Session {
             .map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
         self.follow_read(side, &job.statement).await.map_err(Failed::Lost)?;
-        self.hand_over_tracking(side, &job.statement).await.map_err(Failed::Lost)?;
+        self.hand_over_tracking(side, job).await.map_err(Failed::Lost)?;
         self.make_ready(side, job).await.map_err(Failed::Lost)
-    }
-
-    /// Before a client sets the trackers itself: lagwise takes its own settings back, so that the
-    /// client meets the server's, and keeps the session where it is from here on.
-    async fn hand_over_tracking(
-        &mut self,
-        side: Side,
-        statement: &Statement,
-    ) -> Result<(), backend::Error> {
-        let sets = statement.flags.contains(Flags::SETS_SESSION_TRACK);
-        if !sets || side == Side::Replica || self.state.is_untracked() {
-            return Ok(());
-        }
-        let Some(held) = self.servers.get(side) else { return Ok(()) };
-        held.guard.stop_tracking().await?;
-        self.state.set_untracked();
-        Ok(())
     }
 
     async fn relay(
@@ -264,6 +279,7 @@ impl Session {
         job: &Job<'_>,
         last_seq: u8,
         abandon: Option<&Arc<Member>>,
+        may_be_behind: bool,
     ) -> Result<Relayed, RelayError> {
         let Some(held) = self.servers.get(side) else {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
@@ -291,6 +307,8 @@ impl Session {
             refusable: side == Side::Replica
                 && self.state.transaction() == Transaction::None
                 && job.statement.flags.contains(Flags::UNKNOWN_FUNCTION),
+            client_statement: job.statement_id,
+            may_be_behind,
             warnings: counts.then(|| self.state.diagnostics.warnings()),
         };
         let state = &mut self.state;
@@ -312,7 +330,10 @@ impl Session {
         sent: Instant,
     ) -> Result<Attempt, End> {
         match result {
-            Ok(relayed) if relayed.is_refused => Ok(Attempt::Refused),
+            Ok(Relayed { withheld: Some(err), .. }) if REFUSALS.contains(&err.code) => {
+                Ok(Attempt::Refused)
+            }
+            Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Behind(err)),
             Ok(relayed) => {
                 if let Some(ok) = relayed.prepare_ok
                     && self.state.lex_mode().make == Make::MySql

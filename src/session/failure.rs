@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::Session;
 use super::error::{self, End, Kind};
-use super::execute::{Done, Failed, Job};
+use super::execute::{Done, Failed, Job, Tried};
 use super::registry::Interrupt;
 use super::reply;
 use super::servers::Unavailable;
@@ -25,7 +25,32 @@ const LEAVES_SOMETHING: Flags = Flags::INTO
     .union(Flags::DIAGNOSTICS_FUNCTION)
     .union(Flags::AMBIGUOUS);
 
+/// Errors that a replica may give where the primary would not: it lacks a table, a column, a routine
+/// or a privilege that came to be only lately, or room for one more prepared statement.
+pub const BEHIND: [u16; 14] = [
+    1044, // ER_DBACCESS_DENIED_ERROR
+    1049, // ER_BAD_DB_ERROR
+    1054, // ER_BAD_FIELD_ERROR
+    1142, // ER_TABLEACCESS_DENIED_ERROR
+    1143, // ER_COLUMNACCESS_DENIED_ERROR
+    1146, // ER_NO_SUCH_TABLE
+    1176, // ER_KEY_DOES_NOT_EXITS
+    1227, // ER_SPECIFIC_ACCESS_DENIED_ERROR
+    1305, // ER_SP_DOES_NOT_EXIST
+    1356, // ER_VIEW_INVALID
+    1370, // ER_PROCACCESS_DENIED_ERROR
+    1449, // ER_NO_SUCH_USER
+    1461, // ER_MAX_PREPARED_STMT_COUNT_REACHED
+    1735, // ER_UNKNOWN_PARTITION
+];
+
 impl Session {
+    /// True if an error of a replica may come of its being behind, and the primary be asked instead.
+    /// What a READ ONLY transaction on the replica runs, or what is fixed to it, stays there.
+    pub(super) fn may_be_behind(&self, job: &Job<'_>, side: Side, tried: &Tried) -> bool {
+        side == Side::Replica && tried.behind.is_none() && self.is_free(job, side)
+    }
+
     /// May the statement be sent to another server? Never one that may have had an effect.
     pub(super) fn may_repeat(&self, job: &Job<'_>, side: Side, failed: &Failed) -> bool {
         match failed {

@@ -7,7 +7,7 @@
 use super::context::Settings;
 use super::error::{self, End};
 use super::reply;
-use crate::net::{PacketStream, ReadError};
+use crate::net::PacketStream;
 use crate::protocol::command::code;
 use crate::protocol::frame::{HEADER_LEN, MAX_PAYLOAD};
 
@@ -100,12 +100,12 @@ impl Incoming {
     /// `None` once there is no more.
     ///
     /// # Errors
-    /// The client is gone, or exceeds `max_packet`.
+    /// The client is gone, or exceeds `max_packet`: it is told, and the session ends.
     pub async fn next_piece(
         &mut self,
         client: &mut PacketStream,
         max_packet: usize,
-    ) -> Result<Option<usize>, ReadError> {
+    ) -> Result<Option<usize>, End> {
         if self.left == 0 {
             if !self.continued {
                 return Ok(None);
@@ -113,7 +113,8 @@ impl Incoming {
             let header = client.header().await?;
             self.total = self.total.saturating_add(header.len);
             if self.total > max_packet {
-                return Err(ReadError::TooLarge { len: self.total, limit: max_packet });
+                reply::err(client, header.seq.wrapping_add(1), &error::too_large()).await?;
+                return Err(End::Refused(format!("a command of {} bytes", self.total)));
             }
             self.left = header.len + HEADER_LEN;
             self.continued = header.len == MAX_PAYLOAD;

@@ -8,10 +8,11 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
-//! - [`read_only`]: READ ONLY transactions on a replica.
+//! - [`read_only`]: READ ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`diagnostics`], [`names`], [`pin`], [`prepared`], [`tracked`]: what is known of the session. Pure.
+//! - [`state`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`tracked`]: what is
+//!   known of the session. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
@@ -22,6 +23,7 @@ pub mod context;
 mod control;
 pub mod credentials;
 mod diagnostics;
+mod effects;
 pub mod error;
 mod execute;
 mod failure;
@@ -42,6 +44,7 @@ mod servers;
 mod state;
 mod statements;
 mod tracked;
+mod tracking;
 
 use std::sync::Arc;
 

@@ -6,6 +6,8 @@
 //! is not enough to set the variables to their values elsewhere: NAMES … COLLATE is said again as it
 //! was, and only what was set afterwards is set by itself. Pure.
 
+use crate::protocol::ok::{StateChange, changes};
+
 /// What SET NAMES sets.
 const GOVERNED: [&[u8]; 4] = [
     b"character_set_client",
@@ -45,7 +47,16 @@ impl Names {
         self.is_untold
     }
 
-    /// The collation was reported, or cannot be found out.
+    /// All of a report was observed: where it has the collation, whichever of the two came first, the
+    /// statement need not be read.
+    pub fn settle(&mut self, reported: &[u8]) {
+        let is_collation =
+            |change| matches!(change, StateChange::SystemVariable { name: COLLATION, .. });
+        self.is_untold = self.is_untold
+            && !changes(reported).filter_map(Result::ok).any(|(change, _)| is_collation(change));
+    }
+
+    /// The collation cannot be found out.
     pub fn is_told(&mut self) {
         self.is_untold = false;
     }

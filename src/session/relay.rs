@@ -11,6 +11,7 @@
 use std::io;
 use std::time::Instant;
 
+use super::failure::BEHIND;
 use super::learned::REFUSALS;
 use super::reply::WRITE_STALL;
 use super::state::Told;
@@ -60,8 +61,9 @@ pub struct Relayed {
     pub columns: u16,
     /// Bytes sent to the client.
     pub bytes: u64,
-    /// The server refused to write, and nothing of that has reached the client.
-    pub is_refused: bool,
+    /// The server's error, if nothing of it has reached the client, because another server is to be
+    /// asked.
+    pub withheld: Option<ErrPacket>,
 }
 
 /// What to do with control packets.
@@ -87,6 +89,10 @@ pub struct Relay<'a> {
     /// The server may refuse to write, and the statement can then be run elsewhere: what comes
     /// before such an error is held back, up to [`HELD_BACK`] bytes.
     pub refusable: bool,
+    /// The client's id of the statement that the command is on.
+    pub client_statement: Option<u32>,
+    /// The server may lack what the primary has: an error that says so is withheld.
+    pub may_be_behind: bool,
     /// How many warnings the client is told of, if not as many as the server says.
     pub warnings: Option<u16>,
 }
@@ -95,9 +101,12 @@ pub struct Relay<'a> {
 enum Stop {
     More(usize),
     File,
-    Refused,
+    Withheld(ErrPacket),
     End,
 }
+
+/// ER_STMT_HAS_NO_OPEN_CURSOR
+const NO_OPEN_CURSOR: u16 = 1421;
 
 /// How much of a response is held back while it may end in a refusal, in bytes. Servers send the
 /// definitions, and as many rows as fit in their buffer, before they meet the error.
@@ -142,9 +151,9 @@ impl Relay<'_> {
             let (count, stop) = self
                 .look(held, tracker, observe, &mut relayed)
                 .map_err(|error| failed(error.into(), relayed.bytes > 0))?;
-            if matches!(stop, Stop::Refused) {
+            if let Stop::Withheld(err) = stop {
                 self.server.stream().consume(count);
-                relayed.is_refused = true;
+                relayed.withheld = Some(err);
                 return Ok(relayed);
             }
             let hold = self.refusable && relayed.bytes == 0 && self.scratch.is_empty();
@@ -155,7 +164,7 @@ impl Relay<'_> {
                 held = 0;
             }
             match stop {
-                Stop::End | Stop::Refused => {
+                Stop::End | Stop::Withheld(_) => {
                     relayed.in_one_read = reads == 1;
                     relayed.columns = tracker.columns();
                     return Ok(relayed);
@@ -245,11 +254,20 @@ impl Relay<'_> {
                 Control::Err => {
                     let err = ErrPacket::parse(payload)?;
                     let untouched = relayed.bytes == 0 && self.scratch.is_empty();
-                    if self.refusable && untouched && REFUSALS.contains(&err.code) {
-                        return Ok((end, Stop::Refused));
+                    let withheld = self.refusable && REFUSALS.contains(&err.code)
+                        || self.may_be_behind && BEHIND.contains(&err.code);
+                    if untouched && withheld {
+                        return Ok((end, Stop::Withheld(err)));
                     }
                     relayed.error_code = Some(err.code);
                     observe(Told::Err(err.code));
+                    if let Some(err) = in_clients_words(err, self.client_statement) {
+                        let seq = packet.get(3).copied().unwrap_or_default();
+                        let before = bytes.get(copied..start).unwrap_or_default();
+                        self.scratch.extend_from_slice(before);
+                        build_packet(self.scratch, seq, |out| err.write(out));
+                        copied = end;
+                    }
                 }
                 Control::PrepareOk => {
                     relayed.prepare_ok = Some(PrepareOk::parse(payload)?);
@@ -372,4 +390,13 @@ fn failed(error: backend::Error, touched: bool) -> RelayError {
     } else {
         RelayError::Untouched(error)
     }
+}
+
+/// ER_STMT_HAS_NO_OPEN_CURSOR names the server's id of the statement: with the client's instead.
+fn in_clients_words(mut err: ErrPacket, client_statement: Option<u32>) -> Option<ErrPacket> {
+    let id = client_statement.filter(|_| err.code == NO_OPEN_CURSOR)?;
+    let open = err.message.iter().position(|byte| *byte == b'(')?;
+    let close = err.message.iter().position(|byte| *byte == b')').filter(|at| *at > open)?;
+    err.message.splice(open + 1..close, id.to_string().into_bytes());
+    Some(err)
 }

@@ -57,6 +57,7 @@ impl Session {
             Demand::Position(position) => (None, Some(position)),
         };
         self.pin_gauge(pinned.is_some() || floor.is_some());
+        let pinned = tried.behind.as_ref().map(|_| PinCause::Behind).or(pinned);
         let refused_function = tried.refused || settings.learned.are_called_by(&job.statement);
         let rule_says = says.unwrap_or_default();
         let facts = SessionFacts { rule: rule_says, refused_function, ..self.state.facts(pinned) };

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::diagnostics::{Aside, Diagnostics};
+use super::effects::{leaves_something, runs_unseen, was_not_run};
 use super::names::{self, Names};
 use super::pin::Pin;
 use crate::backend::parse_state::ParseState;
@@ -236,7 +237,10 @@ impl SessionState {
         now: Instant,
     ) {
         if matches!(told, Told::Err(_)) {
-            return self.observe(side, statement, told, now);
+            let before = self.diagnostics.warnings();
+            self.observe(side, statement, told, now);
+            self.diagnostics.add(before);
+            return;
         }
         let kept = std::mem::take(&mut self.diagnostics);
         self.observe(side, statement, told, now);
@@ -246,6 +250,12 @@ impl SessionState {
 
     /// Takes in the status flags that the server on `side` reported at the end of a result.
     pub fn observe_status(&mut self, side: Side, status: StatusFlags, now: Instant) {
+        let elsewhere = self.transaction == Transaction::OnPrimary
+            || !self.status.contains(StatusFlags::AUTOCOMMIT);
+        if side == Side::Replica && elsewhere {
+            // What runs there nevertheless has no part in the session's transaction.
+            return;
+        }
         self.status = status - StatusFlags::MORE_RESULTS_EXISTS;
         let open = status.contains(StatusFlags::IN_TRANS);
         // What the transaction wrote became visible now, however it was ended. Where the server
@@ -369,14 +379,7 @@ impl SessionState {
                 Err(_) => self.hold = Some(HoldReason::UnknownState),
             }
         }
-        // Whichever of the two came first.
-        if self.names.is_untold()
-            && changes(state).filter_map(Result::ok).any(|(change, _)| {
-                matches!(change, StateChange::SystemVariable { name: names::COLLATION, .. })
-            })
-        {
-            self.names.is_told();
-        }
+        self.names.settle(state);
     }
 
     fn observe_variable(&mut self, name: &[u8], value: &[u8], now: Instant) {
@@ -495,43 +498,6 @@ impl SessionState {
         self.untracked = true;
         self.hold = Some(HoldReason::UnknownState);
     }
-}
-
-/// Statements that leave something on the connection besides what trackers report.
-fn leaves_something(statement: &Statement) -> bool {
-    statement.flags.intersects(Flags::ASSIGNS_USER_VARIABLE | Flags::SETS_USER_VARIABLE)
-        || matches!(
-            statement.kind,
-            StatementKind::TextPrepare | StatementKind::Handler | StatementKind::GetDiagnostics
-        )
-        || runs_unseen(statement)
-}
-
-/// ER_PARSE_ERROR
-const PARSE_ERROR: u16 = 1064;
-
-/// ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION
-const READ_ONLY_TRANSACTION: u16 = 1792;
-
-/// Errors that say that nothing of a statement was run. Of several statements in one text, those
-/// before the wrong one were.
-fn was_not_run(statement: &Statement, code: u16) -> bool {
-    matches!(code, PARSE_ERROR | READ_ONLY_TRANSACTION)
-        && !statement.flags.intersects(Flags::MULTI | Flags::STORED_PROGRAM)
-        && !runs_elsewhere(statement.kind)
-}
-
-/// Statements that run others, whose errors are reported as theirs.
-fn runs_elsewhere(kind: StatementKind) -> bool {
-    matches!(kind, StatementKind::Call | StatementKind::TextExecute)
-}
-
-/// Statements whose effects on the session are not in their text.
-fn runs_unseen(statement: &Statement) -> bool {
-    matches!(
-        statement.kind,
-        StatementKind::Call | StatementKind::TextExecute | StatementKind::Unknown
-    ) || statement.flags.intersects(Flags::UNKNOWN_FUNCTION | Flags::STORED_PROGRAM)
 }
 
 #[cfg(test)]

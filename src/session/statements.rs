@@ -6,6 +6,7 @@
 
 use super::Session;
 use super::context::Settings;
+use super::diagnostics::Aside;
 use super::error::{self, End};
 use super::execute::{Done, Job};
 use super::incoming::Incoming;
@@ -19,7 +20,7 @@ use crate::protocol::flags::Capabilities;
 use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::prepare::STATEMENT_ID;
 use crate::protocol::response::ResponseKind;
-use crate::route::Side;
+use crate::route::{Side, Transaction};
 use crate::sql::{self, Statement, StatementKind};
 
 impl Session {
@@ -60,7 +61,7 @@ impl Session {
         let id = self.resolve(id);
         let Some(known) = self.prepared.get_mut(id) else {
             let name = if bulk { "mysqld_stmt_bulk_execute" } else { "mysqld_stmt_execute" };
-            return self.unknown_statement(incoming, id, name).await;
+            return self.unknown_statement(incoming, id, name, ResponseKind::Results).await;
         };
         if !bulk && known.note_types(incoming.payload(), attributes).is_err() && incoming.is_whole()
         {
@@ -144,7 +145,7 @@ impl Session {
                 ResponseKind::Rows => "mysqld_stmt_fetch",
                 _ => "mysqld_stmt_reset",
             };
-            return self.unknown_statement(incoming, id, name).await;
+            return self.unknown_statement(incoming, id, name, kind).await;
         };
         let side = known.long_data_on.unwrap_or(known.last_side);
         let statement = Statement::of_kind(StatementKind::Empty);
@@ -152,6 +153,12 @@ impl Session {
         if kind == ResponseKind::Results {
             (known.long_data_on, known.has_cursor) = (None, false);
             self.servers.hold_statement(side, id, false);
+            if side == Side::Replica {
+                // No cursor and no long data there: nothing to reset, and the flags of that
+                // connection are not the session's.
+                self.state.diagnostics.step_aside(Aside::StmtReset);
+                return reply::ok(&mut self.client, 1, self.state.status, 0).await;
+            }
         }
         self.run(Job { incoming, statement, kind, statement_id: Some(id), fixed }).await?;
         Ok(())
@@ -234,12 +241,23 @@ impl Session {
         on_server.is_held.then_some(on_server.id)
     }
 
+    /// A command on a statement that does not exist. The server says so itself where it can, so that
+    /// SHOW WARNINGS has the error, too; its own statements have other ids, which may be this one.
     async fn unknown_statement(
         &mut self,
         incoming: &mut Incoming,
         id: u32,
         command: &str,
+        kind: ResponseKind,
     ) -> Result<(), End> {
+        let held = self.servers.get(Side::Primary);
+        let asks = held.is_some_and(|held| !held.guard.statements.has_server_id(id));
+        if asks && incoming.is_whole() && self.state.transaction() != Transaction::OnReplica {
+            let statement = Statement::of_kind(StatementKind::Empty);
+            let fixed = Some(Side::Primary);
+            let job = Job { incoming, statement, kind, statement_id: None, fixed };
+            return self.run(job).await.map(drop);
+        }
         let settings = self.context.settings.load_full();
         let seq = incoming.discard_rest(&mut self.client, settings.max_packet).await?;
         let is_mariadb = self.state.lex_mode().make == sql::Make::MariaDb;

@@ -3,20 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::raw::Client;
-use super::support::{Lab, Proxy, eventually};
+use super::support::{Lab, Proxy, eventually, eventually_some};
 use super::{BI, fails, login, ran_on, server_of, visited, wait_all, within};
 
 /// Reads go on elsewhere; what was tied to the server is an error, once.
 pub fn a_replica_dies(lab: &Lab, proxy: &mut Proxy) {
-    let mut clients: Vec<Client> = Vec::new();
-    eventually("some of them are on server 2", || {
-        let mut client = login(proxy, BI);
-        if server_of(&mut client) == 2 {
-            clients.push(client);
-        }
-        clients.len() == 4
-    });
-    let mut running = clients.pop().unwrap();
+    let mut clients: Vec<Client> = (0..3).map(|_| on_server_2(proxy)).collect();
+    let mut running = on_server_2(proxy);
     clients[0].run("CREATE TEMPORARY TABLE t (a INT)");
     clients[1].run("BEGIN");
     clients[1].run("SELECT 1 FROM items");
@@ -49,20 +42,55 @@ pub fn the_primary_dies(lab: &Lab, proxy: &mut Proxy) {
     assert_eq!(ran_on(lab, "mark-app"), [1]);
     assert_eq!(visited(lab, "app"), [1]);
     within(&visited(lab, "other"), &[2, 3], "other");
+    lab.kill(1);
+    assert!(Client::connect(proxy.port(), super::raw::APP).is_err(), "nobody is there for app");
+    assert_eq!(visited(lab, "app"), [1]);
     lab.restart(0);
+    lab.restart(1);
+    wait_all(proxy);
+}
+
+/// A session that is on server 2.
+fn on_server_2(proxy: &Proxy) -> Client {
+    eventually_some("a session is on server 2", || {
+        let mut client = login(proxy, BI);
+        (server_of(&mut client) == 2).then_some(client)
+    })
+}
+
+/// Where no connection is to be had the session goes to another one, with all that it is.
+pub fn a_replica_is_full(lab: &Lab, proxy: &mut Proxy) {
+    lab.sql(2, "SET GLOBAL max_connections = 10");
+    let mut bi = on_server_2(proxy);
+    bi.run("SET SESSION group_concat_max_len = 4321");
+    bi.run("USE other");
+    let thread = bi.value("SELECT CAST(CONNECTION_ID() AS CHAR)");
+    let mut others = Vec::new();
+    let mut fill = || {
+        let refused = loop {
+            match Client::connect(lab.port(2), BI) {
+                Ok(client) => others.push(client),
+                Err(fail) => break fail,
+            }
+        };
+        assert_eq!(refused.code(), 1040, "{refused}");
+        others.len()
+    };
+    let before = fill();
+    lab.sql(2, &format!("KILL {thread}"));
+    eventually("its place is taken", || fill() > before);
+    bi.run("SET @a = 5");
+    assert_eq!(server_of(&mut bi), 3);
+    let state = "SELECT CONCAT(DATABASE(), @@group_concat_max_len, @a)";
+    assert_eq!(bi.value(state), "other43215");
+    drop(others);
+    lab.sql(2, "SET GLOBAL max_connections = 151");
     wait_all(proxy);
 }
 
 /// One that answers nothing any more is given up, in a statement that runs and for those after it.
 pub fn a_replica_hangs(lab: &Lab, proxy: &mut Proxy) {
-    let mut bi = login(proxy, BI);
-    eventually("it is on server 2", || {
-        let there = server_of(&mut bi) == 2;
-        if !there {
-            bi = login(proxy, BI);
-        }
-        there
-    });
+    let mut bi = on_server_2(proxy);
     lab.freeze(2);
     let begun = Instant::now();
     assert_eq!(server_of(&mut bi), 3);

@@ -108,6 +108,7 @@ const PARTS: &[(&str, Part)] = &[
     ("kill", kept::kill),
     ("reload", kept::reload),
     ("the primary dies", faults::the_primary_dies),
+    ("a replica is full", faults::a_replica_is_full),
     ("a replica hangs", faults::a_replica_hangs),
     ("a replica dies", faults::a_replica_dies),
     ("all die", faults::all_die),

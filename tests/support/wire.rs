@@ -142,6 +142,11 @@ impl Client {
         self.transport.flush()
     }
 
+    /// Says which sequence id the next packet must have, after [`Client::send_raw`].
+    pub fn expect_seq(&mut self, seq: u8) {
+        self.seq = seq;
+    }
+
     /// Reads one packet. Its sequence ids must follow those before it.
     pub fn read_packet(&mut self) -> io::Result<Packet> {
         let mut payload = Vec::new();

@@ -157,7 +157,7 @@ const NAMES: &[&str] = &[
     "`*/`",
     "x.into",
     "t.select",
-    "naïve",
+    "caf\u{e9}s",
     "a_long_name_of_a_table",
     "`t` t2",
     "t1",
@@ -276,7 +276,7 @@ pub fn dangerous(choices: &mut Choices, mode: &LexMode) -> String {
         }
         match choices.pick(3) {
             0 => sql.push_str(token),
-            _ if token.contains(['\'', '"', '`', '\\', 'é', 'ï']) || token.starts_with("0x") => {
+            _ if token.contains(['\'', '"', '`', '\\', 'é']) || token.starts_with("0x") => {
                 sql.push_str(token);
             }
             1 => sql.push_str(&token.to_lowercase()),

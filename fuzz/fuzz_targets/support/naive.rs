@@ -66,6 +66,11 @@ impl Cutter<'_> {
     fn piece(&mut self) -> Result<(), Unclear> {
         let byte = self.byte(0);
         match byte {
+            // The servers end a text before a NUL behind which only white space stands.
+            0 if self.sql[self.at + 1..].iter().all(|byte| WHITE.contains(byte)) => {
+                self.at += 1;
+                Ok(())
+            }
             0 => Err(Unclear),
             _ if WHITE.contains(&byte) => {
                 self.at += 1;
@@ -322,6 +327,22 @@ fn word(piece: Option<&Piece>) -> &str {
     }
 }
 
+/// Where the statement begins that EXPLAIN explains; the end if it describes a table.
+fn explained(pieces: &[Piece]) -> usize {
+    let mut at = 1;
+    loop {
+        at += match word(pieces.get(at)) {
+            "extended" | "partitions" | "analyze" => 1,
+            "format" if pieces.get(at + 1) == Some(&Piece::Byte(b'=')) => 3,
+            "for" => 3,
+            "select" | "table" | "values" | "with" | "insert" | "replace" | "update" | "delete"
+            | "into" => return at,
+            _ if pieces.get(at) == Some(&Piece::Byte(b'(')) => return at,
+            _ => return pieces.len(),
+        };
+    }
+}
+
 /// What is dangerous in one statement.
 fn danger_in(pieces: &[Piece]) -> Option<String> {
     let start = pieces.iter().position(|piece| *piece != Piece::Byte(b'('))?;
@@ -330,16 +351,10 @@ fn danger_in(pieces: &[Piece]) -> Option<String> {
     if !VERBS.contains(&verb) {
         return Some(format!("begins with {:?}", pieces.first()));
     }
-    // What EXPLAIN explains, if that is no table.
-    let question = pieces
-        .iter()
-        .position(|piece| ["select", "table", "values", "with"].contains(&word(Some(piece))));
-    let explains = ["explain", "describe", "desc", "analyze"].contains(&verb);
-    let from = match question {
-        _ if ["show", "checksum", "help", "start"].contains(&verb) => pieces.len(),
-        Some(from) => from,
-        None if explains => pieces.len(),
-        None => 0,
+    let from = match verb {
+        "show" | "checksum" | "help" | "start" => pieces.len(),
+        "explain" | "describe" | "desc" | "analyze" => explained(pieces),
+        _ => 0,
     };
     for (index, piece) in pieces.iter().enumerate() {
         let next = pieces.get(index + 1);
