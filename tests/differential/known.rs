@@ -15,8 +15,6 @@ pub fn is_known(script: &Script, difference: &str) -> bool {
         || labelled(&["command 0e", "command 1b", "init_db"])
         // GET DIAGNOSTICS after a read on a replica sets its variables there.
         || labelled(&["SELECT @c"])
-        // A reset of a statement on a replica says that autocommit is on.
-        || label.starts_with("reset")
         // A statement without a transaction is thought to use SET TRANSACTION up.
         || named(b"SET TRANSACTION") && difference.contains("ERR 1792")
 }
