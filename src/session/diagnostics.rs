@@ -5,8 +5,20 @@
 //! 9.7 and MariaDB 10.11. One of them that fails adds its error to these warnings; that is seen on its
 //! own here if they are on another connection. Pure.
 
-use super::state::Told;
+use crate::protocol::OkPacket;
+use crate::protocol::eof::EofPacket;
 use crate::route::Side;
+
+/// What a server told at the end of one result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// An OK packet.
+    Ok(OkPacket<'a>),
+    /// An EOF packet.
+    Eof(EofPacket),
+    /// An ERR packet's code.
+    Err(u16),
+}
 
 /// A command that keeps the warnings of the statement before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +96,6 @@ impl Diagnostics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::eof::EofPacket;
     use crate::protocol::flags::StatusFlags;
 
     #[test]

@@ -11,9 +11,9 @@
 use std::io;
 use std::time::Instant;
 
+use super::diagnostics::Told;
 use super::learned::REFUSALS;
 use super::reply::WRITE_STALL;
-use super::state::Told;
 use super::tracked::Tracked;
 use crate::backend::{self, Connection};
 use crate::cluster::Member;
