@@ -84,6 +84,11 @@ impl Diagnostics {
         std::mem::take(&mut self.aside)
     }
 
+    /// The command that failed last added its error to so many warnings.
+    pub fn add(&mut self, before: u16) {
+        self.warnings = self.warnings.saturating_add(before);
+    }
+
     /// A statement was prepared on `side`, which in MySQL forgets warnings and keeps ROW_COUNT().
     pub fn observe_prepare(&mut self, side: Side, warnings: u16) {
         if self.warnings > 0 {
@@ -115,5 +120,7 @@ mod tests {
         assert_eq!(area.side(), Side::Replica, "ROW_COUNT() is there");
         area.observe(Side::Primary, &Told::Err(1146));
         assert_eq!((area.side(), area.warnings()), (Side::Primary, 1));
+        area.add(2);
+        assert_eq!(area.warnings(), 3);
     }
 }

@@ -225,7 +225,9 @@ impl SessionState {
         now: Instant,
     ) {
         if matches!(told, Told::Err(_)) {
-            return self.observe(side, statement, told, now);
+            let before = self.diagnostics.warnings();
+            self.observe(side, statement, told, now);
+            return self.diagnostics.add(before);
         }
         let kept = std::mem::take(&mut self.diagnostics);
         self.observe(side, statement, told, now);
