@@ -5,8 +5,20 @@
 //! 9.7 and MariaDB 10.11. One of them that fails adds its error to these warnings; that is seen on its
 //! own here if they are on another connection. Pure.
 
-use super::state::Told;
+use crate::protocol::OkPacket;
+use crate::protocol::eof::EofPacket;
 use crate::route::Side;
+
+/// What a server told at the end of one result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told<'a> {
+    /// An OK packet.
+    Ok(OkPacket<'a>),
+    /// An EOF packet.
+    Eof(EofPacket),
+    /// An ERR packet's code.
+    Err(u16),
+}
 
 /// A command that keeps the warnings of the statement before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +89,11 @@ impl Diagnostics {
         std::mem::take(&mut self.aside)
     }
 
+    /// The command that failed last added its error to so many warnings.
+    pub fn add(&mut self, before: u16) {
+        self.warnings = self.warnings.saturating_add(before);
+    }
+
     /// A statement was prepared on `side`, which in MySQL forgets warnings and keeps ROW_COUNT().
     pub fn observe_prepare(&mut self, side: Side, warnings: u16) {
         if self.warnings > 0 {
@@ -89,7 +106,6 @@ impl Diagnostics {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::eof::EofPacket;
     use crate::protocol::flags::StatusFlags;
 
     #[test]
@@ -113,5 +129,7 @@ mod tests {
         assert_eq!(area.warnings(), 2);
         area.observe(Side::Primary, &Told::Err(1146));
         assert_eq!((area.side(), area.warnings()), (Side::Primary, 1));
+        area.add(2);
+        assert_eq!(area.warnings(), 3);
     }
 }

@@ -11,13 +11,12 @@ use std::time::Instant;
 
 use super::Session;
 use super::context::Settings;
-use super::diagnostics::Aside;
+use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed};
 use super::servers::Unavailable;
-use super::state::Told;
 use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::Member;

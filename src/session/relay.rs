@@ -11,10 +11,10 @@
 use std::io;
 use std::time::Instant;
 
+use super::diagnostics::Told;
 use super::failure::BEHIND;
 use super::learned::REFUSALS;
 use super::reply::WRITE_STALL;
-use super::state::Told;
 use super::tracked::Tracked;
 use crate::backend::{self, Connection};
 use crate::cluster::Member;

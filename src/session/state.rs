@@ -8,13 +8,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::diagnostics::{Aside, Diagnostics};
+use super::diagnostics::{Aside, Diagnostics, Told};
 use super::effects::{leaves_something, runs_unseen, was_not_run};
 use super::names::{self, Names};
 use super::pin::Pin;
 use crate::backend::parse_state::ParseState;
 use crate::backend::sync::{self, Replay};
-use crate::protocol::OkPacket;
 use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
@@ -23,17 +22,6 @@ use crate::sql::{ClientCharset, Flags, LexMode, NamesCollation, Statement, State
 
 /// Bound on replayed variables of one session; a session that changes more keeps to the primary.
 const MAX_VARIABLES: usize = 1000;
-
-/// What a server told at the end of one result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told<'a> {
-    /// An OK packet.
-    Ok(OkPacket<'a>),
-    /// An EOF packet.
-    Eof(EofPacket),
-    /// An ERR packet's code.
-    Err(u16),
-}
 
 /// The state of one session.
 #[derive(Debug)]
@@ -239,8 +227,7 @@ impl SessionState {
         if matches!(told, Told::Err(_)) {
             let before = self.diagnostics.warnings();
             self.observe(side, statement, told, now);
-            self.diagnostics.add(before);
-            return;
+            return self.diagnostics.add(before);
         }
         let kept = std::mem::take(&mut self.diagnostics);
         self.observe(side, statement, told, now);

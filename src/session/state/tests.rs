@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::cluster::{Flavor, Position};
 use crate::config::Pin as Policy;
+use crate::protocol::OkPacket;
 use crate::protocol::ok::{write_schema, write_system_variable};
 use crate::session::pin::Demand;
 use crate::sql::{self, Make};
