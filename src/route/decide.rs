@@ -173,6 +173,7 @@ fn end_of_read_only_transaction(statement: &Statement, facts: &SessionFacts) -> 
 /// SHOW WARNINGS, FOUND_ROWS() and kin ask about the statement before, wherever that ran. In a text
 /// of several statements they ask about an earlier one of these.
 fn by_diagnostics(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
+    let is_get = statement.kind == StatementKind::GetDiagnostics;
     let asks = match statement.kind {
         StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics => true,
         StatementKind::Read => {
@@ -187,6 +188,9 @@ fn by_diagnostics(statement: &Statement, facts: &SessionFacts) -> Option<Route> 
     }
     let target = match facts.last_on {
         Side::Primary => Target::Primary,
+        // Of a read that went well there is nothing to ask that the primary could not say, where the
+        // variables belong that it sets.
+        Side::Replica if is_get && !facts.last_warned => Target::Primary,
         Side::Replica => Target::Last,
     };
     Some(Route { target, reason: Reason::Diagnostics })
@@ -259,6 +263,7 @@ fn by_use(
         (Flags::SESSION_FUNCTION, Reason::SessionFunction, false),
         (Flags::DIAGNOSTICS_FUNCTION, Reason::SessionFunction, false),
         (Flags::SET_STATEMENT, Reason::SetStatement, false),
+        (Flags::TEXT_PREPARED, Reason::TextPrepare, false),
         (Flags::SERVER_FUNCTION, Reason::ServerFunction, true),
         (Flags::SERVER_VARIABLE, Reason::ServerVariable, true),
         (Flags::SERVER_SCHEMA, Reason::ServerSchema, true),

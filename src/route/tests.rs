@@ -246,12 +246,17 @@ fn pins_and_holds() {
 #[test]
 fn the_statement_before_decides_where_its_diagnostics_are() {
     check_all(
+        SessionFacts { last_on: Side::Replica, last_warned: true, ..SessionFacts::default() },
+        &Policy::default(),
+        &[("GET DIAGNOSTICS @a = NUMBER", Last, Reason::Diagnostics)],
+    );
+    check_all(
         SessionFacts { last_on: Side::Replica, ..SessionFacts::default() },
         &Policy::default(),
         &[
             ("SHOW WARNINGS", Last, Reason::Diagnostics),
             ("SHOW COUNT(*) ERRORS", Last, Reason::Diagnostics),
-            ("GET DIAGNOSTICS @a = NUMBER", Last, Reason::Diagnostics),
+            ("GET DIAGNOSTICS @a = NUMBER", Primary, Reason::Diagnostics),
             ("SELECT FOUND_ROWS()", Last, Reason::Diagnostics),
             ("SELECT ROW_COUNT(), @@warning_count", Last, Reason::Diagnostics),
             ("SELECT FOUND_ROWS(), LAST_INSERT_ID()", Primary, Reason::SessionFunction),

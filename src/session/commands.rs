@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::Session;
 use super::diagnostics::Aside;
 use super::error::{self, End, Kind};
-use super::execute::Job;
+use super::execute::{Done, Job};
 use super::incoming::Incoming;
 use super::registry::Interrupt;
 use super::reply;
@@ -120,8 +120,14 @@ impl Session {
         {
             return self.kill(kind, id, incoming).await;
         }
+        let mode = *self.state.lex_mode();
+        let text = self.query_text(incoming);
+        let (statement, outcome) = self.text_prepared.judge(statement, text, &mode);
         let kind = ResponseKind::Results;
-        self.run(Job { incoming, statement, kind, statement_id: None, fixed: None }).await?;
+        let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
+        let done = self.run(job).await?;
+        let succeeded = matches!(&done, Done::Forwarded(..)) && !done.is_error();
+        self.text_prepared.note(outcome, succeeded, &mode);
         Ok(())
     }
 

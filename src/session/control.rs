@@ -143,6 +143,7 @@ impl Session {
         // What this client wrote as another user it may look for as this one.
         self.state.pin = pin;
         self.prepared.clear();
+        self.text_prepared.clear();
         self.rules = rules;
         self.login = login;
         self.nonce = nonce;
@@ -161,6 +162,7 @@ impl Session {
             return Ok(());
         }
         self.prepared.clear();
+        self.text_prepared.clear();
         self.servers.drop_side(Side::Replica, &self.handle);
         let status = self.state.status;
         self.state.reset(status);

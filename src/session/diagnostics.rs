@@ -74,11 +74,6 @@ impl Diagnostics {
         *self = Self { side, warnings, aside: false };
     }
 
-    /// The last error was that of a command which keeps the warnings: so many were there before.
-    pub fn add(&mut self, before: u16) {
-        self.warnings = self.warnings.saturating_add(before);
-    }
-
     /// A command of those that keep the warnings has succeeded.
     pub fn step_aside(&mut self, aside: Aside) {
         self.aside |= aside.resets_row_count();

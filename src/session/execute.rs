@@ -66,7 +66,7 @@ pub enum Done {
 
 impl Done {
     /// The client got an error of the server that ran the statement.
-    fn is_error(&self) -> bool {
+    pub(super) fn is_error(&self) -> bool {
         matches!(self, Self::Forwarded(_, relayed) if relayed.error_code.is_some())
     }
 }

@@ -11,7 +11,8 @@
 //! - [`read_only`]: READ ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`tracked`]: what is
+//! - [`state`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
+//!   [`tracked`]: what is
 //!   known of the session. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
@@ -43,6 +44,7 @@ mod rules;
 mod servers;
 mod state;
 mod statements;
+mod text_prepared;
 mod tracked;
 mod tracking;
 
@@ -57,6 +59,7 @@ use prepared::Prepared;
 use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
+use text_prepared::TextPrepared;
 
 use crate::auth::Nonce;
 use crate::cluster::Flavor;
@@ -78,6 +81,7 @@ pub struct Session {
     servers: Servers,
     state: SessionState,
     prepared: Prepared,
+    text_prepared: TextPrepared,
     /// The operator's rules for its user.
     rules: UserRules,
     /// A command has come and its response has not ended.
@@ -196,6 +200,7 @@ impl Session {
             servers: Servers::default(),
             state,
             prepared: Prepared::default(),
+            text_prepared: TextPrepared::default(),
             rules,
             busy: false,
             touched: false,

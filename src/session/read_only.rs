@@ -32,6 +32,7 @@ impl Session {
     ) -> Result<(), backend::Error> {
         // MySQL's OK to a CALL that changes nothing repeats the row count of the statement before.
         let asks = statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
+        let asks = asks || statement.kind == StatementKind::GetDiagnostics;
         if !asks && statement.kind != StatementKind::Call {
             return Ok(());
         }
@@ -116,7 +117,7 @@ impl Session {
 /// harm: such a transaction goes on on the primary.
 fn reads_no_tables(statement: &Statement, text: Option<&[u8]>) -> bool {
     use StatementKind::*;
-    let unclear = Flags::MULTI | Flags::AMBIGUOUS | Flags::STORED_PROGRAM;
+    let unclear = Flags::MULTI | Flags::AMBIGUOUS | Flags::STORED_PROGRAM | Flags::TEXT_PREPARED;
     if statement.flags.intersects(unclear) {
         return false;
     }

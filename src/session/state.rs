@@ -161,6 +161,7 @@ impl SessionState {
             pin: pinned,
             hold: self.hold.or(self.one_shot.then_some(HoldReason::OneShotTransaction)),
             last_on: self.last_side(),
+            last_warned: self.diagnostics.warnings() > 0,
             in_server_schema: is_server_schema(&self.schema),
             has_twin: self.twin,
             carries: self.carries,

@@ -29,6 +29,7 @@ mod query;
 mod seek;
 mod set;
 mod statement;
+mod text_prepare;
 mod variables;
 mod words;
 
@@ -43,3 +44,4 @@ pub use set::{NamesCollation, names_collation};
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};
 #[cfg(test)]
 pub(crate) use tests::{check_dressed, without_allocation};
+pub use text_prepare::{TextPrepare, text_prepare};
