@@ -119,7 +119,7 @@ fn written(text: &str, make: Make) -> Vec<Named> {
     parts
         .filter(|part| !part.starts_with(other))
         .map(|part| Named {
-            name: part.lines().next().unwrap_or_default().to_owned(),
+            name: part.lines().next().unwrap_or_default().trim_start_matches("# ").to_owned(),
             script: text::parse(part).unwrap_or_else(|error| panic!("{part}\n{error}")),
         })
         .collect()
