@@ -30,16 +30,19 @@ impl Session {
         side: Side,
         statement: &Statement,
     ) -> Result<(), backend::Error> {
-        // MySQL's OK to a CALL that changes nothing repeats the row count of the statement before.
+        // MySQL's OK to a CALL that changes nothing repeats the row count of the statement before, and
+        // MariaDB's UNLOCK TABLES keeps its warnings.
         let asks = statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
         let asks = asks || statement.kind == StatementKind::GetDiagnostics;
-        if !asks && statement.kind != StatementKind::Call {
+        let repeats = matches!(statement.kind, StatementKind::Call | StatementKind::UnlockTables);
+        if !asks && !repeats {
             return Ok(());
         }
         let last = self.state.last_side();
         let Some(held) = self.servers.get(side) else { return Ok(()) };
         if side == Side::Primary && last == Side::Replica {
-            held.guard.run(b"SELECT 1").await?;
+            // MariaDB keeps earlier warnings at a SELECT without a table.
+            held.guard.run(b"SELECT 1 FROM (SELECT 1) t").await?;
         }
         // The servers' own way to make ROW_COUNT() 0.
         if self.state.diagnostics.take_aside() {

@@ -20,7 +20,7 @@ use crate::protocol::flags::Capabilities;
 use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::prepare::STATEMENT_ID;
 use crate::protocol::response::ResponseKind;
-use crate::route::{Side, Transaction};
+use crate::route::Side;
 use crate::sql::{self, Statement, StatementKind};
 
 impl Session {
@@ -252,7 +252,7 @@ impl Session {
     ) -> Result<(), End> {
         let held = self.servers.get(Side::Primary);
         let asks = held.is_some_and(|held| !held.guard.statements.has_server_id(id));
-        if asks && incoming.is_whole() && self.state.transaction() != Transaction::OnReplica {
+        if asks && incoming.is_whole() {
             let statement = Statement::of_kind(StatementKind::Empty);
             let fixed = Some(Side::Primary);
             let job = Job { incoming, statement, kind, statement_id: None, fixed };
