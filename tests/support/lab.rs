@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use super::process::{package_dir, signal, target_dir, unique_name, wait_gone};
+use super::process::{is_stopped, package_dir, signal, target_dir, unique_name, wait_gone};
 use super::{DEADLINE, eventually};
 
 /// Which server program.
@@ -251,8 +251,11 @@ impl Lab {
     }
 
     /// SIGSTOP: the server keeps its connections, accepts new ones, and answers nothing.
+    /// Returns when it has come into force: until one thread has taken the signal, the others run on.
     pub fn freeze(&self, server: usize) {
-        signal(self.pid(server), "STOP");
+        let pid = self.pid(server);
+        signal(pid, "STOP");
+        eventually("every thread has stopped", || is_stopped(pid));
     }
 
     /// Undoes [`Lab::freeze`].

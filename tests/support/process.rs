@@ -40,8 +40,20 @@ pub fn signal(pid: u32, name: &str) {
 
 /// Whether a process runs; one that has ended and waits to be collected does not.
 pub fn is_running(pid: u32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").trim_start().starts_with('Z'))
+    state(Path::new(&format!("/proc/{pid}"))).is_some_and(|state| state != 'Z')
+}
+
+/// Whether SIGSTOP has come into force in every thread of a process.
+pub fn is_stopped(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).expect("the process exists");
+    // One that has ended meanwhile has no state.
+    tasks.flatten().all(|task| state(&task.path()).is_none_or(|state| state == 'T'))
+}
+
+/// The state of a process or thread, as `/proc` has it.
+fn state(folder: &Path) -> Option<char> {
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+    stat.rsplit(')').next()?.trim_start().chars().next()
 }
 
 /// Waits until a process has ended.
