@@ -109,7 +109,7 @@ alive() {
   if grep -qaF -- "$2" "/proc/$1/cmdline" 2>/dev/null; then return 0; fi
   # For a moment, while a process becomes another program, its command line is empty. So is that
   # of one that has ended and was not waited for, but for good.
-  [ -z "$(tr -d '\0' <"/proc/$1/cmdline" 2>/dev/null || echo gone)" ] &&
+  [ -z "$({ tr -d '\0' <"/proc/$1/cmdline"; } 2>/dev/null || echo gone)" ] &&
     grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
 }
 
