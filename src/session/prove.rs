@@ -88,6 +88,8 @@ async fn on_kept_replica(
             if may_come && matches!(timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
                 continue;
             }
+            // One that could not be reached, and was thought to be up, is one more that cannot serve.
+            let failed = failed.filter(|denial| !is_fault(denial));
             return Err(failed.unwrap_or_else(|| Denial::Rule(no_replica(rule, &cluster))));
         };
         let error = match connect(member, Side::Primary, login, schema, settings).await {
@@ -138,4 +140,8 @@ impl Denial {
             Self::Server(server, error) => (error::unreachable(server, error), false),
         }
     }
+}
+
+fn is_fault(denial: &Denial) -> bool {
+    matches!(denial, Denial::Server(_, pool::Error::Backend(error)) if error.is_fault())
 }
