@@ -7,7 +7,7 @@ use crate::sql::{ClientCharset, LexMode, Make, classify};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-const MODE: LexMode = LexMode {
+pub(super) const MODE: LexMode = LexMode {
     ansi_quotes: false,
     no_backslash_escapes: false,
     ignore_space: false,

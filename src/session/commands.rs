@@ -5,7 +5,7 @@ use tokio::time::Instant;
 use super::Session;
 use super::diagnostics::Aside;
 use super::error::{self, End, Kind};
-use super::execute::{Done, Job};
+use super::execute::Job;
 use super::incoming::Incoming;
 use super::registry::Interrupt;
 use super::reply;
@@ -112,37 +112,23 @@ impl Session {
 
     /// COM_QUERY
     async fn query(&mut self, incoming: &mut Incoming) -> Result<(), End> {
-        let statement = self.classify(incoming);
+        let mode = *self.state.lex_mode();
+        let text = query_text(incoming, self.login.capabilities);
+        let statement = match text {
+            Some(text) => sql::classify(text, &mode),
+            None => Statement::of_kind(StatementKind::Unknown),
+        };
         if statement.kind == StatementKind::Kill
-            && let Some((kind, id)) = self
-                .query_text(incoming)
-                .and_then(|text| sql::kill_target(text, self.state.lex_mode()))
+            && let Some((kind, id)) = text.and_then(|text| sql::kill_target(text, &mode))
         {
             return self.kill(kind, id, incoming).await;
         }
-        let mode = *self.state.lex_mode();
-        let text = self.query_text(incoming);
         let (statement, outcome) = self.text_prepared.judge(statement, text, &mode);
         let kind = ResponseKind::Results;
         let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
         let done = self.run(job).await?;
-        let succeeded = matches!(&done, Done::Forwarded(..)) && !done.is_error();
-        self.text_prepared.note(outcome, succeeded, &mode);
+        self.text_prepared.note(outcome, done.is_success(), &mode);
         Ok(())
-    }
-
-    /// The text of a COM_QUERY that is held whole.
-    pub(super) fn query_text<'a>(&self, incoming: &'a Incoming) -> Option<&'a [u8]> {
-        let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
-        let body = incoming.payload().get(1..).filter(|_| incoming.is_whole())?;
-        query::text(body, attributes).ok()
-    }
-
-    fn classify(&self, incoming: &Incoming) -> Statement {
-        match self.query_text(incoming) {
-            Some(text) => sql::classify(text, self.state.lex_mode()),
-            None => Statement::of_kind(StatementKind::Unknown),
-        }
     }
 
     /// A command with an ordinary response, routed as a statement of this kind.
@@ -187,9 +173,7 @@ impl Session {
         let kind = ResponseKind::Results;
         let fixed = Some(Side::Primary);
         let job = Job { incoming, statement, kind, statement_id: None, fixed };
-        if let super::execute::Done::Forwarded(_, relayed) = self.run(job).await?
-            && relayed.error_code.is_none()
-        {
+        if self.run(job).await?.is_success() {
             self.login.capabilities.set(Capabilities::MULTI_STATEMENTS, option == 0);
             // Not closed, for a READ ONLY transaction may be open there.
             if let Some(held) = self.servers.get(Side::Replica)
@@ -211,6 +195,13 @@ impl Session {
         let seq = incoming.discard_rest(&mut self.client, settings.max_packet).await?;
         reply::err(&mut self.client, seq.wrapping_add(1), err).await
     }
+}
+
+/// The text of a COM_QUERY that is held whole.
+pub(super) fn query_text(incoming: &Incoming, capabilities: Capabilities) -> Option<&[u8]> {
+    let attributes = capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
+    let body = incoming.payload().get(1..).filter(|_| incoming.is_whole())?;
+    query::text(body, attributes).ok()
 }
 
 /// Returns at that time; never for `None`.

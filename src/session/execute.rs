@@ -16,6 +16,7 @@ use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed};
+use super::rules::text_of;
 use super::servers::Unavailable;
 use super::tracked::Tracked;
 use crate::backend;
@@ -65,8 +66,13 @@ pub enum Done {
 }
 
 impl Done {
+    /// The server that ran the statement said that all went well.
+    pub(super) fn is_success(&self) -> bool {
+        matches!(self, Self::Forwarded(_, relayed) if relayed.error_code.is_none())
+    }
+
     /// The client got an error of the server that ran the statement.
-    pub(super) fn is_error(&self) -> bool {
+    fn is_error(&self) -> bool {
         matches!(self, Self::Forwarded(_, relayed) if relayed.error_code.is_some())
     }
 }
@@ -190,10 +196,8 @@ impl Session {
     /// A replica failed where the primary did not: the session has seen what the replica lacks, and
     /// must not be shown less again.
     fn note_behind(&mut self, done: &Done, tried: &Tried) {
-        if let Done::Forwarded(Side::Primary, relayed) = done
-            && relayed.error_code.is_none()
-            && tried.behind.is_some()
-        {
+        let by_primary = matches!(done, Done::Forwarded(Side::Primary, _));
+        if by_primary && done.is_success() && tried.behind.is_some() {
             self.state.pin.write(PinCause::Behind, Instant::now());
         }
     }
@@ -365,12 +369,8 @@ impl Session {
         if !self.state.is_collation_untold() {
             return;
         }
-        let prepared = job.statement_id.and_then(|id| self.prepared.get(id));
-        let text = match prepared {
-            Some(prepared) => Some(&prepared.text[..]),
-            None => self.query_text(job.incoming),
-        };
         let is_set = job.statement.kind == StatementKind::Set;
+        let text = text_of(job, &self.prepared, self.login.capabilities);
         let text = text.filter(|_| is_set && !job.statement.flags.contains(Flags::MULTI));
         let collation = text.map_or(NamesCollation::Unknown, |text| {
             sql::names_collation(text, self.state.lex_mode())

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::context::{Context, Settings};
 use super::error;
+use super::routing::is_among;
 use super::rules::{has_tag, no_replica, wish_of};
 use super::servers::{Held, LoginRecord, connect};
 use crate::backend;
@@ -82,7 +83,7 @@ async fn on_kept_replica(
     let mut failed = None;
     while tried.len() < MAX_TRIED {
         let cluster = context.cluster.snapshot();
-        let accept = |member: &Member| !tried.iter().any(|other| std::ptr::eq(&**other, member));
+        let accept = |member: &Member| !is_among(&tried, member);
         let Some(member) = cluster.choose(wish_of(rule), fastrand::u64(..), accept) else {
             let may_come = tried.is_empty() && is_starting(&cluster, rule);
             if may_come && matches!(timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use super::Session;
 use super::execute::Job;
+use super::tracking::find;
 use crate::backend;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
@@ -127,11 +128,10 @@ fn reads_no_tables(statement: &Statement, text: Option<&[u8]>) -> bool {
     match statement.kind {
         Read | LockingRead | Set | Do | GetDiagnostics => {
             let calls = Flags::UNKNOWN_FUNCTION | Flags::SEQUENCE;
-            let names = |word: &[u8], text: &[u8]| {
-                text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
-            };
             !statement.flags.intersects(calls)
-                && text.is_some_and(|text| !names(b"from", text) && !names(b"table", text))
+                && text.is_some_and(|text| {
+                    find(text, b"from").is_none() && find(text, b"table").is_none()
+                })
         }
         Empty
         | ShowServer

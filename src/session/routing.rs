@@ -120,7 +120,7 @@ impl Session {
     ) -> Option<Arc<Member>> {
         let accept = |member: &Member| {
             let applied = |floor| member.with_status(|status| status.has_applied(floor));
-            floor.is_none_or(applied) && !avoid.iter().any(|other| std::ptr::eq(&**other, member))
+            floor.is_none_or(applied) && !is_among(avoid, member)
         };
         if let Some(current) = self.servers.replica_member()
             && cluster.keeps(wish, current)
@@ -162,6 +162,11 @@ impl Session {
         let rule = routed.rule.and_then(|index| self.rules.get(index)).map(|rule| &*rule.name);
         tracing::info!(session, side = ?routed.side, server, reason, rule, ?sql, "statement");
     }
+}
+
+/// Whether the server is one of these.
+pub(super) fn is_among(members: &[Arc<Member>], member: &Member) -> bool {
+    members.iter().any(|other| std::ptr::eq(&**other, member))
 }
 
 /// The side of a target.

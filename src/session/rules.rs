@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Session;
+use super::commands::query_text;
 use super::context::Settings;
 use super::error::{self, End, Kind};
 use super::execute::{Done, Job};
 use super::incoming::Incoming;
 use super::prepared::Prepared;
 use super::reply;
-use super::routing::Routed;
+use super::routing::{Routed, is_among};
 use crate::cluster::{Cluster, Member, Wish};
 use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
@@ -68,7 +69,7 @@ impl Session {
         self.rules.find(schema, text, self.state.lex_mode())
     }
 
-    /// The text of a job's statement, as far as it is a statement and held whole.
+    /// As [`text_of`], in this session.
     pub(super) fn text_of<'a>(&'a self, job: &'a Job<'_>) -> Option<&'a [u8]> {
         text_of(job, &self.prepared, self.login.capabilities)
     }
@@ -134,7 +135,7 @@ impl Session {
         let Some((_, rule)) = self.rules.keeper() else {
             return Some(Arc::clone(cluster.primary()));
         };
-        let accept = |member: &Member| !avoid.iter().any(|other| std::ptr::eq(&**other, member));
+        let accept = |member: &Member| !is_among(avoid, member);
         let wish = wish_of(rule);
         if let Some(current) = self.servers.member(Side::Primary)
             && (self.state.is_bound_to_primary()
@@ -196,7 +197,8 @@ pub(super) fn wish<'a>(
     wish
 }
 
-fn text_of<'a>(
+/// The text of a job's statement, as far as it is a statement and held whole.
+pub(super) fn text_of<'a>(
     job: &'a Job<'_>,
     prepared: &'a Prepared,
     capabilities: Capabilities,
@@ -208,9 +210,7 @@ fn text_of<'a>(
     let (command, body) = payload.split_first().filter(|_| job.incoming.is_whole())?;
     match *command {
         _ if job.kind == ResponseKind::Prepare => Some(body),
-        code::QUERY => {
-            query::text(body, capabilities.contains(Capabilities::QUERY_ATTRIBUTES)).ok()
-        }
+        code::QUERY => query_text(job.incoming, capabilities),
         _ => None,
     }
 }

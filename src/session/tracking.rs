@@ -97,7 +97,7 @@ fn shows_trackers(statement: &Statement, text: &[u8]) -> bool {
 }
 
 /// Where a word stands, in any case.
-fn find(text: &[u8], word: &[u8]) -> Option<usize> {
+pub(super) fn find(text: &[u8], word: &[u8]) -> Option<usize> {
     text.windows(word.len()).position(|window| window.eq_ignore_ascii_case(word))
 }
 

@@ -3,18 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
+use crate::route::tests::MODE;
 use crate::route::{HoldReason, Kept, PinCause, Policy, Reason, SessionFacts, Target, Transaction};
 use crate::route::{Route, decide};
-use crate::sql::{ClientCharset, Make, classify};
-
-const MODE: LexMode = LexMode {
-    ansi_quotes: false,
-    no_backslash_escapes: false,
-    ignore_space: false,
-    make: Make::MySql,
-    server_version: 90704,
-    charset: ClientCharset::Utf8,
-};
+use crate::sql::classify;
 
 fn rule(name: &str, users: &[&str], schemas: &[&str], statements: &[&str]) -> Rule {
     Rule {
