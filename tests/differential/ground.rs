@@ -4,11 +4,12 @@
 //! the same schema, one after the other, and the data is put back between them. Each worker has
 //! schemas of its own, and so several scripts run at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
 use crate::script::{Replicas, Script};
 use crate::support::wire::{Answer, Client, Options, caps};
-use crate::support::{Lab, Make, Proxy, eventually};
+use crate::support::{Lab, MYSQL_SHOWS_LOCKS, Make, Proxy, eventually};
 
 const GROUND: &str = include_str!("ground.sql");
 
@@ -19,18 +20,21 @@ const CHECK_INTERVAL: &str = "10ms";
 pub struct Ground {
     pub lab: Lab,
     pub proxy: Proxy,
+    /// What each worker runs.
+    running: Mutex<BTreeMap<usize, String>>,
 }
 
 impl Ground {
     /// A primary with one replica.
     pub fn start(make: Make) -> Self {
-        let lab = Lab::start(make, 1);
+        let settings = if make == Make::MySql { MYSQL_SHOWS_LOCKS } else { &[] };
+        let lab = Lab::start_with(make, 1, settings);
         let config = format!(
             "[monitor]\nuser = \"monitor\"\npassword = \"monitor_password\"\n\
              check_interval = \"{CHECK_INTERVAL}\"\n[routing]\nmax_lag = \"1d\"\nlag_tolerance = \"1d\""
         );
         let proxy = Proxy::start(&lab, &config);
-        Self { lab, proxy }
+        Self { lab, proxy, running: Mutex::default() }
     }
 
     /// Has the replicas replicate or not, with equal data at the moment at which they stop.
@@ -49,6 +53,28 @@ impl Ground {
         if replicas == Replicas::Stopped {
             self.lab.start_applier(1);
         }
+    }
+
+    /// Tells what a worker runs from now on, for [`Ground::panic_behind`].
+    pub fn note_running(&self, worker: usize, script: &Script, proxied: bool) {
+        let way = if proxied { "through lagwise" } else { "direct" };
+        let text = format!("worker {worker}, {way}:\n{script}");
+        self.running.lock().expect("no other worker has failed").insert(worker, text);
+    }
+
+    /// The replica has not applied what stands at `position` in time: says why, once for all the
+    /// workers that wait for it.
+    fn panic_behind(&self, position: &str) -> ! {
+        // A second worker that comes here finds the lock poisoned, and the reason told.
+        let Ok(running) = self.running.lock() else {
+            panic!("the replica does not catch up, see above")
+        };
+        let scripts: Vec<&str> = running.values().map(String::as_str).collect();
+        panic!(
+            "the replica does not catch up: {}{}",
+            self.lab.why_behind(1, position),
+            scripts.join("\n")
+        );
     }
 
     /// Statements that ran on the primary and on replicas, and the reasons that kept reads from
@@ -187,7 +213,9 @@ impl<'a> Plot<'a> {
         let position = self.ask(ask).first_value(&self.primary);
         let answer = self.replica.query(&format!("SELECT {wait}('{position}', 30)"));
         assert_eq!(answer.error(), None);
-        assert_eq!(answer.first_value(&self.replica), "0", "the replica does not catch up");
+        if answer.first_value(&self.replica) != "0" {
+            self.ground.panic_behind(&position);
+        }
     }
 
     /// The same, and lagwise knows it.

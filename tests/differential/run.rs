@@ -43,6 +43,7 @@ impl<'a> Runner<'a> {
 
     fn one_run(&mut self, script: &Script, port: u16, proxied: bool) -> Transcript {
         self.runs += 1;
+        self.plot.ground.note_running(self.worker, script, proxied);
         let run = format!("lock_{}_{:07}", self.worker, self.runs);
         let (schema, other) = (self.plot.schema.clone(), self.plot.other.clone());
         let names = Names { schema: &schema, other: &other, run: &run };
