@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 
-use crate::script::{Replicas, Script};
+use crate::script::{Replicas, Script, xa_name};
 use crate::support::wire::{Answer, Client, Options, caps};
 use crate::support::{Lab, MYSQL_SHOWS_LOCKS, Make, Proxy, eventually};
 
@@ -163,11 +163,8 @@ impl<'a> Plot<'a> {
 
     /// Puts back what a script may have changed. `run` is what `{r}` stood for.
     pub fn put_back(&mut self, script: &Script, run: &str) {
-        let (parts, both, xa) = changed_by(script);
-        if xa {
-            // Fails where nothing is left over.
-            let _ = self.primary.query(&format!("XA ROLLBACK '{run}'"));
-        }
+        let (parts, both) = changed_by(script);
+        self.end_xa(script, run);
         if parts.is_empty() {
             return;
         }
@@ -178,10 +175,19 @@ impl<'a> Plot<'a> {
         while let Err(error) = self.try_ask(&sql) {
             tries += 1;
             assert!(matches!(error.0, 1205 | 1213) && tries < 10, "{sql}: {error:?}");
-            let _ = self.primary.query(&format!("XA ROLLBACK '{run}'"));
+            self.end_xa(script, run);
         }
         if parts.contains(&Part::Ta) {
             self.put_back_counters(both);
+        }
+    }
+
+    /// Ends XA transactions that a script has left prepared.
+    fn end_xa(&mut self, script: &Script, run: &str) {
+        let begun = script.actions.iter().filter(|action| action.begins_xa()).count();
+        for number in 1..=begun {
+            // Fails where nothing is left over.
+            let _ = self.primary.query(&format!("XA ROLLBACK '{}'", xa_name(run, number)));
         }
     }
 
@@ -266,15 +272,14 @@ fn section(name: &str) -> &'static str {
     rest.split("\n-- ").next().expect("a text").trim()
 }
 
-/// What a script may have changed, whether in the second schema too, and whether it may leave an
-/// XA transaction behind. Rather too much than too little.
-fn changed_by(script: &Script) -> (BTreeSet<Part>, bool, bool) {
+/// What a script may have changed, and whether in the second schema too. Rather too much than too
+/// little.
+fn changed_by(script: &Script) -> (BTreeSet<Part>, bool) {
     let mut parts = BTreeSet::new();
-    let (mut both, mut xa) = (false, false);
+    let mut both = false;
     for text in script.texts() {
         let text = String::from_utf8_lossy(text).to_lowercase();
         both |= text.contains("{o}");
-        xa |= text.contains("xa ");
         let reads = ["select", "show", "describe", "explain", "with", "table", "values"];
         let only_reads = reads.iter().any(|word| text.starts_with(word))
             && !text.contains(';')
@@ -292,5 +297,5 @@ fn changed_by(script: &Script) -> (BTreeSet<Part>, bool, bool) {
             }
         }
     }
-    (parts, both, xa)
+    (parts, both)
 }
