@@ -263,7 +263,6 @@ fn by_use(
         (Flags::SESSION_FUNCTION, Reason::SessionFunction, false),
         (Flags::DIAGNOSTICS_FUNCTION, Reason::SessionFunction, false),
         (Flags::SET_STATEMENT, Reason::SetStatement, false),
-        (Flags::TEXT_PREPARED, Reason::TextPrepare, false),
         (Flags::SERVER_FUNCTION, Reason::ServerFunction, true),
         (Flags::SERVER_VARIABLE, Reason::ServerVariable, true),
         (Flags::SERVER_SCHEMA, Reason::ServerSchema, true),

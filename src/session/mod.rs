@@ -9,7 +9,7 @@
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
 //! - [`read_only`]: READ ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
-//! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
+//! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
 //!   [`tracked`]: what is
@@ -44,6 +44,7 @@ mod rules;
 mod servers;
 mod state;
 mod statements;
+mod text_execute;
 mod text_prepared;
 mod tracked;
 mod tracking;

@@ -60,7 +60,9 @@ impl Session {
         let pinned = tried.behind.as_ref().map(|_| PinCause::Behind).or(pinned);
         let refused_function = tried.refused || settings.learned.are_called_by(&job.statement);
         let rule_says = says.unwrap_or_default();
-        let facts = SessionFacts { rule: rule_says, refused_function, ..self.state.facts(pinned) };
+        let facts = self.state.facts(pinned);
+        let hold = facts.hold.or(self.text_prepared.hold());
+        let facts = SessionFacts { rule: rule_says, refused_function, hold, ..facts };
         let mut route = route::decide(&job.statement, &facts, &settings.policy);
         let member = match route.target {
             Target::Nowhere => return Routed { route, side: Side::Primary, member: None, rule },
