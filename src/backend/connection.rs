@@ -262,7 +262,12 @@ impl Connection {
         if warnings == 0 {
             return Ok(());
         }
-        self.run(b"DO 0").await
+        // MySQL's DO sets FOUND_ROWS(), and MariaDB's SET keeps warnings.
+        let nothing: &[u8] = match self.facts.is_mariadb {
+            true => b"DO 0",
+            false => b"SET SESSION sql_quote_show_create=@@sql_quote_show_create",
+        };
+        self.run(nothing).await
     }
 
     /// Puts the session back to the server's own defaults (COM_RESET_CONNECTION), which are not those

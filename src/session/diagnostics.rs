@@ -54,7 +54,11 @@ pub struct Diagnostics {
     untold: bool,
     /// The area holds conditions, though the statement that only looked at them told of none.
     holds: bool,
+    /// It changed no rows and found none.
+    no_rows: bool,
     aside: bool,
+    /// The side whose connection has set FOUND_ROWS() last.
+    found_on: Side,
 }
 
 impl Diagnostics {
@@ -92,7 +96,24 @@ impl Diagnostics {
             Told::Err(_) => (1, true),
         };
         let holds = warnings > 0 || looks && self.holds;
-        *self = Self { side, warnings, untold, holds, aside: false };
+        let no_rows = matches!(told, Told::Ok(ok) if ok.affected_rows == 0);
+        let found_on = self.found_on;
+        *self = Self { side, warnings, untold, holds, no_rows, aside: false, found_on };
+    }
+
+    /// Whether ROW_COUNT() is 0.
+    pub fn row_count_is_zero(&self) -> bool {
+        self.no_rows
+    }
+
+    /// The side whose connection has set FOUND_ROWS() last.
+    pub fn found_on(&self) -> Side {
+        self.found_on
+    }
+
+    /// A statement on `side` has set FOUND_ROWS().
+    pub fn set_found_on(&mut self, side: Side) {
+        self.found_on = side;
     }
 
     /// A command of those that keep the warnings has succeeded.

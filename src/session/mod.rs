@@ -8,7 +8,7 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
-//! - [`read_only`]: READ ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
+//! - [`found_rows`]: FOUND_ROWS(). [`read_only`]: READ ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
@@ -28,6 +28,7 @@ mod effects;
 pub mod error;
 mod execute;
 mod failure;
+mod found_rows;
 mod incoming;
 mod learned;
 mod login;

@@ -161,6 +161,7 @@ impl SessionState {
             pin: pinned,
             hold: self.hold.or(self.one_shot.then_some(HoldReason::OneShotTransaction)),
             last_on: self.last_side(),
+            found_on: self.diagnostics.found_on(),
             last_warned: self.diagnostics.holds_conditions(),
             in_server_schema: is_server_schema(&self.schema),
             has_twin: self.twin,
