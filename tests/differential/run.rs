@@ -2,6 +2,7 @@
 
 use crate::ground::Plot;
 use crate::script::{Action, Names, Replicas, Script};
+use crate::support::Make;
 use crate::support::wire::{Answer, Client, Options, Packet, Transcript, differences};
 
 /// What came of a script.
@@ -67,8 +68,10 @@ impl<'a> Runner<'a> {
     ) -> Transcript {
         let login = proven(client.login_ok.clone());
         let mut transcript = vec![("login".to_owned(), vec![login])];
-        if script.texts().iter().any(|text| text.windows(10).any(|word| word == b"FOUND_ROWS")) {
-            // Before the first SELECT, FOUND_ROWS() is left over from another session.
+        let is_mariadb = self.plot.ground.lab.make == Make::MariaDb;
+        let asks = |text: &&[u8]| text.windows(10).any(|word| word == b"FOUND_ROWS");
+        if is_mariadb && script.texts().iter().any(asks) {
+            // Before the first SELECT, FOUND_ROWS() is there left over from another session.
             let answer = client.query("SELECT 1");
             transcript.push(("SELECT 1".to_owned(), vec![answer]));
         }
