@@ -350,7 +350,7 @@ impl Session {
                 }
                 if side == Side::Primary {
                     self.note_collation(job);
-                    self.servers.primary_is_in_line(self.state.version());
+                    self.servers.primary_is_in_line(&mut self.state);
                 }
                 self.count_times(side, &relayed, started, sent);
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))
