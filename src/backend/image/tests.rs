@@ -1,3 +1,5 @@
+//! From one state to another.
+
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
