@@ -40,7 +40,7 @@ mod tests;
 pub use classify::{classify, kill_target};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
-pub use prefix::{BadPrefix, Prefix, Start};
+pub use prefix::{BadPrefix, Prefix, PrefixTree};
 pub use set::{NamesCollation, names_collation};
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};
 #[cfg(test)]
