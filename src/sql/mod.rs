@@ -10,9 +10,9 @@
 //! tables, and any allocation. [`classify`] and [`kill_target`] take any bytes.
 //!
 //! Reading order: `mode` (what changes the meaning of bytes), `bytes`, `lexer`, `names` and `comment`,
-//! `words`, `functions`, `variables`, `statement` (the result), `classify`, `observe` and `seek`, and the
+//! `words`, `functions`, `variables`, `statement` (the result), `classify`, `observe`, `seek` and `plain`, and the
 //! families `query`, `family` and `set`; `hint` reads what an application asks in a comment,
-//! `prefix` what an operator\'s rule begins with.
+//! `prefix` what an operator's rule begins with.
 
 mod bytes;
 mod classify;
@@ -24,6 +24,7 @@ mod lexer;
 mod mode;
 mod names;
 mod observe;
+mod plain;
 mod prefix;
 mod query;
 mod seek;
@@ -39,7 +40,7 @@ mod tests;
 pub use classify::{classify, kill_target};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
-pub use prefix::{BadPrefix, Prefix, Start};
+pub use prefix::{BadPrefix, Prefix, PrefixTree};
 pub use set::{NamesCollation, names_collation};
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};
 #[cfg(test)]
