@@ -8,7 +8,7 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
-//! - [`found_rows`]: FOUND_ROWS(). [`read_only`]: READ ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
+//! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
 //! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
@@ -45,6 +45,7 @@ mod rules;
 mod servers;
 mod state;
 mod statements;
+mod strays;
 mod text_prepared;
 mod tracked;
 mod tracking;
@@ -60,6 +61,7 @@ use prepared::Prepared;
 use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
+use strays::Stray;
 use text_prepared::TextPrepared;
 
 use crate::auth::Nonce;
@@ -83,6 +85,8 @@ pub struct Session {
     state: SessionState,
     prepared: Prepared,
     text_prepared: TextPrepared,
+    /// User variables on the replica that belong on the primary.
+    strays: Vec<Stray>,
     /// The operator's rules for its user.
     rules: UserRules,
     /// A command has come and its response has not ended.
@@ -202,6 +206,7 @@ impl Session {
             state,
             prepared: Prepared::default(),
             text_prepared: TextPrepared::default(),
+            strays: Vec::new(),
             rules,
             busy: false,
             touched: false,
