@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::error::Error;
 use super::statements::Statements;
 use super::sync;
+use super::text_statements::TextStatements;
 use crate::net::PacketStream;
 use crate::protocol::column;
 use crate::protocol::command::code;
@@ -125,6 +126,8 @@ pub struct Connection {
     pub synced_version: u64,
     /// Statements prepared here, by the session's statement id.
     pub statements: Statements,
+    /// Statements of PREPARE … FROM that were prepared here again.
+    pub text_statements: TextStatements,
 }
 
 impl Connection {
@@ -148,6 +151,7 @@ impl Connection {
             status,
             synced_version: 0,
             statements: Statements::default(),
+            text_statements: TextStatements::default(),
         }
     }
 
@@ -285,6 +289,7 @@ impl Connection {
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
         self.statements.clear();
+        self.text_statements.clear();
         self.forget_warnings(summary.warnings).await
     }
 

@@ -267,7 +267,6 @@ fn by_use(
         (Flags::DIAGNOSTICS_FUNCTION, Reason::SessionFunction, false),
         (Flags::FOUND_ROWS_FUNCTION, Reason::SessionFunction, false),
         (Flags::SET_STATEMENT, Reason::SetStatement, false),
-        (Flags::TEXT_PREPARED, Reason::TextPrepare, false),
         (Flags::SERVER_FUNCTION, Reason::ServerFunction, true),
         (Flags::SERVER_VARIABLE, Reason::ServerVariable, true),
         (Flags::SERVER_SCHEMA, Reason::ServerSchema, true),

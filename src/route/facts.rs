@@ -63,7 +63,7 @@ pub enum HoldReason {
     LockTables,
     /// User variables were assigned.
     UserVariable,
-    /// A statement prepared by PREPARE.
+    /// A statement of PREPARE that asks about the statement before it.
     TextPrepare,
     /// An open HANDLER.
     Handler,

@@ -130,7 +130,8 @@ impl Session {
         let kind = ResponseKind::Results;
         let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
         let done = self.run(job).await?;
-        self.text_prepared.note(outcome, done.is_success(), &mode);
+        let state = &mut self.state;
+        self.text_prepared.note(outcome, done.is_success(), &mode, || state.parse_state());
         Ok(())
     }
 

@@ -106,14 +106,14 @@ impl Session {
                 self.count_error(Kind::Lost);
                 self.state.lost(side, &job.statement, Instant::now());
                 if side == Side::Primary {
-                    self.state.forget_hold();
+                    self.forget_primary();
                 }
             }
             Failed::Unavailable(Unavailable::StateLost { .. }) => {
                 self.count_error(Kind::Lost);
                 self.state.lost(side, &job.statement, Instant::now());
                 if side == Side::Primary {
-                    self.state.forget_hold();
+                    self.forget_primary();
                 }
             }
             Failed::Unavailable(Unavailable::Pool(_)) => self.count_error(Kind::Connect),

@@ -8,8 +8,10 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
-//! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
-//! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
+//! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
+//!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
+//! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
+//!   KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
 //!   [`tracked`]: what is
@@ -46,6 +48,7 @@ mod servers;
 mod state;
 mod statements;
 mod strays;
+mod text_execute;
 mod text_prepared;
 mod tracked;
 mod tracking;

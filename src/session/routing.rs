@@ -60,10 +60,12 @@ impl Session {
         let pinned = tried.behind.as_ref().map(|_| PinCause::Behind).or(pinned);
         let refused_function = tried.refused || settings.learned.are_called_by(&job.statement);
         let rule_says = says.unwrap_or_default();
-        let mut facts =
-            SessionFacts { rule: rule_says, refused_function, ..self.state.facts(pinned) };
+        let facts = self.state.facts(pinned);
+        let hold = facts.hold.or(self.text_prepared.hold());
         // A prepared statement is about the schema that it was prepared in.
-        facts.in_server_schema &= job.statement_id.is_none();
+        let in_server_schema = facts.in_server_schema && job.statement_id.is_none();
+        let facts =
+            SessionFacts { rule: rule_says, refused_function, hold, in_server_schema, ..facts };
         let mut route = route::decide(&job.statement, &facts, &settings.policy);
         let member = match route.target {
             Target::Nowhere => return Routed { route, side: Side::Primary, member: None, rule },

@@ -156,7 +156,8 @@ bitflags::bitflags! {
         const TEMPORARY = 1 << 27;
         /// A transaction begins or ends somewhere in a text with several statements.
         const TRANSACTION_CONTROL = 1 << 28;
-        /// EXECUTE of a statement that is known: the kind is that statement's.
+        /// EXECUTE of a statement that is known: the kind and the flags are that statement's, and the
+        /// flags also those of what USING names.
         const TEXT_PREPARED = 1 << 29;
         /// FOUND_ROWS(): about the last query.
         const FOUND_ROWS_FUNCTION = 1 << 30;
@@ -180,7 +181,6 @@ impl Flags {
         .union(Flags::INTO)
         .union(Flags::LOCKING)
         .union(Flags::SET_STATEMENT)
-        .union(Flags::TEXT_PREPARED)
         .union(Flags::AMBIGUOUS);
 }
 
