@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Session;
+use super::context::Settings;
 use super::error::{self, End, Kind};
 use super::execute::{Done, Job};
 use super::incoming::Incoming;
@@ -107,6 +108,7 @@ impl Session {
             return Err(End::Refused("malformed COM_CHANGE_USER".into()));
         };
         let settings = self.context.settings.load_full();
+        self.let_go(&settings).await;
         let asking = Asking {
             user: change.user,
             plugin: change.auth_plugin,
@@ -133,6 +135,18 @@ impl Session {
         Ok(())
     }
 
+    /// Before a login anew: locks, temporary tables and a transaction end before the client is told that
+    /// it is logged in, as at a server. To close the connection alone would free them a moment later.
+    async fn let_go(&mut self, settings: &Settings) {
+        if !self.state.is_bound_to_primary() {
+            return;
+        }
+        if let Some(held) = self.servers.get(Side::Primary) {
+            // One that fails is closed, as all are that are not needed any more.
+            let _ = tokio::time::timeout(settings.login_timeout, held.guard.reset()).await;
+        }
+    }
+
     fn become_established(&mut self, established: Established) {
         let Established { login, first, side, schema, nonce, rules } = established;
         let nonce: Nonce = nonce;
@@ -144,6 +158,7 @@ impl Session {
         self.state.pin = pin;
         self.prepared.clear();
         self.text_prepared.clear();
+        self.strays.clear();
         self.rules = rules;
         self.login = login;
         self.nonce = nonce;
@@ -163,6 +178,7 @@ impl Session {
         }
         self.prepared.clear();
         self.text_prepared.clear();
+        self.strays.clear();
         self.servers.drop_side(Side::Replica, &self.handle);
         let status = self.state.status;
         self.state.reset(status);

@@ -122,6 +122,10 @@ impl Session {
         let cluster = self.context.cluster.snapshot();
         job.statement = job.statement.knowing(&settings.policy.read_only_functions);
         self.weigh_hint(&mut job, &settings, &cluster);
+        if let Err(failed) = self.settle_strays(&job, &settings).await {
+            let primary = Arc::clone(cluster.primary());
+            return self.give_up(job, &primary, failed, 1).await;
+        }
         let mut tried = Tried::default();
         let mut is_first = true;
         loop {
@@ -147,6 +151,7 @@ impl Session {
                     }
                     self.leave_replica(side, transaction).await;
                     self.note_behind(&done, &tried);
+                    self.note_strays(&job, &done);
                     return Ok(done);
                 }
                 Attempt::Behind(err) => {

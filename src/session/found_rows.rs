@@ -118,7 +118,7 @@ impl Session {
 }
 
 /// A query after which FOUND_ROWS() is this number: rows that an OFFSET passes over are counted.
-fn rows_of(number: u64) -> String {
+pub(super) fn rows_of(number: u64) -> String {
     let Some(before) = number.checked_sub(1) else {
         return "SELECT 1 FROM (SELECT 1) t LIMIT 0".to_owned();
     };

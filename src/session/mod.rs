@@ -8,8 +8,8 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
-//! - [`found_rows`]: FOUND_ROWS(). [`read_only`]: READ ONLY transactions on a replica.
-//!   [`tracking`]: lagwise's own trackers.
+//! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
+//!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
 //! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
@@ -47,6 +47,7 @@ mod rules;
 mod servers;
 mod state;
 mod statements;
+mod strays;
 mod text_execute;
 mod text_prepared;
 mod tracked;
@@ -63,6 +64,7 @@ use prepared::Prepared;
 use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
+use strays::Stray;
 use text_prepared::TextPrepared;
 
 use crate::auth::Nonce;
@@ -86,6 +88,8 @@ pub struct Session {
     state: SessionState,
     prepared: Prepared,
     text_prepared: TextPrepared,
+    /// User variables on the replica that belong on the primary.
+    strays: Vec<Stray>,
     /// The operator's rules for its user.
     rules: UserRules,
     /// A command has come and its response has not ended.
@@ -205,6 +209,7 @@ impl Session {
             state,
             prepared: Prepared::default(),
             text_prepared: TextPrepared::default(),
+            strays: Vec::new(),
             rules,
             busy: false,
             touched: false,

@@ -488,6 +488,11 @@ impl SessionState {
         self.twin = false;
     }
 
+    /// The primary connection has got something that a new one would lack.
+    pub fn carry(&mut self) {
+        self.carries = true;
+    }
+
     /// True if the client sets the session trackers itself, and lagwise's are off.
     pub fn is_untracked(&self) -> bool {
         self.untracked

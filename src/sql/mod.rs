@@ -12,11 +12,12 @@
 //! Reading order: `mode` (what changes the meaning of bytes), `bytes`, `lexer`, `names` and `comment`,
 //! `words`, `functions`, `variables`, `statement` (the result), `classify`, `observe`, `seek` and `plain`, and the
 //! families `query`, `family` and `set`; `hint` reads what an application asks in a comment,
-//! `prefix` what an operator's rule begins with.
+//! `diagnostics` what GET DIAGNOSTICS sets, `prefix` what an operator's rule begins with.
 
 mod bytes;
 mod classify;
 mod comment;
+mod diagnostics;
 mod family;
 mod functions;
 mod hint;
@@ -38,6 +39,7 @@ mod words;
 mod tests;
 
 pub use classify::{classify, kill_target};
+pub use diagnostics::{DiagnosticsItem, diagnostics_targets};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
 pub use prefix::{BadPrefix, Prefix, PrefixTree};
