@@ -23,6 +23,7 @@ const LEAVES_SOMETHING: Flags = Flags::INTO
     .union(Flags::USER_LOCK)
     .union(Flags::SEQUENCE)
     .union(Flags::DIAGNOSTICS_FUNCTION)
+    .union(Flags::FOUND_ROWS_FUNCTION)
     .union(Flags::AMBIGUOUS);
 
 /// Errors that a replica may give where the primary would not: it lacks a table, a column, a routine
