@@ -63,7 +63,7 @@ impl TextStatements {
     ) -> Vec<Box<[u8]>> {
         self.known.remove(name);
         let closed = self.known.iter().filter(|(name, known)| !is_open(name, known.version));
-        let mut dropped: Vec<_> = closed.map(|(name, _)| name.clone()).collect();
+        let mut dropped: Vec<Box<[u8]>> = closed.map(|(name, _)| name.clone()).collect();
         for name in &dropped {
             self.known.remove(name);
         }

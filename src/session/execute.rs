@@ -377,7 +377,7 @@ impl Session {
     /// A statement has succeeded elsewhere than where FOUND_ROWS() was set last.
     fn note_found_rows(&mut self, side: Side, job: &Job<'_>) {
         let make = self.state.lex_mode().make;
-        let sets = || sets_found_rows(&job.statement, self.text_of(job), make);
+        let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
         if job.kind != ResponseKind::Prepare && sets() {
             self.state.diagnostics.set_found_on(side);
         }
