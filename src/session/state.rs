@@ -365,7 +365,7 @@ impl SessionState {
                 Err(_) => self.hold = Some(HoldReason::UnknownState),
             }
         }
-        self.names.settle(state);
+        self.version += u64::from(self.names.settle(state));
     }
 
     fn observe_variable(&mut self, name: &[u8], value: &[u8], now: Instant) {
