@@ -182,10 +182,10 @@ impl Session {
         self.servers.drop_side(Side::Replica, &self.handle);
         let status = self.state.status;
         self.state.reset(status);
-        let version = self.state.version();
+        let image = self.state.image(Side::Primary);
         if let Some(held) = self.servers.get(Side::Primary) {
             held.guard.statements.clear();
-            held.guard.synced_version = version;
+            held.guard.image = image;
             // The trackers were reset as well.
             match held.guard.start_tracking().await {
                 Ok(()) => self.state.begin_with(held.guard.initial_state()),

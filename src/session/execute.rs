@@ -355,7 +355,7 @@ impl Session {
                 }
                 if side == Side::Primary {
                     self.note_collation(job);
-                    self.servers.primary_is_in_line(self.state.version());
+                    self.servers.primary_is_in_line(&mut self.state);
                 }
                 self.count_times(side, &relayed, started, sent);
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))
@@ -377,7 +377,7 @@ impl Session {
     /// A statement has succeeded elsewhere than where FOUND_ROWS() was set last.
     fn note_found_rows(&mut self, side: Side, job: &Job<'_>) {
         let make = self.state.lex_mode().make;
-        let sets = || sets_found_rows(&job.statement, self.text_of(job), make);
+        let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
         if job.kind != ResponseKind::Prepare && sets() {
             self.state.diagnostics.set_found_on(side);
         }

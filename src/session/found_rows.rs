@@ -71,8 +71,8 @@ pub fn sets_found_rows(statement: &Statement, text: Option<&[u8]>, make: Make) -
             let is = |word: &[u8]| first.eq_ignore_ascii_case(word);
             let values = is(b"insert") || is(b"replac");
             let one_table = is(b"delete") || is(b"update") && !is_mysql;
-            let others = !values && !one_table;
-            has(b"select") || others || one_table && (has(b"join") || has(b"using"))
+            let of_one = values || one_table && !has(b"join") && !has(b"using");
+            has(b"select") || !of_one
         }
         Read | LockingRead | Describe | Call | TextExecute | Handler | Unknown => true,
     }

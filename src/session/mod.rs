@@ -226,8 +226,7 @@ impl Session {
     }
 
     /// Takes the first connection into use.
-    fn take_first(&mut self, side: Side, mut first: servers::Held) {
-        first.guard.synced_version = self.state.version();
+    fn take_first(&mut self, side: Side, first: servers::Held) {
         self.servers.put(side, first, &self.handle);
     }
 
