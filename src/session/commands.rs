@@ -131,7 +131,7 @@ impl Session {
         let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
         let done = self.run(job).await?;
         let state = &mut self.state;
-        self.text_prepared.note(outcome, done.is_success(), &mode, || state.parse_state());
+        self.text_prepared.note(outcome, done.is_success(), &mode, || state.replayed.parse_state());
         Ok(())
     }
 
