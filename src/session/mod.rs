@@ -22,6 +22,7 @@
 
 pub mod advice;
 mod commands;
+mod conditions;
 pub mod context;
 mod control;
 pub mod credentials;
