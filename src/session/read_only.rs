@@ -41,11 +41,13 @@ impl Session {
         }
         let (last, conditions) = (self.state.last_side(), self.state.diagnostics.conditions());
         let Some(held) = self.servers.get(side) else { return Ok(()) };
-        // MariaDB keeps earlier warnings at a SELECT without a table.
-        if side == Side::Primary && conditions.on == Side::Replica {
-            held.guard.run(b"SELECT 1 FROM (SELECT 1) t").await?;
-        } else if side == Side::Primary && last == Side::Replica && !shows {
-            held.guard.run(b"SELECT 1").await?;
+        // What ran last on the primary itself has set its ROW_COUNT().
+        let follows = if shows { conditions.on } else { last };
+        if side == Side::Primary && follows == Side::Replica {
+            // MariaDB keeps earlier warnings at a SELECT without a table.
+            let forgets = conditions.on == Side::Replica;
+            let as_if: &[u8] = if forgets { b"SELECT 1 FROM (SELECT 1) t" } else { b"SELECT 1" };
+            held.guard.run(as_if).await?;
         }
         // The servers' own way to make ROW_COUNT() 0.
         if !shows && self.state.diagnostics.take_aside() {
