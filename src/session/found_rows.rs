@@ -56,7 +56,8 @@ pub fn sets_found_rows(statement: &Statement, text: Option<&[u8]>, make: Make) -
         | Kill
         | LoadData { .. }
         | Xa => false,
-        Explain => has(b"analyze"),
+        // Of no table, it is 0 afterwards in MariaDB.
+        Explain => has(b"analyze") || !is_mysql && (!has(b"from") || has(b"dual")),
         ShowDiagnostics => has(b"count"),
         Show => text.is_none() || !has(b"create"),
         ShowServer => {
