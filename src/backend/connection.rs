@@ -1,10 +1,12 @@
 //! An open connection to a server.
 
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::error::Error;
+use super::parse_state;
 use super::statements::Statements;
 use super::sync;
 use crate::net::PacketStream;
@@ -105,7 +107,7 @@ pub struct Summary {
 /// An open, logged-in connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: PacketStream,
+    pub(super) stream: PacketStream,
     facts: ServerFacts,
     pub(super) phase: Phase,
     login_ok: Vec<u8>,
@@ -115,7 +117,7 @@ pub struct Connection {
     /// When `pending` must go out though no command has come.
     pub(super) pending_due: Option<Instant>,
     /// The trackers are off; whether those of GTIDs are.
-    tracking_stopped: Option<bool>,
+    pub(super) tracking_stopped: Option<bool>,
     /// Nothing can be written here, whatever the server and the account allow.
     pub read_only: bool,
     /// Status flags after the last response.
@@ -124,6 +126,20 @@ pub struct Connection {
     pub synced_version: u64,
     /// Statements prepared here, by the session's statement id.
     pub statements: Statements,
+    /// Default schema, empty for none. Whoever changes it says so.
+    pub schema: Box<[u8]>,
+    /// Stands for the session state that it was last brought to, for whoever compares such.
+    pub fingerprint: u64,
+    /// It must not serve another session.
+    pub is_tainted: bool,
+    /// SET NAMES of its login.
+    pub(super) names: Option<Box<[u8]>>,
+    /// The role that its login activated; only of MariaDB.
+    pub(super) login_role: Option<Vec<Row>>,
+    /// What a reset needs besides to make it as after a login, once the server has been asked.
+    pub(super) role_reset: Option<&'static str>,
+    /// The thread on whose event loop it is.
+    pub(super) home: ThreadId,
 }
 
 impl Connection {
@@ -147,6 +163,13 @@ impl Connection {
             status,
             synced_version: 0,
             statements: Statements::default(),
+            schema: Box::default(),
+            fingerprint: 0,
+            is_tainted: false,
+            names: None,
+            login_role: None,
+            role_reset: None,
+            home: std::thread::current().id(),
         }
     }
 
@@ -244,11 +267,21 @@ impl Connection {
     pub async fn start_tracking(&mut self) -> Result<(), Error> {
         self.tracking_stopped = None;
         let mut packet = Vec::new();
+        let asks_for_role = self.names.is_none() && self.facts.is_mariadb;
+        if asks_for_role {
+            self.build_query(&mut packet, sync::ROLE);
+        }
         let sql = sync::tracking_statement(self.facts.is_mariadb, self.read_only);
         self.build_query(&mut packet, &sql);
         self.send(&packet).await?;
+        if asks_for_role {
+            self.login_role = Some(self.finish_rows().await?);
+        }
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
+        if self.names.is_none() {
+            self.names = parse_state::login_names(&self.initial_state);
+        }
         self.forget_warnings(summary.warnings).await
     }
 
@@ -356,24 +389,7 @@ impl Connection {
         self.build_query(&mut packet, sql.as_bytes());
         let ask = async {
             self.send(&packet).await?;
-            let (mut columns, mut rows, mut size) = (None, Vec::new(), 0);
-            self.collect(ResponseKind::Results, |index, payload| {
-                size += payload.len();
-                if size > MAX_OWN_RESULT {
-                    return Err(Malformed("oversized result set"));
-                }
-                match columns {
-                    None => {
-                        let count = Reader::new(payload).lenenc().unwrap_or(0);
-                        columns = usize::try_from(count).ok();
-                    }
-                    Some(count) if index <= count => drop(column::name(payload)?),
-                    Some(count) => rows.push(text_row::parse(payload, count)?),
-                }
-                Ok(())
-            })
-            .await?;
-            Ok(rows)
+            self.finish_rows().await
         };
         match tokio::time::timeout_at(deadline, ask).await {
             Ok(result) => result,
@@ -382,6 +398,28 @@ impl Connection {
                 Err(Error::TimedOut("waiting for an answer"))
             }
         }
+    }
+
+    /// Reads one small result set.
+    pub(super) async fn finish_rows(&mut self) -> Result<Vec<Row>, Error> {
+        let (mut columns, mut rows, mut size) = (None, Vec::new(), 0);
+        self.collect(ResponseKind::Results, |index, payload| {
+            size += payload.len();
+            if size > MAX_OWN_RESULT {
+                return Err(Malformed("oversized result set"));
+            }
+            match columns {
+                None => {
+                    let count = Reader::new(payload).lenenc().unwrap_or(0);
+                    columns = usize::try_from(count).ok();
+                }
+                Some(count) if index <= count => drop(column::name(payload)?),
+                Some(count) => rows.push(text_row::parse(payload, count)?),
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
     }
 
     /// Reads one response; `each` gets every packet that is not OK, EOF or ERR, with its position.

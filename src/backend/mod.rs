@@ -7,6 +7,7 @@
 //! - [`statements`]: which prepared statements it knows. Pure.
 //! - [`parse_state`]: what a prepared statement's meaning depends on. Pure.
 //! - `prepare`: preparing and closing statements on it.
+//! - `reuse`: what is taken off it between two sessions, and its end.
 //! - [`sync`]: session variables as statements that set them again elsewhere. Pure.
 //! - [`error`]: whose fault it was, and whether anything was sent.
 //!
@@ -19,6 +20,7 @@ pub mod endpoint;
 pub mod error;
 pub mod parse_state;
 mod prepare;
+mod reuse;
 pub mod statements;
 pub mod sync;
 

@@ -126,6 +126,14 @@ fn initial_value<'a>(name: &[u8], reported: &'a [u8]) -> Option<&'a [u8]> {
     })
 }
 
+/// The SET NAMES clause under which a session began, by what its server reported at the login; `None`
+/// if that cannot be said.
+pub(super) fn login_names(reported: &[u8]) -> Option<Box<[u8]>> {
+    let charset = sync::literal(CLIENT, initial_value(CLIENT, reported)?)?;
+    let collation = sync::literal(COLLATION, initial_value(COLLATION, reported)?)?;
+    Some([&b"NAMES "[..], &charset, b" COLLATE ", &collation].concat().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +204,19 @@ mod tests {
              SESSION collation_connection='latin1_german1_ci'"
         );
         assert_eq!(set(&german, &plain), "SET SESSION collation_connection='utf8mb4_bin'");
+    }
+
+    #[test]
+    fn names_of_a_login() {
+        let names = |reported: &[u8]| {
+            login_names(reported).map(|names| String::from_utf8(names.into()).unwrap())
+        };
+        let names_of = |collation| names(&report("collation_connection", collation));
+        let want = "NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'";
+        assert_eq!(names_of("utf8mb4_bin").as_deref(), Some(want));
+        assert_eq!(names_of("binary").as_deref(), Some("NAMES 'binary' COLLATE 'binary'"));
+        assert_eq!(names_of("it's_bin"), None);
+        assert_eq!(names(b""), None);
     }
 
     #[test]

@@ -51,8 +51,8 @@ pub use secret::{NativeHash, PemFile, Secret};
 pub use sections::{
     AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, ClientTls, ClientTlsMode,
     ConsistencyConfig, Credential, HttpConfig, LogConfig, LogFormat, LogLevel, LogSql,
-    MonitorConfig, Pin, PoolConfig, Role, RoutingConfig, RuleConfig, RuleTarget, ServerConfig,
-    ServerTls, ServerTlsMode, TlsVerify, UnknownFunctions,
+    MonitorConfig, Pin, PoolConfig, PoolMode, Role, RoutingConfig, RuleConfig, RuleTarget,
+    ServerConfig, ServerTls, ServerTlsMode, TlsVerify, UnknownFunctions,
 };
 pub use validate::known_keys;
 pub use word::Word;

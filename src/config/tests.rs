@@ -98,6 +98,12 @@ pin = "500ms"
 [pool]
 connect_timeout = "20ms"
 checkout_timeout = "10m"
+mode = "session"
+max_connections_per_account = 7
+max_connecting = 3
+min_idle = 2
+idle_timeout = "100ms"
+max_lifetime = "1d"
 [auth]
 default_plugin = "mysql_native_password"
 rsa_private_key_file = "/abs/key.pem"
@@ -169,6 +175,17 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.routing.read_only_functions, ["total", "shop.price$2"]);
     assert_eq!(config.routing.unknown_functions, UnknownFunctions::Try);
     assert_eq!(config.consistency.pin, Pin::For(Duration::from_millis(500)));
+    let expected = PoolConfig {
+        mode: PoolMode::Session,
+        connect_timeout: Duration::from_millis(20),
+        checkout_timeout: Duration::from_secs(600),
+        max_connections_per_account: 7,
+        max_connecting: 3,
+        min_idle: 2,
+        idle_timeout: Duration::from_millis(100),
+        max_lifetime: Duration::from_secs(86_400),
+    };
+    assert_eq!(config.pool, expected);
     assert_eq!(config.accounts.len(), 2);
     let rules: Vec<String> =
         config.rules.iter().map(|rule| format!("{}: {}", rule.name, rule.describe())).collect();
@@ -190,7 +207,8 @@ fn every_key_arrives_where_it_belongs() {
         .filter(|key| !["server", "account", "rule"].iter().any(|table| key.starts_with(table)))
         .filter(|key| !is_table_or_password_source(key) && !changed.contains(&key.as_str()))
         .collect();
-    assert_eq!(missing, ["primary", "replicas"], "these keys changed nothing");
+    // For pool.mode there is one word so far.
+    assert_eq!(missing, ["pool.mode", "primary", "replicas"], "these keys changed nothing");
 }
 
 fn is_table_or_password_source(key: &str) -> bool {

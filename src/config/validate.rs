@@ -187,13 +187,30 @@ fn consistency(table: &Table<'_>) -> ConsistencyConfig {
 
 fn pool(table: &Table<'_>) -> PoolConfig {
     let default = PoolConfig::default();
+    let count = |key: &str, bounds, default: usize| {
+        table.integer(key, bounds).map_or(default, |count| count as usize)
+    };
     PoolConfig {
+        mode: table.word("mode").unwrap_or(default.mode),
         connect_timeout: table
             .duration("connect_timeout", 10 * MS..=MINUTE)
             .unwrap_or(default.connect_timeout),
         checkout_timeout: table
             .duration("checkout_timeout", 10 * MS..=10 * MINUTE)
             .unwrap_or(default.checkout_timeout),
+        max_connections_per_account: count(
+            "max_connections_per_account",
+            0..=100_000,
+            default.max_connections_per_account,
+        ),
+        max_connecting: count("max_connecting", 1..=1000, default.max_connecting),
+        min_idle: count("min_idle", 0..=1000, default.min_idle),
+        idle_timeout: table
+            .duration("idle_timeout", 100 * MS..=DAY)
+            .unwrap_or(default.idle_timeout),
+        max_lifetime: table
+            .duration("max_lifetime", 100 * MS..=DAY)
+            .unwrap_or(default.max_lifetime),
     }
 }
 

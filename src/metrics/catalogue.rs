@@ -107,6 +107,18 @@ families! {
         "Commands sent to the server whose response has not ended.";
     SERVER_CONNECTIONS = Gauge "lagwise_server_connections" ["server"]
         "Open connections to the server, the monitor's not included.";
+    SERVER_IDLE = Gauge "lagwise_server_idle_connections" ["server"]
+        "Open connections to the server that no session uses.";
+    SERVER_WAITING = Gauge "lagwise_server_waiting" ["server"]
+        "Statements and logins that wait for a connection to the server.";
+    CIRCUIT_OPEN = Gauge "lagwise_server_circuit_open" ["server"]
+        "1 while the server refuses connections (1040, 1129, 1203, 1226) and is asked again only now and then.";
+    CHECKOUTS = Counter "lagwise_checkouts_total" ["server", "outcome"]
+        "Connections asked of the server's pool, by what came of it: own, idle, opened, waited, or timeout.";
+    CONNECTS = Counter "lagwise_connects_total" ["server"]
+        "Connections to the server that sessions needed to be opened, failed ones included.";
+    CONNECT_FAILURES = Counter "lagwise_connect_failures_total" ["server"]
+        "Those that the server refused, or that did not come about.";
     PROBES = Counter "lagwise_probes_total" ["server"]
         "Health probes of the server whose outcome is known and taken in.";
     PROBE_FAILURES = Counter "lagwise_probe_failures_total" ["server"]

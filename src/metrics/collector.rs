@@ -211,6 +211,20 @@ impl Scrape {
         self.family(&names::SERVER_OUTSTANDING, outstanding);
         let connections = servers().map(|(name, s)| ([name], s.connections as f64));
         self.family(&names::SERVER_CONNECTIONS, connections);
+        let idle = servers().map(|(name, s)| ([name], s.idle as f64));
+        self.family(&names::SERVER_IDLE, idle);
+        let waiting = servers().map(|(name, s)| ([name], s.waiting as f64));
+        self.family(&names::SERVER_WAITING, waiting);
+        let circuits = servers().map(|(name, s)| ([name], one(s.circuit_open)));
+        self.family(&names::CIRCUIT_OPEN, circuits);
+        let checkouts = servers().flat_map(|(name, s)| {
+            s.checkouts.iter().map(move |(outcome, count)| ([name, *outcome], *count as f64))
+        });
+        self.family(&names::CHECKOUTS, checkouts);
+        let connects = servers().map(|(name, s)| ([name], s.connects as f64));
+        self.family(&names::CONNECTS, connects);
+        let failures = servers().map(|(name, s)| ([name], s.connect_failures as f64));
+        self.family(&names::CONNECT_FAILURES, failures);
         let probes = servers().map(|(name, s)| ([name], s.probes as f64));
         self.family(&names::PROBES, probes);
         let failures = servers().map(|(name, s)| ([name], s.probe_failures as f64));

@@ -274,6 +274,27 @@ impl PacketStream {
         Ok(())
     }
 
+    /// Writes what the peer takes at once of `bytes`, and flushes; for farewells, of which no rest
+    /// matters. Not for the compressed protocol.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub fn poll_write_once(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<()>> {
+        let Some(transport) = self.transport.as_mut().filter(|_| self.compression.is_none()) else {
+            return Poll::Ready(Ok(()));
+        };
+        ready!(Pin::new(&mut *transport).poll_write(cx, bytes))?;
+        Pin::new(transport).poll_flush(cx)
+    }
+
+    /// Moves the socket to the event loop of the calling thread.
+    ///
+    /// # Errors
+    /// The system refuses; the stream is then of no use.
+    pub fn rehome(&mut self) -> io::Result<()> {
+        self.transport.as_mut().map_or(Ok(()), Transport::rehome)
+    }
+
     /// True while the compressed protocol is spoken. Packets inside of it may carry any sequence
     /// id.
     #[inline]

@@ -16,6 +16,8 @@ pub enum Socket {
     Tcp(TcpStream),
     /// A Unix domain socket.
     Unix(UnixStream),
+    /// None: its move to another event loop has failed.
+    Gone,
 }
 
 impl Socket {
@@ -36,6 +38,19 @@ impl Socket {
         Ok(Self::Tcp(stream))
     }
 
+    /// Moves the socket to the event loop of the calling thread. What the kernel holds for it stays.
+    ///
+    /// # Errors
+    /// The system refuses; the socket is then closed.
+    pub fn rehome(&mut self) -> io::Result<()> {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.into_std()?)?),
+            Self::Unix(stream) => Self::Unix(UnixStream::from_std(stream.into_std()?)?),
+            Self::Gone => Self::Gone,
+        };
+        Ok(())
+    }
+
     /// True for a Unix socket, which no network can listen to.
     pub fn is_unix(&self) -> bool {
         matches!(self, Self::Unix(_))
@@ -51,6 +66,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }
@@ -64,6 +80,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -71,6 +88,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -78,6 +96,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 }

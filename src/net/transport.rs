@@ -54,6 +54,20 @@ impl Transport {
         Ok(Self::Tls(Box::new(TlsStream::Client(stream))))
     }
 
+    /// Moves the socket to the event loop of the calling thread.
+    ///
+    /// # Errors
+    /// The system refuses; the transport is then of no use.
+    pub fn rehome(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.rehome(),
+            Self::Tls(stream) => match &mut **stream {
+                TlsStream::Client(stream) => stream.get_mut().0.rehome(),
+                TlsStream::Server(stream) => stream.get_mut().0.rehome(),
+            },
+        }
+    }
+
     fn into_plain(self) -> io::Result<Socket> {
         match self {
             Self::Plain(socket) => Ok(socket),

@@ -175,6 +175,12 @@ impl Session {
         let job = Job { incoming, statement, kind, statement_id: None, fixed };
         if self.run(job).await?.is_success() {
             self.login.capabilities.set(Capabilities::MULTI_STATEMENTS, option == 0);
+            // They are no longer what they were opened as, which no reset mends.
+            for side in [Side::Primary, Side::Replica] {
+                if let Some(held) = self.servers.get(side) {
+                    held.guard.is_tainted = true;
+                }
+            }
             // Not closed, for a READ ONLY transaction may be open there.
             if let Some(held) = self.servers.get(Side::Replica)
                 && held.guard.set_option(option).await.is_err()

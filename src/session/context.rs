@@ -16,7 +16,6 @@ use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
 use crate::config::Pin;
 use crate::metrics::{Metrics, RuleCount};
-use crate::pool::Timeouts;
 use crate::route::Policy;
 
 /// The configuration as sessions need it; exchanged whole by a reload.
@@ -54,13 +53,6 @@ pub struct Settings {
     pub greeting_plugin: Plugin,
     /// `[[account]]` entries by user name.
     pub accounts: std::collections::HashMap<Vec<u8>, Arc<KnownAccount>>,
-}
-
-impl Settings {
-    /// How long it may take to get a connection.
-    pub fn timeouts(&self) -> Timeouts {
-        Timeouts { wait: self.checkout_timeout, connect: self.connect_timeout }
-    }
 }
 
 /// Where lagwise is in its life.

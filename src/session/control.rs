@@ -13,9 +13,9 @@ use super::registry::{Interrupt, Registry, SessionHandle};
 use super::reply;
 use super::rules::has_tag;
 use crate::auth::Nonce;
-use crate::backend::{self, Login};
+use crate::backend;
 use crate::cluster::Member;
-use crate::pool;
+use crate::pool::{self, LoginKey, Wish};
 use crate::protocol::ErrPacket;
 use crate::protocol::handshake::ChangeUser;
 use crate::protocol::response::ResponseKind;
@@ -75,20 +75,17 @@ impl Session {
     /// Runs a KILL over a connection of its own, under this session's account.
     async fn kill_on(&self, member: &Arc<Member>, sql: &str) -> Result<(), ErrPacket> {
         let settings = self.context.settings.load();
-        let deadline = Instant::now() + settings.connect_timeout;
-        let login = Login {
-            credential: &self.login.credential,
-            capabilities: self.login.capabilities,
-            charset: self.login.charset,
-            schema: None,
-            attributes: None,
-            client_tls: self.login.client_tls,
-            track: false,
-            read_only: false,
-        };
+        let now = Instant::now();
         let run = async {
-            let mut guard = member.pool().checkout(login, settings.timeouts()).await?;
-            guard.query_rows(sql, deadline).await.map_err(pool::Error::from)
+            // Any will do; what is asked leaves nothing on it.
+            let key = LoginKey::new(&self.login, false);
+            let wish = Wish { has_schema: true, fingerprint: 0 };
+            let until = now + settings.checkout_timeout;
+            let mut guard = member.pool().checkout(&key, wish, None, until).await?;
+            let deadline = Instant::now() + settings.connect_timeout;
+            let rows = guard.query_rows(sql, deadline).await?;
+            guard.recycle();
+            Ok(rows)
         };
         match run.await {
             // Gone already: that is what was wanted.
@@ -136,8 +133,7 @@ impl Session {
     fn become_established(&mut self, established: Established) {
         let Established { login, first, side, schema, nonce, rules } = established;
         let nonce: Nonce = nonce;
-        self.servers.drop_side(Side::Primary, &self.handle);
-        self.servers.drop_side(Side::Replica, &self.handle);
+        self.servers.give_back_all(&self.state, &self.handle);
         let pin = std::mem::take(&mut self.state.pin);
         self.state = super::new_state(&first, &login, schema);
         // What this client wrote as another user it may look for as this one.
@@ -151,7 +147,7 @@ impl Session {
     }
 
     /// COM_RESET_CONNECTION: the primary resets its side of the session; a replica's connection is
-    /// closed, as there is nothing on it to keep.
+    /// given back, as there is nothing on it to keep.
     pub(super) async fn reset_connection(&mut self, incoming: &mut Incoming) -> Result<(), End> {
         let statement = Statement::of_kind(StatementKind::Empty);
         let kind = ResponseKind::Results;
@@ -163,7 +159,7 @@ impl Session {
         }
         self.prepared.clear();
         self.text_prepared.clear();
-        self.servers.drop_side(Side::Replica, &self.handle);
+        self.servers.give_back(Side::Replica, &self.state, &self.handle);
         let status = self.state.status;
         self.state.reset(status);
         let version = self.state.version();

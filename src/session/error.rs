@@ -192,10 +192,10 @@ pub fn cannot_log_in(server: &str, error: &AuthError) -> ErrPacket {
 pub fn unreachable(server: &str, error: &pool::Error) -> ErrPacket {
     match error {
         pool::Error::Backend(backend::Error::Server(err)) => err.clone(),
-        pool::Error::Exhausted(_) => {
+        pool::Error::Exhausted(_) | pool::Error::AccountExhausted(_) => {
             ErrPacket::new(1040, b"08004", format!("Too many connections: {server}: {error}"))
         }
-        pool::Error::Backend(_) => {
+        pool::Error::Backend(_) | pool::Error::Closed => {
             let text = format!("Can't connect to MySQL server '{server}' through lagwise: {error}");
             ErrPacket::new(CONNECT_FAILED, b"HY000", text)
         }

@@ -182,7 +182,7 @@ pub async fn authenticate(
         credential: Arc::new(credential),
         capabilities: asking.capabilities,
         charset: asking.charset,
-        attributes: asking.attributes,
+        attributes: asking.attributes.map(Into::into),
         client_tls: client.is_secure() && !client.is_unix(),
     };
     let schema = (!asking.schema.is_empty()).then_some(&asking.schema[..]);

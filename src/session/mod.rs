@@ -116,6 +116,7 @@ pub async fn serve(accepted: Accepted, context: Arc<Context>) {
     let _count = context.metrics.session();
     let end = session.until_end().await;
     session.farewell(&end).await;
+    session.leave();
     tracing::debug!(session = id, %end, "session ended");
 }
 
@@ -256,6 +257,11 @@ impl Session {
             let _ = reply::err(&mut self.client, 1, &err).await;
         }
         self.client.shutdown().await;
+    }
+
+    /// Gives back the connections to the servers.
+    fn leave(&mut self) {
+        self.servers.give_back_all(&self.state, &self.handle);
     }
 
     /// Keeps the gauge of pinned sessions right.

@@ -102,7 +102,8 @@ async fn on_kept_replica(
         };
         let others_may_serve = match &error {
             pool::Error::Backend(error) => error.is_fault(),
-            pool::Error::Exhausted(_) => true,
+            pool::Error::Exhausted(_) | pool::Error::Closed => true,
+            pool::Error::AccountExhausted(_) => true,
         };
         let denial = Denial::Server(member.config().name.clone(), error);
         if !others_may_serve {

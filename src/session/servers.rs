@@ -1,40 +1,24 @@
 //! A session's server connections: at most one to the primary and one to a replica.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use tokio::time::Instant;
 
 use super::context::Settings;
 use super::registry::SessionHandle;
 use super::state::SessionState;
-use crate::auth::Credential;
+use crate::backend;
 use crate::backend::connection::Phase;
-use crate::backend::{self, Login};
 use crate::cluster::Member;
 use crate::cluster::SessionFailure;
-use crate::pool;
+use crate::pool::{self, LoginKey, Wish, fingerprint};
 use crate::protocol::command::code;
-use crate::protocol::flags::{Capabilities, StatusFlags};
+use crate::protocol::flags::StatusFlags;
 use crate::protocol::frame::build_packet;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
 
-/// How the client logged in: what every further connection of its session begins with.
-#[derive(Debug)]
-pub struct LoginRecord {
-    /// Account and secret.
-    pub credential: Arc<Credential>,
-    /// What the client negotiated.
-    pub capabilities: Capabilities,
-    /// Collation id, low byte.
-    pub charset: u8,
-    /// Connection attributes as the client sent them.
-    pub attributes: Option<Vec<u8>>,
-    /// The client uses TLS.
-    pub client_tls: bool,
-}
+pub use crate::pool::LoginRecord;
 
 /// A connection that the session holds.
 #[derive(Debug)]
@@ -48,12 +32,11 @@ pub struct Held {
 impl Held {
     /// False once the server has closed it or said something unasked (which is a farewell: a
     /// timeout, KILL, or shutdown). Costs no system call while nothing has arrived.
-    pub async fn is_usable(&mut self) -> bool {
+    pub fn is_usable(&mut self) -> bool {
         if self.guard.phase() != Phase::Ready || self.member.is_removed() {
             return self.guard.phase() == Phase::Ready;
         }
-        let stream = self.guard.stream();
-        poll_fn(|cx| Poll::Ready(stream.poll_fill(cx, 0).is_pending())).await
+        self.guard.is_usable()
     }
 }
 
@@ -109,6 +92,30 @@ impl Servers {
             Side::Primary => self.primary = Some(held),
             Side::Replica => self.replica = Some(held),
         }
+    }
+
+    /// Gives back the connection on `side`, whose state in the pool is that of no session.
+    pub fn give_back(&mut self, side: Side, state: &SessionState, handle: &SessionHandle) {
+        handle.set_place(side, None);
+        let held = match side {
+            Side::Primary => self.primary.take(),
+            Side::Replica => self.replica.take(),
+        };
+        let Some(Held { mut guard, member }) = held else { return };
+        if member.is_removed() || (side == Side::Primary && !state.is_resettable()) {
+            return;
+        }
+        if side == Side::Primary {
+            // Where USE runs; on a replica it is what it was brought to.
+            guard.schema = state.schema().unwrap_or_default().into();
+        }
+        guard.recycle();
+    }
+
+    /// Gives back all connections.
+    pub fn give_back_all(&mut self, state: &SessionState, handle: &SessionHandle) {
+        self.give_back(Side::Primary, state, handle);
+        self.give_back(Side::Replica, state, handle);
     }
 
     /// Closes the connection on `side`.
@@ -186,7 +193,7 @@ impl Servers {
                 Side::Primary => state.is_bound_to_primary(),
                 Side::Replica => state.transaction() == Transaction::OnReplica,
             };
-            let usable = held.is_usable().await;
+            let usable = held.is_usable();
             if usable && (bound || Arc::ptr_eq(&held.member, member)) {
                 // A bound primary is what the state was observed on. A replica in a transaction is
                 // not: what belongs to the session is set on the primary.
@@ -197,23 +204,26 @@ impl Servers {
                 }
                 return self.sync(side, state, handle).await;
             }
-            if !usable {
+            if usable {
+                self.give_back(side, state, handle);
+            } else {
                 held.member.report_failure(SessionFailure::Lost);
+                self.drop_side(side, handle);
             }
-            self.drop_side(side, handle);
             if bound {
                 let in_transaction = state.transaction() != Transaction::None;
                 return Err(Unavailable::StateLost { in_transaction });
             }
         }
-        let held = connect(member, side, login, state.schema(), settings).await;
+        let held = checkout(member, side, login, state.schema(), settings).await;
         let mut held = held.map_err(Unavailable::Pool)?;
         if state.is_reset() {
             held.guard.reset().await.map_err(Unavailable::Sync)?;
         }
         self.put(side, held, handle);
         if let Some(held) = self.get(side) {
-            if state.version() > 1 {
+            let schema = state.schema();
+            if state.version() > 1 || schema.is_some_and(|schema| *schema != *held.guard.schema) {
                 return self.sync(side, state, handle).await;
             }
             held.guard.synced_version = state.version();
@@ -242,8 +252,8 @@ impl Servers {
     }
 }
 
-/// Opens a connection for a session whose default schema is `schema`; tells the monitor of a
-/// failure. On a replica's, nothing can be written.
+/// Opens a connection for a session whose default schema is `schema`, for one of the pool would prove
+/// nothing; tells the monitor of a failure. On a replica's, nothing can be written.
 ///
 /// # Errors
 /// The pool's, the server's or the network's.
@@ -254,25 +264,39 @@ pub async fn connect(
     schema: Option<&[u8]>,
     settings: &Settings,
 ) -> Result<Held, pool::Error> {
-    let login = Login {
-        credential: &login.credential,
-        capabilities: login.capabilities,
-        charset: login.charset,
-        schema,
-        attributes: login.attributes.as_deref(),
-        client_tls: login.client_tls,
-        track: true,
-        read_only: side == Side::Replica,
-    };
-    match member.pool().checkout(login, settings.timeouts()).await {
-        Ok(guard) => Ok(Held { guard, member: Arc::clone(member) }),
-        Err(error) => {
-            if matches!(&error, pool::Error::Backend(error) if error.is_fault()) {
-                member.report_failure(SessionFailure::Connect);
-            }
-            Err(error)
-        }
+    let key = LoginKey::new(login, side == Side::Replica);
+    let deadline = Instant::now() + settings.checkout_timeout;
+    hold(member, member.pool().open_anew(&key, schema, deadline).await)
+}
+
+/// Takes a connection from the pool for a session whose default schema is `schema`, which it need not
+/// have yet; tells the monitor of a failure. On a replica's, nothing can be written.
+///
+/// # Errors
+/// The pool's, the server's or the network's.
+pub async fn checkout(
+    member: &Arc<Member>,
+    side: Side,
+    login: &LoginRecord,
+    schema: Option<&[u8]>,
+    settings: &Settings,
+) -> Result<Held, pool::Error> {
+    let key = LoginKey::new(login, side == Side::Replica);
+    let wish = Wish { has_schema: schema.is_some(), fingerprint: fingerprint(schema) };
+    let deadline = Instant::now() + settings.checkout_timeout;
+    hold(member, member.pool().checkout(&key, wish, None, deadline).await)
+}
+
+fn hold(
+    member: &Arc<Member>,
+    taken: Result<pool::Guard, pool::Error>,
+) -> Result<Held, pool::Error> {
+    if let Err(pool::Error::Backend(error)) = &taken
+        && error.is_fault()
+    {
+        member.report_failure(SessionFailure::Connect);
     }
+    taken.map(|guard| Held { guard, member: Arc::clone(member) })
 }
 
 /// Sends schema and variables in one go, then reads what the server says to them.
@@ -304,5 +328,6 @@ async fn bring_in_line(
         connection.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
         warnings = summary.warnings;
     }
+    connection.schema = state.schema().unwrap_or_default().into();
     connection.forget_warnings(warnings).await
 }

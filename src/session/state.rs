@@ -52,6 +52,8 @@ pub struct SessionState {
     untracked: bool,
     /// The session was reset: it began with the server's defaults, not with those of its login.
     is_reset: bool,
+    /// Something was set that COM_RESET_CONNECTION leaves.
+    outlives_reset: bool,
     /// Where the last statement's warnings and counts are.
     pub diagnostics: Diagnostics,
     /// The session's unreplicated writes.
@@ -76,6 +78,7 @@ impl SessionState {
             carries: false,
             untracked: false,
             is_reset: false,
+            outlives_reset: false,
             diagnostics: Diagnostics::default(),
             pin,
         }
@@ -314,6 +317,7 @@ impl SessionState {
     /// State that no tracker reports and no other connection can be given.
     fn hold_for(&mut self, statement: &Statement) {
         let flags = statement.flags;
+        self.outlives_reset |= flags.contains(Flags::SETS_UNREPLAYABLE);
         let reason = if flags.contains(Flags::CREATES_TEMPORARY_TABLE) {
             HoldReason::TemporaryTable
         } else if flags.contains(Flags::USER_LOCK) {
@@ -370,6 +374,8 @@ impl SessionState {
                 self.lex_mode.charset = ClientCharset::from_name(value);
             }
             b"last_gtid" => self.pin.gtids(value, now),
+            // On MariaDB, SHOW PROFILES goes on showing the statements.
+            b"profiling" => self.outlives_reset = true,
             _ => {}
         }
         self.names.observe(name);
@@ -438,8 +444,9 @@ impl SessionState {
         let schema = std::mem::take(&mut self.schema);
         let pin = std::mem::take(&mut self.pin);
         let version = self.version + 1;
+        let outlives_reset = self.outlives_reset;
         *self = Self::new(status, schema, self.lex_mode, pin);
-        self.version = version;
+        (self.version, self.outlives_reset) = (version, outlives_reset);
         self.is_reset = true;
     }
 
@@ -447,6 +454,12 @@ impl SessionState {
     /// a login names, is then the server's own.
     pub fn is_reset(&self) -> bool {
         self.is_reset
+    }
+
+    /// Whether a reset makes the primary connection as good as new: what is known to outlive one (a
+    /// resource group, profiles) was not set, and nothing unknown.
+    pub fn is_resettable(&self) -> bool {
+        !self.outlives_reset && !self.untracked
     }
 
     /// The statement's outcome is not known: it was sent, and the connection broke.

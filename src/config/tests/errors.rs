@@ -49,7 +49,8 @@ fn all_of_them_at_once_in_the_order_of_lines() {
             "2: monitor.user: missing; allowed: 1 to 128 bytes without NUL",
             &format!("2: monitor.password: missing; {SOURCES}"),
             "3: monitor.up_after: 101 is out of range; allowed: 1 to 100",
-            "6: pool.foo: unknown key; allowed: checkout_timeout, connect_timeout",
+            "6: pool.foo: unknown key; allowed: checkout_timeout, connect_timeout, idle_timeout, \
+             max_connecting, max_connections_per_account, max_lifetime, min_idle, mode",
         ],
     );
 }
@@ -180,6 +181,8 @@ fn bounds() {
         ("monitor.check_timeout", "0s", "10ms", "1m", "1h"),
         ("pool.connect_timeout", "1ms", "10ms", "1m", "2m"),
         ("pool.checkout_timeout", "1ms", "10ms", "10m", "11m"),
+        ("pool.idle_timeout", "99ms", "100ms", "1d", "25h"),
+        ("pool.max_lifetime", "99ms", "100ms", "1d", "25h"),
         ("drain_timeout", "", "0s", "1d", "25h"),
         ("routing.max_lag", "0s", "100ms", "1d", "2d"),
     ] {
@@ -199,6 +202,9 @@ fn bounds() {
         ("max_clients", 1, 1_000_000),
         ("monitor.up_after", 1, 100),
         ("monitor.down_after", 1, 100),
+        ("pool.max_connections_per_account", 0, 100_000),
+        ("pool.max_connecting", 1, 1000),
+        ("pool.min_idle", 0, 1000),
         ("server.weight", 1, 1000),
         ("server.max_connections", 1, 100_000),
     ] {

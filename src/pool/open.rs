@@ -1,0 +1,195 @@
+//! Opening connections, for whoever is first in line, and what a failure means for those who wait.
+//!
+//! Connects are the pool's and not the waiter's: a waiter is served by whichever connection is free
+//! first, and a server that is slow to connect to is not asked once for each waiter.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::counters::Outcome;
+use super::guard::{Guard, Seat};
+use super::queue::Order;
+use super::{Error, LoginKey, Opener, Pool, Pooled, ToServer, Wish};
+use crate::backend::error::{Error as BackendError, codes};
+use crate::backend::{self, Connection, Login};
+use crate::protocol::handshake::without_attribute;
+
+/// Whom a failed connect concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Failure {
+    /// The server refuses connections for now.
+    Server,
+    /// It refuses those of this account for now.
+    Account,
+    /// It does not let this account in.
+    Login,
+    /// It cannot be reached, or does not work.
+    Fault,
+}
+
+impl Failure {
+    fn of(error: &BackendError) -> Self {
+        match error {
+            BackendError::Server(err) => match err.code {
+                codes::CON_COUNT | codes::HOST_IS_BLOCKED => Self::Server,
+                codes::TOO_MANY_USER_CONNECTIONS | codes::USER_LIMIT_REACHED => Self::Account,
+                codes::SERVER_SHUTDOWN => Self::Fault,
+                _ => Self::Login,
+            },
+            error if error.is_fault() => Self::Fault,
+            _ => Self::Login,
+        }
+    }
+}
+
+impl<O: Opener> Pool<O> {
+    /// Opens a connection in the background; where there is no runtime, the next maintenance does.
+    pub(super) fn start_opening(self: &Arc<Self>, order: Order<O::Key, O::Connection>) {
+        let seat = Seat::new(self, order.slot);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(open(Arc::clone(self), seat, order));
+        }
+    }
+
+    /// Takes in how a connect ended. Failed, those who wait and cannot be helped are told.
+    pub(super) fn note_connect(
+        self: &Arc<Self>,
+        key: &O::Key,
+        began: u64,
+        error: Option<&BackendError>,
+    ) {
+        self.counters().connect(error.is_none());
+        let now = Instant::now();
+        let Some(error) = error else { return self.lock().connected(key) };
+        let (until, failed) = {
+            let mut store = self.lock();
+            match (Failure::of(error), error) {
+                (Failure::Server, BackendError::Server(err)) => {
+                    (Some(store.refused(None, err.clone(), now, fastrand::u64(..))), Vec::new())
+                }
+                (Failure::Account, BackendError::Server(err)) => (
+                    Some(store.refused(Some(key), err.clone(), now, fastrand::u64(..))),
+                    Vec::new(),
+                ),
+                (Failure::Fault, _) => (None, store.fail(None, began)),
+                _ => (None, store.fail(Some(key), u64::MAX)),
+            }
+        };
+        for waiter in failed {
+            // One that has gone away meanwhile need not be told.
+            let _ = waiter.send(Err(error.duplicate()));
+        }
+        if let (Some(until), Ok(runtime)) = (until, tokio::runtime::Handle::try_current()) {
+            let pool = Arc::downgrade(self);
+            runtime.spawn(async move {
+                sleep_until(until).await;
+                if let Some(pool) = pool.upgrade() {
+                    pool.pump();
+                }
+            });
+        }
+    }
+}
+
+async fn open<O: Opener>(pool: Arc<Pool<O>>, seat: Seat<O>, order: Order<O::Key, O::Connection>) {
+    let deadline = Instant::now() + pool.limits().connect_timeout;
+    let result = match timeout_at(deadline, pool.opener().open(&order.key, deadline)).await {
+        Ok(result) => result,
+        Err(_) => Err(BackendError::TimedOut("connecting")),
+    };
+    pool.note_connect(&order.key, order.began, result.as_ref().err());
+    if let Ok(connection) = result {
+        let (pool, slot) = seat.give();
+        pool.give_back(slot, connection, false, Some(Outcome::Opened));
+    }
+}
+
+impl Opener for ToServer {
+    type Key = LoginKey;
+    type Connection = Connection;
+
+    async fn open(&self, key: &LoginKey, deadline: Instant) -> Result<Connection, BackendError> {
+        let login = &key.login;
+        // It serves many processes.
+        let attributes = login.attributes.as_deref().map(|it| without_attribute(it, b"_pid"));
+        let login = Login {
+            credential: &login.credential,
+            capabilities: login.capabilities,
+            charset: login.charset,
+            schema: None,
+            attributes: attributes.as_deref(),
+            client_tls: login.client_tls,
+            track: true,
+            read_only: key.read_only,
+        };
+        backend::connect(&self.0, login, deadline).await
+    }
+}
+
+impl Pooled for Connection {
+    fn is_usable(&mut self) -> bool {
+        Self::is_usable(self)
+    }
+
+    fn wish(&self) -> Wish {
+        Wish { has_schema: !self.schema.is_empty(), fingerprint: self.fingerprint }
+    }
+
+    fn come_here(&mut self) -> std::io::Result<()> {
+        Self::come_here(self)
+    }
+
+    async fn end(self) {
+        self.quit().await;
+    }
+}
+
+impl Pool {
+    /// Opens a connection for one session, whose login it proves: never one that is there already.
+    /// Counts for the limits, and waits in line for room until `deadline`; it may then take as long
+    /// to connect as any.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn open_anew(
+        self: &Arc<Self>,
+        key: &LoginKey,
+        schema: Option<&[u8]>,
+        deadline: Instant,
+    ) -> Result<Guard, Error> {
+        let seat = self.room(key, deadline).await?;
+        let began = self.lock().next_seq();
+        let login = &key.login;
+        let login = Login {
+            credential: &login.credential,
+            capabilities: login.capabilities,
+            charset: login.charset,
+            schema,
+            attributes: login.attributes.as_deref(),
+            client_tls: login.client_tls,
+            track: true,
+            read_only: key.read_only,
+        };
+        let connect_by = Instant::now() + self.limits().connect_timeout;
+        let result = backend::connect(&self.opener().0, login, connect_by).await;
+        // A schema that does not exist is this session's own affair.
+        match &result {
+            Err(BackendError::Server(err)) if Failure::of_one(err.code) => {
+                self.counters().connect(false);
+            }
+            result => self.note_connect(key, began, result.as_ref().err()),
+        }
+        let mut connection = result?;
+        connection.schema = schema.unwrap_or_default().into();
+        seat.set_taken();
+        Ok(Guard::new(connection, seat))
+    }
+}
+
+impl Failure {
+    /// Whether an error may come of what one session alone asked for.
+    fn of_one(code: u16) -> bool {
+        matches!(code, codes::BAD_DB | codes::DB_ACCESS_DENIED)
+    }
+}
