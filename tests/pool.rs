@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use lagwise::auth::{Credential, CredentialSecret};
 use lagwise::backend::Endpoint;
+use lagwise::backend::image::Image;
 use lagwise::config::ServerAddress;
 use lagwise::pool::{Guard, Limits, LoginKey, LoginRecord, Pool, Wish};
 use lagwise::protocol::flags::{Capabilities, StatusFlags};
@@ -97,13 +98,15 @@ async fn take(pool: &Arc<Pool>, key: &LoginKey) -> Guard {
     pool.checkout(key, wish, None, soon()).await.unwrap()
 }
 
+/// The state of a session in its schema.
+fn shop() -> Image {
+    Image::new(false, b"shop", None, [])
+}
+
 /// A session in its schema.
 async fn begin(pool: &Arc<Pool>, key: &LoginKey) -> Guard {
     let mut guard = take(pool, key).await;
-    if *guard.schema != *b"shop" {
-        guard.run(b"USE shop").await.unwrap();
-        guard.schema = b"shop"[..].into();
-    }
+    guard.bring_in_line(Arc::new(shop())).await.unwrap();
     guard
 }
 
@@ -180,7 +183,7 @@ async fn a_schema_stays(lab: &Lab) {
     guard.recycle();
     let mut guard = take(&pool, &key).await;
     assert_eq!(ask(&mut guard, "SELECT DATABASE()").await, "[[Some(\"shop\")]]");
-    assert_eq!((&*guard.schema, guard.facts().thread_id), (&b"shop"[..], first));
+    assert_eq!((&*guard.image, guard.facts().thread_id), (&shop(), first));
     guard.recycle();
     let wish = Wish { has_schema: false, fingerprint: 0 };
     let mut guard = pool.checkout(&key, wish, None, soon()).await.unwrap();

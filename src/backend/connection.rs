@@ -1,17 +1,20 @@
 //! An open connection to a server.
 
+use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::error::Error;
-use super::parse_state;
+use super::image::{Image, login_names};
 use super::statements::Statements;
 use super::sync;
+use super::text_statements::TextStatements;
 use crate::net::PacketStream;
 use crate::protocol::column;
 use crate::protocol::command::code;
+use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::{Capabilities, StatusFlags};
 use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::handshake::Greeting;
@@ -100,7 +103,7 @@ pub struct Summary {
     pub status: StatusFlags,
     /// Session state changes of all OK packets, one after the other.
     pub state: Vec<u8>,
-    /// Warnings of the last OK.
+    /// Warnings of the last OK or EOF.
     pub warnings: u16,
 }
 
@@ -122,24 +125,22 @@ pub struct Connection {
     pub read_only: bool,
     /// Status flags after the last response.
     pub status: StatusFlags,
-    /// The version of the session's state that this connection is in line with.
-    pub synced_version: u64,
+    /// The session state that it is in.
+    pub image: Arc<Image>,
     /// Statements prepared here, by the session's statement id.
     pub statements: Statements,
-    /// Default schema, empty for none. Whoever changes it says so.
-    pub schema: Box<[u8]>,
-    /// Stands for the session state that it was last brought to, for whoever compares such.
-    pub fingerprint: u64,
     /// It must not serve another session.
     pub is_tainted: bool,
     /// SET NAMES of its login.
-    pub(super) names: Option<Box<[u8]>>,
+    pub(super) names: Option<Vec<u8>>,
     /// The role that its login activated; only of MariaDB.
     pub(super) login_role: Option<Vec<Row>>,
     /// What a reset needs besides to make it as after a login, once the server has been asked.
     pub(super) role_reset: Option<&'static str>,
     /// The thread on whose event loop it is.
     pub(super) home: ThreadId,
+    /// Statements of PREPARE … FROM that were prepared here again.
+    pub text_statements: TextStatements,
 }
 
 impl Connection {
@@ -161,15 +162,14 @@ impl Connection {
             tracking_stopped: None,
             read_only: false,
             status,
-            synced_version: 0,
+            image: Arc::default(),
             statements: Statements::default(),
-            schema: Box::default(),
-            fingerprint: 0,
             is_tainted: false,
             names: None,
             login_role: None,
             role_reset: None,
             home: std::thread::current().id(),
+            text_statements: TextStatements::default(),
         }
     }
 
@@ -280,7 +280,7 @@ impl Connection {
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
         if self.names.is_none() {
-            self.names = parse_state::login_names(&self.initial_state);
+            self.names = login_names(&self.initial_state);
         }
         self.forget_warnings(summary.warnings).await
     }
@@ -294,7 +294,12 @@ impl Connection {
         if warnings == 0 {
             return Ok(());
         }
-        self.run(b"DO 0").await
+        // MySQL's DO sets FOUND_ROWS(), and MariaDB's SET keeps warnings.
+        let nothing: &[u8] = match self.facts.is_mariadb {
+            true => b"DO 0",
+            false => b"SET SESSION sql_quote_show_create=@@sql_quote_show_create",
+        };
+        self.run(nothing).await
     }
 
     /// Puts the session back to the server's own defaults (COM_RESET_CONNECTION), which are not those
@@ -311,22 +316,24 @@ impl Connection {
         self.status = self.finish(ResponseKind::Results).await?.status;
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
+        self.image = Arc::new(self.image.after_reset());
         self.statements.clear();
+        self.text_statements.clear();
         self.forget_warnings(summary.warnings).await
     }
 
-    /// COM_SET_OPTION.
+    /// COM_SET_OPTION; returns how many warnings and errors of the statement before MySQL repeats.
     ///
     /// # Errors
     /// The server refuses, or the connection breaks.
-    pub async fn set_option(&mut self, option: u16) -> Result<(), Error> {
+    pub async fn set_option(&mut self, option: u16) -> Result<u16, Error> {
         let mut packet = Vec::new();
         build_packet(&mut packet, 0, |out| {
             out.push(code::SET_OPTION);
             out.extend_from_slice(&option.to_le_bytes());
         });
         self.send(&packet).await?;
-        self.finish(ResponseKind::Results).await.map(drop)
+        self.finish(ResponseKind::Results).await.map(|summary| summary.warnings)
     }
 
     /// COM_PING; returns the status flags.
@@ -468,9 +475,11 @@ impl Connection {
                 Event::Packet { control: Control::LocalInfile, .. } => {
                     return Err(Malformed("request for a file").into());
                 }
-                Event::Packet { control: Control::Eof | Control::DefinitionsEof, last, .. } => {
+                Event::Packet { control: Control::Eof, last, .. } => {
+                    summary.warnings = EofPacket::parse(payload)?.warnings;
                     ended = last;
                 }
+                Event::Packet { control: Control::DefinitionsEof, last, .. } => ended = last,
                 Event::Packet { control: Control::PrepareOk, last, .. } => {
                     each(index, payload)?;
                     ended = last;

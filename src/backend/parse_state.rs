@@ -10,6 +10,7 @@
 //! Deliberately absent: variables that both makes look at when a statement runs (time_zone,
 //! timestamp, sql_select_limit, character_set_results).
 
+use super::image::Switch;
 use super::sync;
 use crate::protocol::ok::{StateChange, changes};
 
@@ -45,15 +46,6 @@ pub struct ParseState {
     variables: Vec<(&'static [u8], Box<[u8]>)>,
 }
 
-/// How a connection is brought from one state to another.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Switch {
-    /// The schema to change to.
-    pub schema: Option<Box<[u8]>>,
-    /// A SET statement.
-    pub set: Option<Vec<u8>>,
-}
-
 impl ParseState {
     /// The state of a session with this schema and these changed variables, in the order of their
     /// names.
@@ -66,6 +58,11 @@ impl ParseState {
             VARIABLES.get(at).map(|name| (*name, value.into()))
         };
         Self { schema: schema.into(), variables: variables.into_iter().filter_map(kept).collect() }
+    }
+
+    /// The default schema; empty for none.
+    pub fn schema(&self) -> &[u8] {
+        &self.schema
     }
 
     /// What brings a connection that is in this state to `other`. `initial` is what its server
@@ -115,7 +112,7 @@ impl ParseState {
 
 /// The value of a variable in a report of the session trackers. The client's character set begins
 /// as that of its collation.
-fn initial_value<'a>(name: &[u8], reported: &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn initial_value<'a>(name: &[u8], reported: &'a [u8]) -> Option<&'a [u8]> {
     if name == CLIENT {
         let collation = initial_value(COLLATION, reported)?;
         return collation.split(|byte| *byte == b'_').next();
@@ -124,14 +121,6 @@ fn initial_value<'a>(name: &[u8], reported: &'a [u8]) -> Option<&'a [u8]> {
         StateChange::SystemVariable { name: reported, value } if reported == name => Some(value),
         _ => None,
     })
-}
-
-/// The SET NAMES clause under which a session began, by what its server reported at the login; `None`
-/// if that cannot be said.
-pub(super) fn login_names(reported: &[u8]) -> Option<Box<[u8]>> {
-    let charset = sync::literal(CLIENT, initial_value(CLIENT, reported)?)?;
-    let collation = sync::literal(COLLATION, initial_value(COLLATION, reported)?)?;
-    Some([&b"NAMES "[..], &charset, b" COLLATE ", &collation].concat().into())
 }
 
 #[cfg(test)]
@@ -204,19 +193,6 @@ mod tests {
              SESSION collation_connection='latin1_german1_ci'"
         );
         assert_eq!(set(&german, &plain), "SET SESSION collation_connection='utf8mb4_bin'");
-    }
-
-    #[test]
-    fn names_of_a_login() {
-        let names = |reported: &[u8]| {
-            login_names(reported).map(|names| String::from_utf8(names.into()).unwrap())
-        };
-        let names_of = |collation| names(&report("collation_connection", collation));
-        let want = "NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'";
-        assert_eq!(names_of("utf8mb4_bin").as_deref(), Some(want));
-        assert_eq!(names_of("binary").as_deref(), Some("NAMES 'binary' COLLATE 'binary'"));
-        assert_eq!(names_of("it's_bin"), None);
-        assert_eq!(names(b""), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! A connection between two sessions: whether it still lives, what is taken off it, and its end.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -73,7 +74,9 @@ impl Connection {
         }
         self.initial_state = summary.state;
         self.statements.clear();
-        (self.tracking_stopped, self.synced_version) = (None, 0);
+        self.text_statements.clear();
+        self.tracking_stopped = None;
+        self.image = Arc::new(self.image.after_login());
         self.forget_warnings(summary.warnings).await?;
         Ok(self.phase == Phase::Ready)
     }

@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::idle::Place;
-use super::{Opener, Pool, Pooled, ToServer, fingerprint};
+use super::{Opener, Pool, Pooled, ToServer};
 
 /// A place in a pool, settled when dropped.
 #[derive(Debug)]
@@ -105,12 +105,7 @@ impl Guard<ToServer> {
         runtime.spawn(async move {
             let reset = self.connection.reset_for_reuse();
             match tokio::time::timeout_at(deadline, reset).await {
-                Ok(Ok(true)) => {
-                    let schema = &self.connection.schema;
-                    let fingerprint = fingerprint(Some(&**schema).filter(|it| !it.is_empty()));
-                    self.connection.fingerprint = fingerprint;
-                    self.release_for_all();
-                }
+                Ok(Ok(true)) => self.release_for_all(),
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a connection could not be reset"),
                 Err(_) => tracing::debug!("a connection was not reset in time"),

@@ -9,12 +9,13 @@
 //! Waiters and limits are in [`super::queue`].
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hash;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::circuit::Circuit;
+use super::limits::Limits;
 use super::list::{Links, List};
 use super::queue::Waiter;
 
@@ -30,40 +31,6 @@ pub trait Key: Clone + Eq + Hash {
     fn account(&self) -> &[u8];
 }
 
-/// What a pool may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Connections, open or being opened; 0: no limit.
-    pub max_connections: usize,
-    /// Of these for one account; 0: no limit.
-    pub max_connections_per_account: usize,
-    /// Connects at a time, at least 1.
-    pub max_connecting: usize,
-    /// Idle connections that are kept, or opened ahead, for an account in use.
-    pub min_idle: usize,
-    /// An idle connection is closed after this long.
-    pub idle_timeout: Duration,
-    /// A connection is closed at about this age, when nobody uses it.
-    pub max_lifetime: Duration,
-    /// Opening a connection may take this long, login included.
-    pub connect_timeout: Duration,
-}
-
-impl Default for Limits {
-    /// None but those of time, at their defaults.
-    fn default() -> Self {
-        Self {
-            max_connections: 0,
-            max_connections_per_account: 0,
-            max_connecting: 8,
-            min_idle: 0,
-            idle_timeout: Duration::from_secs(60),
-            max_lifetime: Duration::from_secs(30 * 60),
-            connect_timeout: Duration::from_secs(1),
-        }
-    }
-}
-
 /// What is wanted of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Wish {
@@ -71,15 +38,6 @@ pub struct Wish {
     pub has_schema: bool,
     /// Stands for the state that the session needs; one that is in that state is preferred.
     pub fingerprint: u64,
-}
-
-/// The fingerprint of a session that has just logged in with this default schema.
-pub fn fingerprint(schema: Option<&[u8]>) -> u64 {
-    schema.map_or(0, |schema| {
-        let mut hasher = DefaultHasher::new();
-        schema.hash(&mut hasher);
-        hasher.finish()
-    })
 }
 
 /// A place, and which use of it is meant.

@@ -1,7 +1,7 @@
 //! Connections of one server: taking one, and giving it back.
 //!
 //! In reading order:
-//! - [`key`]: what makes connections exchangeable.
+//! - [`key`]: what makes connections exchangeable. [`limits`]: what a pool may do.
 //! - [`idle`], [`queue`]: who gets which connection, who waits, when one is opened or closed; with
 //!   [`circuit`], when a server that refuses is asked again, and `list`. Pure.
 //! - [`guard`]: a connection that is held, and the ticket of one that was given back.
@@ -23,6 +23,7 @@ pub mod counters;
 pub mod guard;
 pub mod idle;
 pub mod key;
+pub mod limits;
 mod list;
 pub mod maintain;
 pub mod open;
@@ -42,9 +43,10 @@ use checkout::{Sender, Served};
 pub use counters::{Counters, Outcome};
 use guard::Seat;
 pub use guard::{Guard, Ticket};
+pub use idle::Wish;
 use idle::{Given, Key, Place, Store};
-pub use idle::{Limits, Wish, fingerprint};
 pub use key::{LoginKey, LoginRecord};
+pub use limits::Limits;
 use queue::{Room, Work};
 
 /// Why there is no connection to be had.

@@ -133,7 +133,7 @@ impl Pooled for Connection {
     }
 
     fn wish(&self) -> Wish {
-        Wish { has_schema: !self.schema.is_empty(), fingerprint: self.fingerprint }
+        Wish { has_schema: self.image.has_schema(), fingerprint: self.image.fingerprint() }
     }
 
     fn come_here(&mut self) -> std::io::Result<()> {
@@ -180,10 +180,8 @@ impl Pool {
             }
             result => self.note_connect(key, began, result.as_ref().err()),
         }
-        let mut connection = result?;
-        connection.schema = schema.unwrap_or_default().into();
         seat.set_taken();
-        Ok(Guard::new(connection, seat))
+        Ok(Guard::new(result?, seat))
     }
 }
 

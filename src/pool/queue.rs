@@ -434,8 +434,7 @@ impl<K: Key, C, W> Store<K, C, W> {
             return orders;
         }
         for index in 0..self.buckets.len() as u32 {
-            loop {
-                let Some(bucket) = self.bucket(index) else { break };
+            while let Some(bucket) = self.bucket(index) {
                 let enough = bucket.idle + bucket.opening >= self.idle_wanted(index, now);
                 if enough || !self.may_open(index, now) {
                     break;

@@ -13,6 +13,7 @@ use super::Session;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
+use super::found_rows::sets_found_rows;
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed};
@@ -121,6 +122,10 @@ impl Session {
         let cluster = self.context.cluster.snapshot();
         job.statement = job.statement.knowing(&settings.policy.read_only_functions);
         self.weigh_hint(&mut job, &settings, &cluster);
+        if let Err(failed) = self.settle_strays(&job, &settings).await {
+            let primary = Arc::clone(cluster.primary());
+            return self.give_up(job, &primary, failed, 1).await;
+        }
         let mut tried = Tried::default();
         let mut is_first = true;
         loop {
@@ -145,7 +150,7 @@ impl Session {
                         self.ask_for_status(&job.statement).await;
                     }
                     self.leave_replica(side, transaction).await;
-                    self.note_behind(&done, &tried);
+                    self.note_done(&job, &done, &tried);
                     return Ok(done);
                 }
                 Attempt::Behind(err) => {
@@ -193,9 +198,10 @@ impl Session {
         tracing::debug!(session = self.id(), "a replica refused a function that writes");
     }
 
-    /// A replica failed where the primary did not: the session has seen what the replica lacks, and
-    /// must not be shown less again.
-    fn note_behind(&mut self, done: &Done, tried: &Tried) {
+    /// A statement is done. Where a replica failed and the primary did not, the session has seen what
+    /// the replica lacks, and must not be shown less again.
+    fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried) {
+        self.note_strays(job, done);
         let by_primary = matches!(done, Done::Forwarded(Side::Primary, _));
         if by_primary && done.is_success() && tried.behind.is_some() {
             self.state.pin.write(PinCause::Behind, Instant::now());
@@ -272,6 +278,7 @@ impl Session {
             .map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
         self.follow_read(side, &job.statement).await.map_err(Failed::Lost)?;
+        self.bring_found_rows(side, &job.statement).await.map_err(Failed::Lost)?;
         self.hand_over_tracking(side, job).await.map_err(Failed::Lost)?;
         self.make_ready(side, job).await.map_err(Failed::Lost)
     }
@@ -338,6 +345,9 @@ impl Session {
             }
             Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Behind(err)),
             Ok(relayed) => {
+                if relayed.error_code.is_none() && self.state.diagnostics.found_on() != side {
+                    self.note_found_rows(side, job);
+                }
                 if let Some(ok) = relayed.prepare_ok
                     && self.state.lex_mode().make == Make::MySql
                 {
@@ -345,7 +355,7 @@ impl Session {
                 }
                 if side == Side::Primary {
                     self.note_collation(job);
-                    self.servers.primary_is_in_line(self.state.version());
+                    self.servers.primary_is_in_line(&mut self.state);
                 }
                 self.count_times(side, &relayed, started, sent);
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))
@@ -361,6 +371,15 @@ impl Session {
             }
             Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
             Err(RelayError::File(error)) => Err(error.into()),
+        }
+    }
+
+    /// A statement has succeeded elsewhere than where FOUND_ROWS() was set last.
+    fn note_found_rows(&mut self, side: Side, job: &Job<'_>) {
+        let make = self.state.lex_mode().make;
+        let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
+        if job.kind != ResponseKind::Prepare && sets() {
+            self.state.diagnostics.set_found_on(side);
         }
     }
 

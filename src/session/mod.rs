@@ -8,10 +8,12 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
-//! - [`read_only`]: READ ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
-//! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
+//! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
+//!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
+//! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
+//!   KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
+//! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
 //!   [`tracked`]: what is
 //!   known of the session. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
@@ -28,6 +30,7 @@ mod effects;
 pub mod error;
 mod execute;
 mod failure;
+mod found_rows;
 mod incoming;
 mod learned;
 mod login;
@@ -38,12 +41,15 @@ mod prove;
 mod read_only;
 pub mod registry;
 mod relay;
+mod replayed;
 mod reply;
 mod routing;
 mod rules;
 mod servers;
 mod state;
 mod statements;
+mod strays;
+mod text_execute;
 mod text_prepared;
 mod tracked;
 mod tracking;
@@ -59,6 +65,7 @@ use prepared::Prepared;
 use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
+use strays::Stray;
 use text_prepared::TextPrepared;
 
 use crate::auth::Nonce;
@@ -82,6 +89,8 @@ pub struct Session {
     state: SessionState,
     prepared: Prepared,
     text_prepared: TextPrepared,
+    /// User variables on the replica that belong on the primary.
+    strays: Vec<Stray>,
     /// The operator's rules for its user.
     rules: UserRules,
     /// A command has come and its response has not ended.
@@ -202,6 +211,7 @@ impl Session {
             state,
             prepared: Prepared::default(),
             text_prepared: TextPrepared::default(),
+            strays: Vec::new(),
             rules,
             busy: false,
             touched: false,
@@ -218,8 +228,7 @@ impl Session {
     }
 
     /// Takes the first connection into use.
-    fn take_first(&mut self, side: Side, mut first: servers::Held) {
-        first.guard.synced_version = self.state.version();
+    fn take_first(&mut self, side: Side, first: servers::Held) {
         self.servers.put(side, first, &self.handle);
     }
 

@@ -9,13 +9,11 @@ use super::registry::SessionHandle;
 use super::state::SessionState;
 use crate::backend;
 use crate::backend::connection::Phase;
+use crate::backend::image::Image;
 use crate::cluster::Member;
 use crate::cluster::SessionFailure;
-use crate::pool::{self, LoginKey, Wish, fingerprint};
-use crate::protocol::command::code;
+use crate::pool::{self, LoginKey, Wish};
 use crate::protocol::flags::StatusFlags;
-use crate::protocol::frame::build_packet;
-use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
 
 pub use crate::pool::LoginRecord;
@@ -94,22 +92,17 @@ impl Servers {
         }
     }
 
-    /// Gives back the connection on `side`, whose state in the pool is that of no session.
+    /// Gives back the connection on `side`, which is reset then.
     pub fn give_back(&mut self, side: Side, state: &SessionState, handle: &SessionHandle) {
         handle.set_place(side, None);
         let held = match side {
             Side::Primary => self.primary.take(),
             Side::Replica => self.replica.take(),
         };
-        let Some(Held { mut guard, member }) = held else { return };
-        if member.is_removed() || (side == Side::Primary && !state.is_resettable()) {
-            return;
+        let Some(Held { guard, member }) = held else { return };
+        if !member.is_removed() && (side == Side::Replica || state.is_resettable()) {
+            guard.recycle();
         }
-        if side == Side::Primary {
-            // Where USE runs; on a replica it is what it was brought to.
-            guard.schema = state.schema().unwrap_or_default().into();
-        }
-        guard.recycle();
     }
 
     /// Gives back all connections.
@@ -169,9 +162,9 @@ impl Servers {
 
     /// Says that the primary connection is what the session's state was observed on.
     #[inline]
-    pub fn primary_is_in_line(&mut self, version: u64) {
+    pub fn primary_is_in_line(&mut self, state: &mut SessionState) {
         if let Some(held) = &mut self.primary {
-            held.guard.synced_version = version;
+            held.guard.image = state.replayed.image(Side::Primary);
         }
     }
 
@@ -194,15 +187,14 @@ impl Servers {
                 Side::Replica => state.transaction() == Transaction::OnReplica,
             };
             let usable = held.is_usable();
-            if usable && (bound || Arc::ptr_eq(&held.member, member)) {
+            let mut fits = || {
+                Arc::ptr_eq(&held.member, member) && held.guard.can_be(&state.replayed.image(side))
+            };
+            if usable && (bound || fits()) {
                 // A bound primary is what the state was observed on. A replica in a transaction is
                 // not: what belongs to the session is set on the primary.
                 let observed = bound && side == Side::Primary;
-                let in_line = held.guard.synced_version == state.version() || observed;
-                if in_line {
-                    return Ok(());
-                }
-                return self.sync(side, state, handle).await;
+                return if observed { Ok(()) } else { self.sync(side, state, handle).await };
             }
             if usable {
                 self.give_back(side, state, handle);
@@ -215,40 +207,28 @@ impl Servers {
                 return Err(Unavailable::StateLost { in_transaction });
             }
         }
-        let held = checkout(member, side, login, state.schema(), settings).await;
+        let held = checkout(member, side, login, &state.replayed.image(side), settings).await;
         let mut held = held.map_err(Unavailable::Pool)?;
-        if state.is_reset() {
+        if state.replayed.is_reset() {
             held.guard.reset().await.map_err(Unavailable::Sync)?;
         }
         self.put(side, held, handle);
-        if let Some(held) = self.get(side) {
-            let schema = state.schema();
-            if state.version() > 1 || schema.is_some_and(|schema| *schema != *held.guard.schema) {
-                return self.sync(side, state, handle).await;
-            }
-            held.guard.synced_version = state.version();
-        }
-        Ok(())
+        self.sync(side, state, handle).await
     }
 
     /// Brings the connection on `side` in line with the session.
     async fn sync(
         &mut self,
         side: Side,
-        state: &SessionState,
+        state: &mut SessionState,
         handle: &SessionHandle,
     ) -> Result<(), Unavailable> {
         let Some(held) = self.get(side) else { return Ok(()) };
-        match bring_in_line(&mut held.guard, state, side).await {
-            Ok(()) => {
-                held.guard.synced_version = state.version();
-                Ok(())
-            }
-            Err(error) => {
-                self.drop_side(side, handle);
-                Err(Unavailable::Sync(error))
-            }
-        }
+        let result = held.guard.bring_in_line(state.replayed.image(side)).await;
+        result.map_err(|error| {
+            self.drop_side(side, handle);
+            Unavailable::Sync(error)
+        })
     }
 }
 
@@ -269,8 +249,8 @@ pub async fn connect(
     hold(member, member.pool().open_anew(&key, schema, deadline).await)
 }
 
-/// Takes a connection from the pool for a session whose default schema is `schema`, which it need not
-/// have yet; tells the monitor of a failure. On a replica's, nothing can be written.
+/// Takes a connection from the pool that can be brought into the state of `image`; tells the monitor
+/// of a failure. On a replica's, nothing can be written.
 ///
 /// # Errors
 /// The pool's, the server's or the network's.
@@ -278,11 +258,11 @@ pub async fn checkout(
     member: &Arc<Member>,
     side: Side,
     login: &LoginRecord,
-    schema: Option<&[u8]>,
+    image: &Image,
     settings: &Settings,
 ) -> Result<Held, pool::Error> {
     let key = LoginKey::new(login, side == Side::Replica);
-    let wish = Wish { has_schema: schema.is_some(), fingerprint: fingerprint(schema) };
+    let wish = Wish { has_schema: image.has_schema(), fingerprint: image.fingerprint() };
     let deadline = Instant::now() + settings.checkout_timeout;
     hold(member, member.pool().checkout(&key, wish, None, deadline).await)
 }
@@ -297,37 +277,4 @@ fn hold(
         member.report_failure(SessionFailure::Connect);
     }
     taken.map(|guard| Held { guard, member: Arc::clone(member) })
-}
-
-/// Sends schema and variables in one go, then reads what the server says to them.
-async fn bring_in_line(
-    connection: &mut backend::Connection,
-    state: &SessionState,
-    side: Side,
-) -> Result<(), backend::Error> {
-    let mut packets = Vec::new();
-    let mut responses = 0;
-    if let Some(schema) = state.schema() {
-        build_packet(&mut packets, 0, |out| {
-            out.push(code::INIT_DB);
-            out.extend_from_slice(schema);
-        });
-        responses += 1;
-    }
-    if let Some(sql) = state.replay(side) {
-        connection.build_query(&mut packets, &sql);
-        responses += 1;
-    }
-    if responses == 0 {
-        return Ok(());
-    }
-    connection.send(&packets).await?;
-    let mut warnings = 0;
-    for _ in 0..responses {
-        let summary = connection.finish(ResponseKind::Results).await?;
-        connection.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
-        warnings = summary.warnings;
-    }
-    connection.schema = state.schema().unwrap_or_default().into();
-    connection.forget_warnings(warnings).await
 }

@@ -20,8 +20,8 @@ use crate::protocol::flags::Capabilities;
 use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::prepare::STATEMENT_ID;
 use crate::protocol::response::ResponseKind;
-use crate::route::Side;
-use crate::sql::{self, Statement, StatementKind};
+use crate::route::{Side, is_server_schema};
+use crate::sql::{self, Flags, Statement, StatementKind};
 
 impl Session {
     /// COM_STMT_PREPARE
@@ -32,7 +32,7 @@ impl Session {
             return reply::err(&mut self.client, 1, &error::too_large()).await;
         }
         let text: Box<[u8]> = incoming.payload().get(1..).unwrap_or_default().into();
-        let statement = sql::classify(&text, self.state.lex_mode());
+        let mut statement = sql::classify(&text, self.state.lex_mode());
         let kind = ResponseKind::Prepare;
         let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
         let done = self.run(job).await?;
@@ -41,7 +41,11 @@ impl Session {
         let Some(ok) = relayed.prepare_ok.filter(|_| relayed.error_code.is_none()) else {
             return Ok(());
         };
-        let parse_state = self.state.parse_state();
+        if self.state.schema().is_some_and(is_server_schema) {
+            // Its names are of that schema for good.
+            statement.flags |= Flags::SERVER_SCHEMA;
+        }
+        let parse_state = self.state.replayed.parse_state();
         let new = ClientStatement::new(text, statement, parse_state, ok, side);
         let id = self.prepared.insert(new);
         if let Some(held) = self.servers.get(side) {
@@ -69,6 +73,7 @@ impl Session {
             return reply::err(&mut self.client, 1, &err).await;
         }
         let mut statement = known.statement;
+        self.text_prepared.forget_after(&statement);
         let has_cursor = opens_cursor(incoming.payload());
         // A cursor is where it stays open however the session reads meanwhile.
         let on_primary = has_cursor || bulk || !incoming.is_whole();
@@ -178,7 +183,7 @@ impl Session {
         side: Side,
         job: &mut Job<'_>,
     ) -> Result<Option<ErrPacket>, backend::Error> {
-        let Some(id) = job.statement_id else { return Ok(None) };
+        let Some(id) = job.statement_id else { return self.have_text_prepared(side, job).await };
         match self.have_prepared(side, id).await {
             Ok(()) => {}
             Err(backend::Error::Server(err)) => return Ok(Some(err)),
@@ -220,7 +225,7 @@ impl Session {
             return Ok(());
         }
         let Some(known) = self.prepared.get(id) else { return Ok(()) };
-        let now = self.state.parse_state();
+        let now = self.state.replayed.parse_state();
         held.guard.prepare_again(id, &known.text, &known.parse_state, &now).await
     }
 

@@ -27,7 +27,7 @@ const FEATURES: &[(u32, Feature)] = &[
     (1, Feature::LockTables),
     (2, Feature::Rule("routine", "routine")),
     (6, Feature::Prepared),
-    (1, Feature::Rule("text_prepare", "text_prepare")),
+    (5, Feature::Named),
     (2, Feature::Rule("ddl", "made")),
     (2, Feature::Rule("multi", "multi")),
     (2, Feature::Rule("bad_read", "bad_write")),
@@ -53,6 +53,7 @@ enum Feature {
     Schema,
     LockTables,
     Prepared,
+    Named,
     Connection,
     Xa,
     LoadData,
@@ -180,6 +181,7 @@ impl Maker {
                 self.push_query_of(&["<lock_tables>", "<write>"]);
             }
             Feature::Prepared => self.prepared(),
+            Feature::Named => self.named(),
             Feature::Connection => self.connection(),
             Feature::Xa => self.xa(),
             Feature::LoadData => self.load_data(),
@@ -258,13 +260,13 @@ impl Maker {
             return self.push_query("<xa>");
         }
         let ends: &[&[&str]] = &[
-            &["XA END '{r}'", "XA COMMIT '{r}' ONE PHASE"],
-            &["XA END '{r}'", "XA PREPARE '{r}'", "XA COMMIT '{r}'"],
-            &["XA END '{r}'", "XA PREPARE '{r}'", "XA ROLLBACK '{r}'"],
-            &["XA END '{r}'", "XA ROLLBACK '{r}'"],
-            &["COMMIT", "XA END '{r}'", "SELECT 1", "XA ROLLBACK '{r}'"],
+            &["XA END '{x}'", "XA COMMIT '{x}' ONE PHASE"],
+            &["XA END '{x}'", "XA PREPARE '{x}'", "XA COMMIT '{x}'"],
+            &["XA END '{x}'", "XA PREPARE '{x}'", "XA ROLLBACK '{x}'"],
+            &["XA END '{x}'", "XA ROLLBACK '{x}'"],
+            &["COMMIT", "XA END '{x}'", "SELECT 1", "XA ROLLBACK '{x}'"],
         ];
-        self.push_query("XA START '{r}'");
+        self.push_query("XA START '{x}'");
         for _ in 0..self.random.u8(0..3) {
             self.push_query_of(&["<read>", "<write>"]);
         }

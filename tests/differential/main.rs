@@ -8,7 +8,7 @@
 //! form of `regressions.txt`, where it is added once its cause is mended.
 //!
 //! In reading order: [`script`] (what a script is), [`text`] (how it is written), [`generate`] with
-//! [`grammar`], [`rules`] and [`prepared`] (how it is made), [`ground`] (where it runs), [`run`],
+//! [`grammar`], [`rules`], [`prepared`] and [`named`] (how it is made), [`ground`] (where it runs), [`run`],
 //! [`shrink`], [`known`] (what is left out), [`batch`] (many of them).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -17,6 +17,7 @@ mod generate;
 mod grammar;
 mod ground;
 mod known;
+mod named;
 mod prepared;
 mod rules;
 mod run;
@@ -26,6 +27,9 @@ mod shrink;
 mod support;
 mod text;
 
+use std::collections::BTreeSet;
+
+use script::{Action, Names};
 use support::Make;
 
 #[test]
@@ -48,4 +52,27 @@ fn scripts_are_read_as_they_are_written() {
             assert_eq!(generate::script(seed, make), script, "a seed is one script");
         }
     }
+}
+
+#[test]
+fn no_two_xa_transactions_have_one_name() {
+    let mut begun = 0;
+    for make in Make::ALL {
+        for seed in 0..2000 {
+            let script = generate::script(seed, make);
+            let mut names = Names { schema: "s", other: "o", run: "r", xa: 0 };
+            let mut seen = BTreeSet::new();
+            for action in &script.actions {
+                names.advance(action);
+                if let Action::Query(sql) | Action::Prepare { sql, .. } = action
+                    && action.begins_xa()
+                {
+                    let name = names.fill(&sql["XA START ".len()..]);
+                    assert!(seen.insert(name), "used again:\n{script}");
+                    begun += 1;
+                }
+            }
+        }
+    }
+    assert!(begun > 100, "{begun} XA transactions");
 }

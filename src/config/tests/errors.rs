@@ -197,6 +197,10 @@ fn bounds() {
         appended(&format!("{key} = \"{least}\"\n"), &[]);
         appended(&format!("{key} = \"{most}\"\n"), &[]);
     }
+}
+
+#[test]
+fn bounds_of_counts() {
     for (key, least, most) in [
         ("worker_threads", 0, 1024),
         ("max_clients", 1, 1_000_000),
@@ -223,6 +227,10 @@ fn bounds() {
         appended(&format!("{table}{key} = {least}\n"), &[]);
         appended(&format!("{table}{key} = {most}\n"), &[]);
     }
+}
+
+#[test]
+fn sizes_and_durations() {
     let size = "allowed: 16MiB to 1GiB: a whole number and B, KiB, MiB or GiB, such as \"64MiB\"";
     appended(
         "max_packet = \"16777215B\"\n",

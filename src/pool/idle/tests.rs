@@ -1,6 +1,6 @@
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 //! The pool against a model of it: whatever happens in whatever order, no connection is lost or given
 //! twice, limits hold, and those who wait are served in their order.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -201,19 +201,7 @@ impl World {
                 self.store.settle(slot);
             }
             Step::Opened(n, is_good) => self.opened(n, is_good),
-            Step::RoomUsed(n, is_good) => {
-                if self.rooms.is_empty() {
-                    return;
-                }
-                let (slot, key) = self.rooms.remove(n % self.rooms.len());
-                if is_good {
-                    let connection = self.connect(key);
-                    self.store.set_taken(slot);
-                    self.hold(slot, connection, self.was_with(connection));
-                } else {
-                    self.store.settle(slot);
-                }
-            }
+            Step::RoomUsed(n, is_good) => self.room_used(n, is_good),
             Step::Cancel(n) => {
                 let Some(number) = nth(self.waiting.keys(), n) else { return };
                 let (_, _, queued) = self.waiting.remove(&number).unwrap();
@@ -265,6 +253,20 @@ impl World {
         let number = self.number();
         let queued = self.store.enqueue(&key, wanted, number, self.now);
         self.waiting.insert(number, (key, wanted, queued));
+    }
+
+    fn room_used(&mut self, n: usize, is_good: bool) {
+        if self.rooms.is_empty() {
+            return;
+        }
+        let (slot, key) = self.rooms.remove(n % self.rooms.len());
+        if is_good {
+            let connection = self.connect(key);
+            self.store.set_taken(slot);
+            self.hold(slot, connection, self.was_with(connection));
+        } else {
+            self.store.settle(slot);
+        }
     }
 
     fn opened(&mut self, n: usize, is_good: bool) {
