@@ -63,7 +63,8 @@ fn a_silent_client_is_logged(proxy: &Proxy) {
 
 /// `[[account]]` with each kind of secret; what it says is proven to the server.
 fn configured_accounts(lab: &Lab, proxy: &Proxy) {
-    let file = target_dir().join("lab").join(format!("account-{}", std::process::id()));
+    let file =
+        target_dir().join("lab").join(format!("account-{}-{}", lab.make, std::process::id()));
     std::fs::write(&file, "app_password\n").unwrap();
     let file_key = format!("password_file = {:?}", file.to_str().unwrap());
     let hash_key = format!("native_hash = {:?}", native_hash("app_password"));
