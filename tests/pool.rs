@@ -223,6 +223,28 @@ async fn what_is_not_clean_is_closed(lab: &Lab) {
     assert_ne!(begin(&pool, &key).await.facts().thread_id, second);
 }
 
+/// Where the server lets an account in no further, what there is serves all.
+async fn a_limit_of_the_server_is_lived_with(lab: &Lab) {
+    lab.sql(0, "ALTER USER other@'%' WITH MAX_USER_CONNECTIONS 2");
+    let pool = pool_to(lab, Limits::default());
+    let mut sessions = tokio::task::JoinSet::new();
+    for _ in 0..30 {
+        let pool = Arc::clone(&pool);
+        sessions.spawn(async move {
+            let mut guard = begin(&pool, &key("other", 45)).await;
+            assert_eq!(ask(&mut guard, "SELECT SLEEP(0.01)").await, "[[Some(\"0\")]]");
+            guard.recycle();
+        });
+    }
+    while let Some(ended) = sessions.join_next().await {
+        ended.unwrap();
+    }
+    assert!(pool.levels().is_circuit_open && pool.open() <= 2, "{:?}", pool.levels());
+    let failures = pool.counters().connect_failures();
+    assert!((1..20).contains(&failures), "{failures} connects were refused");
+    lab.sql(0, "ALTER USER other@'%' WITH MAX_USER_CONNECTIONS 0");
+}
+
 fn counter(proxy: &Proxy, lab: &Lab, server: usize, name: &str) -> f64 {
     proxy.metrics().value(&format!("{name}{{server=\"{}\"}}", lab.address(server)))
 }
@@ -343,6 +365,10 @@ fn run(make: Make) {
         a_schema_stays(&lab).await;
         init_connect_is_for_every_session(&lab).await;
         what_is_not_clean_is_closed(&lab).await;
+        // MariaDB heeds the limit of an account only with one for all.
+        if make == Make::MySql {
+            a_limit_of_the_server_is_lived_with(&lab).await;
+        }
     });
     lab.wait_caught_up();
     many_clients_in_turn(&lab);

@@ -224,26 +224,32 @@ impl<O: Opener> Pool<O> {
     ) -> Option<Place> {
         let mut connection = connection;
         let mut closed = None;
-        let place = loop {
+        let (place, others_wait) = loop {
             let wish = connection.wish();
-            let given = self.lock().give(slot, connection, wish, is_owned, Instant::now());
+            let (given, others_wait) = {
+                let mut store = self.lock();
+                let given = store.give(slot, connection, wish, is_owned, Instant::now());
+                (given, store.waiting() > 0)
+            };
             match given {
-                Given::Parked(place) => break Some(place),
+                Given::Parked(place) => break (Some(place), others_wait),
                 Given::Close(old) => {
                     closed = Some(old);
-                    break None;
+                    break (None, others_wait);
                 }
                 Given::Handed(waiter, handed) => {
                     let outcome = opened.unwrap_or(Outcome::Waited);
                     match self.hand_over(waiter, slot, handed, outcome) {
-                        None => break None,
+                        None => break (None, others_wait),
                         // Gone away in this moment: the next one.
                         Some(back) => connection = back,
                     }
                 }
             }
         };
-        self.pump_after(closed);
+        if others_wait {
+            self.pump_after(closed);
+        }
         place
     }
 
@@ -264,8 +270,14 @@ impl<O: Opener> Pool<O> {
 
     /// The connection of a place is gone.
     fn settle(self: &Arc<Self>, slot: u32) {
-        self.lock().settle(slot);
-        self.pump();
+        let others_wait = {
+            let mut store = self.lock();
+            store.settle(slot);
+            store.waiting() > 0
+        };
+        if others_wait {
+            self.pump();
+        }
     }
 
     /// Does what can be done for those who wait.
