@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::advice::Advice;
 use super::credentials::Credentials;
 use super::learned::LearnedFunctions;
+use super::proofs::Proofs;
 use super::registry::Registry;
 use crate::auth::{KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
@@ -87,6 +88,8 @@ pub struct Context {
     pub registry: Arc<Registry>,
     /// Proven passwords.
     pub credentials: Credentials,
+    /// Logins that a server has accepted lately.
+    pub proofs: Arc<Proofs>,
     /// Hashes of mysql_native_password accounts as the servers store them.
     pub native_hashes: Arc<ArcSwap<NativeHashes>>,
     /// Which users the log has spoken of.
@@ -113,6 +116,7 @@ impl Context {
             settings: ArcSwap::from_pointee(settings),
             registry: Arc::default(),
             credentials: Credentials::default(),
+            proofs: Arc::default(),
             native_hashes: Arc::default(),
             advice: Advice::default(),
             rsa_key,

@@ -19,13 +19,15 @@ use crate::pool;
 use crate::protocol::ErrPacket;
 use crate::protocol::handshake::ChangeUser;
 use crate::protocol::response::ResponseKind;
+use crate::protocol::text_row::Row;
 use crate::route::Side;
 use crate::sql::{KillKind, Statement, StatementKind};
 
 impl Session {
     /// KILL and COM_PROCESS_KILL. An id of lagwise's own, or one that the primary gave to a
     /// session of lagwise's, means that session, wherever it runs; any other is the primary's
-    /// business. Whether this account may kill is for the servers to say.
+    /// business. Whether this account may kill is for the servers to say, or for what they say of its
+    /// privileges.
     pub(super) async fn kill(
         &mut self,
         kind: KillKind,
@@ -51,6 +53,12 @@ impl Session {
             KillKind::Query => target.running_on().into_iter().collect(),
             KillKind::Connection => target.places(),
         };
+        if places.is_empty()
+            && !target.is_of(&self.login.credential.user)
+            && let Err(err) = self.check_kill_privilege(id).await
+        {
+            return reply::err(&mut self.client, 1, &err).await;
+        }
         for (member, thread) in places {
             let word = match kind {
                 KillKind::Query => "QUERY",
@@ -74,6 +82,31 @@ impl Session {
 
     /// Runs a KILL over a connection of its own, under this session's account.
     async fn kill_on(&self, member: &Arc<Member>, sql: &str) -> Result<(), ErrPacket> {
+        match self.ask_aside(member, sql).await {
+            // Gone already: that is what was wanted.
+            Err(pool::Error::Backend(backend::Error::Server(err))) if err.code == 1094 => Ok(()),
+            Err(error) => Err(error::unreachable(&member.config().name, &error)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Whether this account may kill sessions of others, where there is no connection to a server on
+    /// which that would show. Privileges that it has by a role alone are not seen.
+    async fn check_kill_privilege(&self, id: u64) -> Result<(), ErrPacket> {
+        const SQL: &str = "SELECT privilege_type FROM information_schema.user_privileges WHERE \
+                           privilege_type IN ('SUPER', 'CONNECTION_ADMIN', 'CONNECTION ADMIN') AND \
+                           REPLACE(grantee, '''', '') = CURRENT_USER() LIMIT 1";
+        let home = self.home(&self.context.cluster.load(), &[]);
+        let Some(home) = home else { return Err(error::not_owner(id)) };
+        match self.ask_aside(&home, SQL).await {
+            Ok(rows) if rows.is_empty() => Err(error::not_owner(id)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error::unreachable(&home.config().name, &error)),
+        }
+    }
+
+    /// Asks a server over a connection of its own, under this session's account.
+    async fn ask_aside(&self, member: &Arc<Member>, sql: &str) -> Result<Vec<Row>, pool::Error> {
         let settings = self.context.settings.load();
         let deadline = Instant::now() + settings.connect_timeout;
         let login = Login {
@@ -86,16 +119,8 @@ impl Session {
             track: false,
             read_only: false,
         };
-        let run = async {
-            let mut guard = member.pool().checkout(login, settings.timeouts()).await?;
-            guard.query_rows(sql, deadline).await.map_err(pool::Error::from)
-        };
-        match run.await {
-            // Gone already: that is what was wanted.
-            Err(pool::Error::Backend(backend::Error::Server(err))) if err.code == 1094 => Ok(()),
-            Err(error) => Err(error::unreachable(&member.config().name, &error)),
-            Ok(_) => Ok(()),
-        }
+        let mut guard = member.pool().checkout(login, settings.timeouts()).await?;
+        guard.query_rows(sql, deadline).await.map_err(pool::Error::from)
     }
 
     /// COM_CHANGE_USER: a login anew on the same client connection. One that fails ends the
@@ -134,20 +159,21 @@ impl Session {
     }
 
     fn become_established(&mut self, established: Established) {
-        let Established { login, first, side, schema, nonce, rules } = established;
+        let Established { login, welcome, first, schema, nonce, rules } = established;
         let nonce: Nonce = nonce;
         self.servers.drop_side(Side::Primary, &self.handle);
         self.servers.drop_side(Side::Replica, &self.handle);
         let pin = std::mem::take(&mut self.state.pin);
-        self.state = super::new_state(&first, &login, schema);
+        self.state = super::new_state(&welcome, &login, schema);
         // What this client wrote as another user it may look for as this one.
         self.state.pin = pin;
         self.prepared.clear();
         self.text_prepared.clear();
         self.rules = rules;
+        self.handle.set_user(&login.credential.user);
         self.login = login;
         self.nonce = nonce;
-        self.take_first(side, first);
+        self.take_first(first);
     }
 
     /// COM_RESET_CONNECTION: the primary resets its side of the session; a replica's connection is

@@ -1,7 +1,8 @@
 //! Passwords that a server has accepted, so that a later login need not ask the client for it.
 //!
-//! This is a cache of proofs, not an account list: each login is still proven to a server, and a
-//! password that a server refuses is forgotten at once. Bounded; wiped from memory when dropped.
+//! This is no account list: whether a server must be asked about a login is for [`super::proofs`] to
+//! say, and a password that a server refuses is forgotten at once. Bounded; wiped from memory when
+//! dropped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -133,6 +133,11 @@ pub fn killed() -> ErrPacket {
     ErrPacket::new(1317, b"70100", "Query execution was interrupted")
 }
 
+/// ER_KILL_DENIED_ERROR, as the servers word it.
+pub fn not_owner(id: u64) -> ErrPacket {
+    ErrPacket::new(1095, b"HY000", format!("You are not owner of thread {id}"))
+}
+
 /// ER_UNKNOWN_COM_ERROR, as the servers word it.
 pub fn unknown_command() -> ErrPacket {
     ErrPacket::new(1047, b"08S01", "Unknown command")

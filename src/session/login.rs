@@ -2,7 +2,8 @@
 //!
 //! lagwise has no account list. It learns the client's password (or a hash that is as good), logs
 //! in to a server with it, and lets that server decide; what the server refuses, the client is
-//! told in the server's own words. The first connection of the session is that proof.
+//! told in the server's own words. That connection is the session's first; a login that a server
+//! accepted a moment ago needs none.
 //!
 //! MySQL Internals, "Connection Phase".
 
@@ -11,7 +12,8 @@ use std::time::Instant;
 
 use super::context::{Context, Settings};
 use super::error::{self, End, Kind};
-use super::prove::{Denial, prove};
+use super::proofs::{Refusal, Welcome};
+use super::prove::{Admitted, admit};
 use super::reply;
 use super::servers::{Held, LoginRecord};
 use super::tracked::Tracked;
@@ -19,7 +21,6 @@ use crate::auth::{
     ClientAuth, ClientLogin, ClientLoginStep, Credential, CredentialSecret, KnownAccount,
     LoginContext, LoginPath, Nonce, Plugin, RejectReason,
 };
-use crate::backend;
 use crate::backend::connection::ServerFacts;
 use crate::cluster::Member;
 use crate::net::compress::Algorithm;
@@ -43,10 +44,10 @@ const MAX_LOGIN_STEPS: usize = 8;
 pub struct Established {
     /// How it logged in.
     pub login: LoginRecord,
-    /// The connection that proved it.
-    pub first: Held,
-    /// Which side that is on.
-    pub side: Side,
+    /// What the server that judges said.
+    pub welcome: Arc<Welcome>,
+    /// The connection that proved it, and its side, if there was need for one.
+    pub first: Option<(Side, Held)>,
     /// Default schema; empty for none.
     pub schema: Vec<u8>,
     /// The greeting's nonce, which clients without plugin switching use again.
@@ -187,9 +188,9 @@ pub async fn authenticate(
     };
     let schema = (!asking.schema.is_empty()).then_some(&asking.schema[..]);
     let rules = settings.policy.rules.of_user(&login.credential.user);
-    let (side, mut first) = match prove(context, settings, &login, schema, &rules).await {
-        Ok(proof) => proof,
-        Err(denial) => return deny(client, seq, context, &login.credential, denial).await,
+    let Admitted { welcome, first } = match admit(context, settings, &login, schema, &rules).await {
+        Ok(admitted) => admitted,
+        Err(refusal) => return deny(client, seq, context, &login.credential, refusal).await,
     };
     context.credentials.proven(&login.credential.user, &login.credential.secret, Instant::now());
     let mut bytes = Vec::new();
@@ -198,14 +199,14 @@ pub async fn authenticate(
     {
         seq = build_packet(&mut bytes, seq, |out| out.extend_from_slice(payload));
     }
-    let ok = first.guard.take_login_ok();
-    let ok = OkPacket::parse(&ok, true).map_err(|error| End::ServerLost(error.to_string()))?;
+    let ok =
+        OkPacket::parse(&welcome.ok, true).map_err(|error| End::ServerLost(error.to_string()))?;
     let mut state = Vec::new();
     let shown = Tracked::by_default(asking.capabilities).shown(&ok, &mut state);
     build_packet(&mut bytes, seq, |out| shown.write(out));
     reply::write(client, &bytes).await?;
     let (schema, nonce) = (asking.schema, asking.nonce);
-    Ok(Established { login, first, side, schema, nonce, rules })
+    Ok(Established { login, welcome, first, schema, nonce, rules })
 }
 
 /// Speaks the server's half of the login until the client has given what it has.
@@ -303,15 +304,14 @@ async fn deny(
     seq: u8,
     context: &Context,
     credential: &Credential,
-    denial: Denial,
+    refusal: Refusal,
 ) -> Result<Established, Failure> {
-    let (err, by_server) = denial.err();
-    reply::err(client, seq, &err).await?;
-    if err.code == backend::error::codes::ACCESS_DENIED {
+    let err = &refusal.err;
+    reply::err(client, seq, err).await?;
+    if refusal.is_about_account() {
         context.credentials.refused(&credential.user, &credential.secret);
-        return Err(Failure::Denied(err.to_string()));
     }
-    if by_server {
+    if refusal.by_server {
         return Err(Failure::Denied(err.to_string()));
     }
     context.metrics.local().error(Kind::Connect.blame(), Kind::Connect.index());

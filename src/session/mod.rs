@@ -3,7 +3,8 @@
 //! In reading order:
 //! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
 //! - [`login`]: from an accepted socket to a proven account. [`prove`]: which server judges it.
-//!   [`credentials`]: remembered proofs. [`advice`]: what the log says about logins that cannot work.
+//!   [`proofs`]: what one has said lately. [`credentials`]: passwords that one has accepted.
+//!   [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
@@ -34,6 +35,7 @@ mod login;
 mod names;
 mod pin;
 mod prepared;
+mod proofs;
 mod prove;
 mod read_only;
 pub mod registry;
@@ -56,6 +58,7 @@ pub use learned::LearnedFunctions;
 use login::{Established, Failure};
 use pin::Pin;
 use prepared::Prepared;
+use proofs::Welcome;
 use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
@@ -189,8 +192,9 @@ impl Session {
         context: Arc<Context>,
         established: Established,
     ) -> Self {
-        let Established { login, first, side, schema, nonce, rules } = established;
-        let state = new_state(&first, &login, schema);
+        let Established { login, welcome, first, schema, nonce, rules } = established;
+        let state = new_state(&welcome, &login, schema);
+        handle.set_user(&login.credential.user);
         let mut session = Self {
             context,
             handle,
@@ -207,7 +211,7 @@ impl Session {
             scratch: Vec::new(),
             pin_count: None,
         };
-        session.take_first(side, first);
+        session.take_first(first);
         session
     }
 
@@ -216,8 +220,9 @@ impl Session {
         self.handle.id
     }
 
-    /// Takes the first connection into use.
-    fn take_first(&mut self, side: Side, mut first: servers::Held) {
+    /// Takes the connection that proved the login into use, if there was need for one.
+    fn take_first(&mut self, first: Option<(Side, servers::Held)>) {
+        let Some((side, mut first)) = first else { return };
         first.guard.synced_version = self.state.version();
         self.servers.put(side, first, &self.handle);
     }
@@ -269,17 +274,16 @@ impl Session {
     }
 }
 
-/// The state of a session that begins on `first`.
-fn new_state(first: &servers::Held, login: &LoginRecord, schema: Vec<u8>) -> SessionState {
-    let facts = first.guard.facts();
+/// The state of a session that begins with this welcome.
+fn new_state(welcome: &Welcome, login: &LoginRecord, schema: Vec<u8>) -> SessionState {
     let lex_mode = LexMode {
-        make: if facts.is_mariadb { Make::MariaDb } else { Make::MySql },
-        server_version: facts.version_number(),
+        make: if welcome.is_mariadb { Make::MariaDb } else { Make::MySql },
+        server_version: welcome.version_number,
         charset: ClientCharset::from_collation(u16::from(login.charset)),
         ..LexMode::default()
     };
-    let flavor = if facts.is_mariadb { Flavor::MariaDb } else { Flavor::MySql };
-    let mut state = SessionState::new(first.guard.status, schema, lex_mode, Pin::new(flavor));
-    state.begin_with(first.guard.initial_state());
+    let flavor = if welcome.is_mariadb { Flavor::MariaDb } else { Flavor::MySql };
+    let mut state = SessionState::new(welcome.status, schema, lex_mode, Pin::new(flavor));
+    state.begin_with(&welcome.initial_state);
     state
 }

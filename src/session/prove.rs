@@ -2,6 +2,8 @@
 //!
 //! The primary, or, while it cannot be reached, a replica. Where a rule keeps the user's sessions on
 //! replicas, one of those and nobody else: such a login never reaches the primary.
+//!
+//! A server is asked only if it has not accepted the same login lately ([`super::proofs`]).
 
 use std::sync::Arc;
 
@@ -9,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::context::{Context, Settings};
 use super::error;
+use super::proofs::{Judge, Key, Next, Refusal, Welcome};
 use super::routing::is_among;
 use super::rules::{has_tag, no_replica, wish_of};
 use super::servers::{Held, LoginRecord, connect};
@@ -25,18 +28,89 @@ const MAX_TRIED: usize = 3;
 
 /// Why no server let the client in.
 #[derive(Debug)]
-pub enum Denial {
+enum Denial {
     /// The server of that name refused it, or could not be reached.
     Server(String, pool::Error),
     /// A rule allows replicas only, and none can serve.
     Rule(ErrPacket),
 }
 
+/// A login that was accepted.
+#[derive(Debug)]
+pub struct Admitted {
+    /// What the server that judges says to it.
+    pub welcome: Arc<Welcome>,
+    /// The connection that proved it, and its side, if there was need for one.
+    pub first: Option<(Side, Held)>,
+}
+
+impl Admitted {
+    fn by((side, mut held): (Side, Held)) -> Self {
+        Self { welcome: Arc::new(Welcome::of(&mut held)), first: Some((side, held)) }
+    }
+}
+
+/// Has a login judged: by what a server said to the same one lately, or by a server. Logins that
+/// come at the same time and are alike share one proof.
+///
+/// # Errors
+/// See [`Refusal`].
+pub async fn admit(
+    context: &Context,
+    settings: &Settings,
+    login: &LoginRecord,
+    schema: Option<&[u8]>,
+    rules: &UserRules,
+) -> Result<Admitted, Refusal> {
+    let cluster = context.cluster.snapshot();
+    let judge = match rules.keeper() {
+        None => Judge::Primary(cluster.primary().config().name.clone()),
+        Some((_, rule)) => Judge::Replicas(rule.tag.clone()),
+    };
+    let key = Key::of(login, schema, judge);
+    loop {
+        let ticket = match context.proofs.next(&key, std::time::Instant::now()) {
+            Next::Remembered(welcome) if can_serve(&cluster, rules) => {
+                return Ok(Admitted { welcome, first: None });
+            }
+            Next::Remembered(_) => None,
+            Next::Prove(ticket) => Some(ticket),
+            Next::Wait(mut outcome) => {
+                let told = outcome.wait_for(Option::is_some).await;
+                match told.ok().and_then(|told| told.clone()) {
+                    Some(told) => return told.map(|welcome| Admitted { welcome, first: None }),
+                    // The client that asked has left.
+                    None => continue,
+                }
+            }
+        };
+        let asked_at = std::time::Instant::now();
+        let proof = prove(context, settings, login, schema, rules).await;
+        // What a replica said for want of the primary is not the primary's word.
+        let is_judged = !matches!(proof, Ok((Side::Replica, _)));
+        let admitted = proof.map(Admitted::by).map_err(|denial| denial.refusal());
+        if let Some(ticket) = ticket {
+            let outcome = match &admitted {
+                Ok(admitted) => Ok(Arc::clone(&admitted.welcome)),
+                Err(refusal) => Err(refusal.clone()),
+            };
+            ticket.finish(outcome, is_judged.then_some(asked_at));
+        }
+        return admitted;
+    }
+}
+
+/// Whether a session may begin without a connection: one that a rule keeps on replicas is told at its
+/// login when none can serve.
+fn can_serve(cluster: &Cluster, rules: &UserRules) -> bool {
+    rules.keeper().is_none_or(|(_, rule)| cluster.choose(wish_of(rule), 0, |_| true).is_some())
+}
+
 /// Logs in to a server that may judge the login. The side is the one on which the session begins.
 ///
 /// # Errors
 /// See [`Denial`].
-pub async fn prove(
+async fn prove(
     context: &Context,
     settings: &Settings,
     login: &LoginRecord,
@@ -128,9 +202,8 @@ fn is_starting(cluster: &Cluster, rule: &Rule) -> bool {
 }
 
 impl Denial {
-    /// What the client is told, and whether it is a server's own judgement.
-    pub fn err(&self) -> (ErrPacket, bool) {
-        match self {
+    fn refusal(&self) -> Refusal {
+        let (err, by_server) = match self {
             Self::Rule(err) => (err.clone(), false),
             Self::Server(_, pool::Error::Backend(backend::Error::Server(err))) => {
                 (err.clone(), true)
@@ -139,7 +212,8 @@ impl Denial {
                 (error::cannot_log_in(server, error), false)
             }
             Self::Server(server, error) => (error::unreachable(server, error), false),
-        }
+        };
+        Refusal { err, by_server }
     }
 }
 

@@ -217,6 +217,10 @@ impl Servers {
                 return self.sync(side, state, handle).await;
             }
             held.guard.synced_version = state.version();
+            if side == Side::Primary {
+                // The session is only beginning there, maybe under other defaults than at its login.
+                state.begin_with(held.guard.initial_state());
+            }
         }
         Ok(())
     }
