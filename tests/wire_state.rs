@@ -258,8 +258,14 @@ fn diagnostics(make: Make) -> Vec<(String, Vec<Step>)> {
     if make == Make::MySql {
         commands.extend([q("SET @@sql_notes = 1"), q("SELECT LAST_INSERT_ID(), ROW_COUNT()")]);
     }
-    let befores =
-        ["SELECT 1/0, CAST('x' AS SIGNED)", "DO CAST('y' AS SIGNED)", "SELECT * FROM none"];
+    let befores = [
+        "SELECT 1/0, CAST('x' AS SIGNED)",
+        "DO CAST('y' AS SIGNED)",
+        "SELECT * FROM none",
+        // A warning and an error, of which an error's packet does not tell the number.
+        "SELECT CAST('z' AS SIGNED) + (SELECT 1 UNION SELECT 2)",
+        "SET @a = CAST('z' AS SIGNED) + (SELECT 1 UNION SELECT 2)",
+    ];
     let afters = ["SHOW WARNINGS", "SELECT @@warning_count", "SELECT ROW_COUNT()"];
     let scripts = commands.into_iter().map(|command| {
         let mut script = vec![Step::prepare("SELECT ROW_COUNT()")];

@@ -7,9 +7,11 @@ use tokio::time::Instant;
 use super::error::Error;
 use super::statements::Statements;
 use super::sync;
+use super::text_statements::TextStatements;
 use crate::net::PacketStream;
 use crate::protocol::column;
 use crate::protocol::command::code;
+use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::{Capabilities, StatusFlags};
 use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::handshake::Greeting;
@@ -98,7 +100,7 @@ pub struct Summary {
     pub status: StatusFlags,
     /// Session state changes of all OK packets, one after the other.
     pub state: Vec<u8>,
-    /// Warnings of the last OK.
+    /// Warnings of the last OK or EOF.
     pub warnings: u16,
 }
 
@@ -124,6 +126,8 @@ pub struct Connection {
     pub synced_version: u64,
     /// Statements prepared here, by the session's statement id.
     pub statements: Statements,
+    /// Statements of PREPARE … FROM that were prepared here again.
+    pub text_statements: TextStatements,
 }
 
 impl Connection {
@@ -147,6 +151,7 @@ impl Connection {
             status,
             synced_version: 0,
             statements: Statements::default(),
+            text_statements: TextStatements::default(),
         }
     }
 
@@ -261,7 +266,12 @@ impl Connection {
         if warnings == 0 {
             return Ok(());
         }
-        self.run(b"DO 0").await
+        // MySQL's DO sets FOUND_ROWS(), and MariaDB's SET keeps warnings.
+        let nothing: &[u8] = match self.facts.is_mariadb {
+            true => b"DO 0",
+            false => b"SET SESSION sql_quote_show_create=@@sql_quote_show_create",
+        };
+        self.run(nothing).await
     }
 
     /// Puts the session back to the server's own defaults (COM_RESET_CONNECTION), which are not those
@@ -279,21 +289,22 @@ impl Connection {
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
         self.statements.clear();
+        self.text_statements.clear();
         self.forget_warnings(summary.warnings).await
     }
 
-    /// COM_SET_OPTION.
+    /// COM_SET_OPTION; returns how many warnings and errors of the statement before MySQL repeats.
     ///
     /// # Errors
     /// The server refuses, or the connection breaks.
-    pub async fn set_option(&mut self, option: u16) -> Result<(), Error> {
+    pub async fn set_option(&mut self, option: u16) -> Result<u16, Error> {
         let mut packet = Vec::new();
         build_packet(&mut packet, 0, |out| {
             out.push(code::SET_OPTION);
             out.extend_from_slice(&option.to_le_bytes());
         });
         self.send(&packet).await?;
-        self.finish(ResponseKind::Results).await.map(drop)
+        self.finish(ResponseKind::Results).await.map(|summary| summary.warnings)
     }
 
     /// COM_PING; returns the status flags.
@@ -430,9 +441,11 @@ impl Connection {
                 Event::Packet { control: Control::LocalInfile, .. } => {
                     return Err(Malformed("request for a file").into());
                 }
-                Event::Packet { control: Control::Eof | Control::DefinitionsEof, last, .. } => {
+                Event::Packet { control: Control::Eof, last, .. } => {
+                    summary.warnings = EofPacket::parse(payload)?.warnings;
                     ended = last;
                 }
+                Event::Packet { control: Control::DefinitionsEof, last, .. } => ended = last,
                 Event::Packet { control: Control::PrepareOk, last, .. } => {
                     each(index, payload)?;
                     ended = last;

@@ -4,7 +4,7 @@
 //! - [`endpoint`]: where a server is and how it is reached.
 //! - [`connect`]: socket, TLS, login, session trackers; under one deadline.
 //! - [`connection`]: an open connection, its state (Ready, Busy, Broken) and its small questions.
-//! - [`statements`]: which prepared statements it knows. Pure.
+//! - [`statements`], [`text_statements`]: which prepared statements it knows. Pure.
 //! - [`parse_state`]: what a prepared statement's meaning depends on. Pure.
 //! - `prepare`: preparing and closing statements on it.
 //! - [`sync`]: session variables as statements that set them again elsewhere. Pure.
@@ -21,6 +21,7 @@ pub mod parse_state;
 mod prepare;
 pub mod statements;
 pub mod sync;
+pub mod text_statements;
 
 pub use connect::{Login, connect, connect_noting};
 pub use connection::{Connection, Summary};

@@ -68,6 +68,11 @@ impl ParseState {
         Self { schema: schema.into(), variables: variables.into_iter().filter_map(kept).collect() }
     }
 
+    /// The default schema; empty for none.
+    pub fn schema(&self) -> &[u8] {
+        &self.schema
+    }
+
     /// What brings a connection that is in this state to `other`. `initial` is what its server
     /// reported of the state at its login, which unchanged variables have; of others it is the
     /// server's default.

@@ -8,6 +8,7 @@ use super::connection::{Connection, Phase};
 use super::error::{Error, codes};
 use super::parse_state::{ParseState, Switch};
 use super::statements::ServerStatement;
+use super::text_statements::TextStatement;
 use crate::protocol::Malformed;
 use crate::protocol::command::code;
 use crate::protocol::frame::build_packet;
@@ -83,6 +84,57 @@ impl Connection {
         result.map(|server_id| self.statements.insert_again(id, server_id))
     }
 
+    /// Has a statement of PREPARE … FROM here whose PREPARE ran elsewhere, unless it is here already;
+    /// the session is `now` as this connection is. What the client does not have open any more is
+    /// dropped on the way, and where the server has no room for more, another makes room.
+    ///
+    /// # Errors
+    /// The server's error, or the connection breaks.
+    pub async fn have_text_statement(
+        &mut self,
+        statement: TextStatement<'_>,
+        now: &ParseState,
+        is_open: impl Fn(&[u8], u64) -> bool,
+    ) -> Result<(), Error> {
+        let TextStatement { name, version, sql, parse_state: then } = statement;
+        if self.text_statements.has(name, version) {
+            return Ok(());
+        }
+        let mut dropped = self.text_statements.make_room(name, is_open);
+        let mut command = Vec::with_capacity(sql.len() + 8);
+        self.build_query(&mut command, sql);
+        loop {
+            let drops = self.build_drops(&dropped);
+            let switches = self.send_as(drops, &command, then, now).await?;
+            for _ in &dropped {
+                match self.finish_all(1).await {
+                    // Known to be there; if one is not, so much the better.
+                    Ok(()) | Err(Error::Server(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            let result = self.finish_as(switches, ResponseKind::Results).await;
+            let is_full = matches!(&result, Err(Error::Server(err))
+                if err.code == codes::MAX_PREPARED_STMT_COUNT);
+            dropped = match is_full {
+                true => self.text_statements.evict().into_iter().collect(),
+                false => Vec::new(),
+            };
+            if dropped.is_empty() {
+                return result.map(|_| self.text_statements.insert(name, version));
+            }
+        }
+    }
+
+    /// DEALLOCATE PREPARE of these.
+    fn build_drops(&self, names: &[Box<[u8]>]) -> Vec<u8> {
+        let mut packets = Vec::new();
+        for name in names {
+            self.build_query(&mut packets, &[b"DEALLOCATE PREPARE `", &name[..], b"`"].concat());
+        }
+        packets
+    }
+
     /// Prepares a statement and returns the server's id of it; the definitions are dropped. All that
     /// has to be sent goes out at once.
     async fn prepare_as(
@@ -91,18 +143,45 @@ impl Connection {
         then: &ParseState,
         now: &ParseState,
     ) -> Result<u32, Error> {
-        let there = now.switch_to(then, &self.initial_state);
-        let back = then.switch_to(now, &self.initial_state);
-        let mut packets = Vec::with_capacity(text.len() + 8);
-        let before = self.build_switch(&mut packets, &there);
-        build_packet(&mut packets, 0, |out| {
+        let mut command = Vec::with_capacity(text.len() + 8);
+        build_packet(&mut command, 0, |out| {
             out.push(code::STMT_PREPARE);
             out.extend_from_slice(text);
         });
+        let switches = self.send_as(Vec::new(), &command, then, now).await?;
+        self.finish_as(switches, ResponseKind::Prepare).await
+    }
+
+    /// Sends these packets, then a command that is to run as the session was `then`, in one go. Returns
+    /// how many responses lie before and after the command's.
+    async fn send_as(
+        &mut self,
+        mut packets: Vec<u8>,
+        command: &[u8],
+        then: &ParseState,
+        now: &ParseState,
+    ) -> Result<(usize, usize), Error> {
+        let there = now.switch_to(then, &self.initial_state);
+        let back = then.switch_to(now, &self.initial_state);
+        let before = self.build_switch(&mut packets, &there);
+        packets.extend_from_slice(command);
         let after = self.build_switch(&mut packets, &back);
         self.send(&packets).await?;
+        Ok((before, after))
+    }
+
+    /// Reads the responses to what [`Connection::send_as`] sent; returns the id of a prepared statement,
+    /// and 0 for other commands.
+    async fn finish_as(
+        &mut self,
+        (before, after): (usize, usize),
+        kind: ResponseKind,
+    ) -> Result<u32, Error> {
         let switched = self.finish_all(before).await;
-        let prepared = self.finish_prepare().await;
+        let prepared = match kind {
+            ResponseKind::Prepare => self.finish_prepare().await,
+            _ => self.finish(kind).await.map(|_| 0),
+        };
         // If it cannot be switched back, it is not what the session takes it for.
         if let Err(error) = self.finish_all(after).await {
             self.phase = Phase::Broken;
@@ -110,11 +189,11 @@ impl Connection {
         }
         match (switched, prepared) {
             (Ok(()), prepared) => prepared,
-            (Err(error), Ok(id)) => {
+            (Err(error), Ok(id)) if kind == ResponseKind::Prepare => {
                 self.queue_close(ServerStatement::new(id));
                 Err(error)
             }
-            (Err(error), Err(_)) => Err(error),
+            (Err(error), _) => Err(error),
         }
     }
 

@@ -15,7 +15,7 @@ pub enum Target {
     Primary,
     /// Any eligible replica; the one that holds the READ ONLY transaction if there is one.
     Replica,
-    /// The replica's connection that ran the previous statement and holds its diagnostics area.
+    /// The replica's connection that ran the statement that is asked about.
     Last,
     /// No server: lagwise refuses it.
     Nowhere,
@@ -170,23 +170,26 @@ fn end_of_read_only_transaction(statement: &Statement, facts: &SessionFacts) -> 
     })
 }
 
-/// SHOW WARNINGS, FOUND_ROWS() and kin ask about the statement before, wherever that ran. In a text
+/// SHOW WARNINGS, ROW_COUNT() and kin ask about the statement before, wherever that ran, and FOUND_ROWS()
+/// about the last query. In a text
 /// of several statements they ask about an earlier one of these.
 fn by_diagnostics(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
     let is_get = statement.kind == StatementKind::GetDiagnostics;
+    let about_rows = statement.flags.contains(Flags::FOUND_ROWS_FUNCTION);
+    let about_last = statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
     let asks = match statement.kind {
         StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics => true,
         StatementKind::Read => {
-            let others = Flags::NOT_ON_REPLICA - Flags::DIAGNOSTICS_FUNCTION;
-            statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION)
-                && !statement.flags.intersects(others)
+            let asked = Flags::DIAGNOSTICS_FUNCTION | Flags::FOUND_ROWS_FUNCTION;
+            (about_rows || about_last) && !statement.flags.intersects(Flags::NOT_ON_REPLICA - asked)
         }
         _ => false,
     };
     if !asks || statement.flags.contains(Flags::MULTI) {
         return None;
     }
-    let target = match facts.last_on {
+    let about = if about_rows && !about_last { facts.found_on } else { facts.last_on };
+    let target = match about {
         Side::Primary => Target::Primary,
         // Of a read that went well there is nothing to ask that the primary could not say, where the
         // variables belong that it sets.
@@ -262,8 +265,8 @@ fn by_use(
         (Flags::ASSIGNS_USER_VARIABLE, Reason::UserVariable, false),
         (Flags::SESSION_FUNCTION, Reason::SessionFunction, false),
         (Flags::DIAGNOSTICS_FUNCTION, Reason::SessionFunction, false),
+        (Flags::FOUND_ROWS_FUNCTION, Reason::SessionFunction, false),
         (Flags::SET_STATEMENT, Reason::SetStatement, false),
-        (Flags::TEXT_PREPARED, Reason::TextPrepare, false),
         (Flags::SERVER_FUNCTION, Reason::ServerFunction, true),
         (Flags::SERVER_VARIABLE, Reason::ServerVariable, true),
         (Flags::SERVER_SCHEMA, Reason::ServerSchema, true),

@@ -63,7 +63,7 @@ pub enum HoldReason {
     LockTables,
     /// User variables were assigned.
     UserVariable,
-    /// A statement prepared by PREPARE.
+    /// A statement of PREPARE that asks about the statement before it.
     TextPrepare,
     /// An open HANDLER.
     Handler,
@@ -115,6 +115,8 @@ pub struct SessionFacts {
     pub hold: Option<HoldReason>,
     /// Where the last statement ran that was not itself about the statement before.
     pub last_on: Side,
+    /// Where FOUND_ROWS() was set last.
+    pub found_on: Side,
     /// That statement had warnings or failed.
     pub last_warned: bool,
     /// The current schema is mysql, sys, performance_schema or information_schema.
@@ -141,6 +143,7 @@ impl Default for SessionFacts {
             pin: None,
             hold: None,
             last_on: Side::Primary,
+            found_on: Side::Primary,
             last_warned: false,
             in_server_schema: false,
             rule: RuleSays::default(),

@@ -88,7 +88,10 @@ impl Session {
                 Ok(())
             }
             Command::Ping => self.ping().await,
-            Command::InitDb(_) => self.plain(incoming, StatementKind::Use).await,
+            Command::InitDb(_) => {
+                self.learn_warnings().await;
+                self.plain(incoming, StatementKind::Use).await
+            }
             Command::Statistics => {
                 self.simple(incoming, StatementKind::ShowServer, ResponseKind::Single).await
             }
@@ -127,7 +130,8 @@ impl Session {
         let kind = ResponseKind::Results;
         let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
         let done = self.run(job).await?;
-        self.text_prepared.note(outcome, done.is_success(), &mode);
+        let state = &mut self.state;
+        self.text_prepared.note(outcome, done.is_success(), &mode, || state.parse_state());
         Ok(())
     }
 
@@ -147,9 +151,28 @@ impl Session {
         Ok(())
     }
 
+    /// What MySQL repeats at COM_PING, COM_INIT_DB and COM_SET_OPTION is the number of warnings and
+    /// errors of the statement before. After an error it is not known yet: the connection is asked by
+    /// the one of these commands that changes nothing else.
+    async fn learn_warnings(&mut self) {
+        let is_mysql = self.state.lex_mode().make == Make::MySql;
+        if !is_mysql || !self.state.diagnostics.is_untold() {
+            return;
+        }
+        let side = self.state.last_side();
+        let multi = self.login.capabilities.contains(Capabilities::MULTI_STATEMENTS);
+        if let Some(held) = self.servers.get(side)
+            && held.is_usable().await
+            && let Ok(warnings) = held.guard.set_option(u16::from(!multi)).await
+        {
+            self.state.diagnostics.tell(warnings);
+        }
+    }
+
     /// COM_PING, answered here: a client that asks whether its connection lives is not to wait for a
     /// server.
     async fn ping(&mut self) -> Result<(), End> {
+        self.learn_warnings().await;
         let warnings = match self.state.lex_mode().make {
             Make::MySql => self.state.diagnostics.warnings(),
             Make::MariaDb => 0,
@@ -169,6 +192,7 @@ impl Session {
     /// COM_SET_OPTION: the option belongs to the session, so that connections made later get it
     /// with their login.
     async fn set_option(&mut self, incoming: &mut Incoming, option: u16) -> Result<(), End> {
+        self.learn_warnings().await;
         let statement = Statement::of_kind(StatementKind::Set);
         let kind = ResponseKind::Results;
         let fixed = Some(Side::Primary);

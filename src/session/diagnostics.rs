@@ -50,7 +50,15 @@ impl Aside {
 pub struct Diagnostics {
     side: Side,
     warnings: u16,
+    /// An error was last: its packet does not tell how many warnings and errors there are.
+    untold: bool,
+    /// The area holds conditions, though the statement that only looked at them told of none.
+    holds: bool,
+    /// It changed no rows and found none.
+    no_rows: bool,
     aside: bool,
+    /// The side whose connection has set FOUND_ROWS() last.
+    found_on: Side,
 }
 
 impl Diagnostics {
@@ -59,19 +67,53 @@ impl Diagnostics {
         self.side
     }
 
-    /// Warnings and errors of the last statement.
+    /// Warnings and errors of the last statement, which is what a command repeats that keeps them;
+    /// at least one after an error, see [`Diagnostics::is_untold`].
     pub fn warnings(&self) -> u16 {
         self.warnings
     }
 
-    /// A statement ended on `side`.
-    pub fn observe(&mut self, side: Side, told: &Told<'_>) {
-        let warnings = match told {
-            Told::Ok(ok) => ok.warnings,
-            Told::Eof(eof) => eof.warnings,
-            Told::Err(_) => 1,
+    /// How many there are, only the connection knows.
+    pub fn is_untold(&self) -> bool {
+        self.untold
+    }
+
+    /// The connection has said how many there are.
+    pub fn tell(&mut self, warnings: u16) {
+        (self.warnings, self.untold) = (warnings, false);
+    }
+
+    /// Whether there is something to ask about.
+    pub fn holds_conditions(&self) -> bool {
+        self.holds
+    }
+
+    /// A statement ended on `side`; `looks`: it only looks at what the one before has left.
+    pub fn observe(&mut self, side: Side, told: &Told<'_>, looks: bool) {
+        let (warnings, untold) = match told {
+            Told::Ok(ok) => (ok.warnings, false),
+            Told::Eof(eof) => (eof.warnings, false),
+            Told::Err(_) => (1, true),
         };
-        *self = Self { side, warnings, aside: false };
+        let holds = warnings > 0 || looks && self.holds;
+        let no_rows = matches!(told, Told::Ok(ok) if ok.affected_rows == 0);
+        let found_on = self.found_on;
+        *self = Self { side, warnings, untold, holds, no_rows, aside: false, found_on };
+    }
+
+    /// Whether ROW_COUNT() is 0.
+    pub fn row_count_is_zero(&self) -> bool {
+        self.no_rows
+    }
+
+    /// The side whose connection has set FOUND_ROWS() last.
+    pub fn found_on(&self) -> Side {
+        self.found_on
+    }
+
+    /// A statement on `side` has set FOUND_ROWS().
+    pub fn set_found_on(&mut self, side: Side) {
+        self.found_on = side;
     }
 
     /// A command of those that keep the warnings has succeeded.
@@ -84,9 +126,10 @@ impl Diagnostics {
         std::mem::take(&mut self.aside)
     }
 
-    /// The command that failed last added its error to so many warnings.
-    pub fn add(&mut self, before: u16) {
+    /// The command that failed last added its error to so many warnings on `side`.
+    pub fn add(&mut self, side: Side, before: u16) {
         self.warnings = self.warnings.saturating_add(before);
+        self.untold &= side == self.side;
     }
 
     /// A statement was prepared on `side`, which in MySQL forgets warnings and keeps ROW_COUNT().
@@ -94,7 +137,8 @@ impl Diagnostics {
         if self.warnings > 0 {
             self.side = side;
         }
-        self.warnings = warnings;
+        self.tell(warnings);
+        self.holds = warnings > 0;
     }
 }
 
@@ -107,7 +151,8 @@ mod tests {
     fn warnings_are_kept_until_something_forgets_them() {
         let eof = |warnings| Told::Eof(EofPacket { warnings, status: StatusFlags::AUTOCOMMIT });
         let mut area = Diagnostics::default();
-        area.observe(Side::Replica, &eof(2));
+        area.observe(Side::Replica, &eof(2), false);
+        assert!(area.holds_conditions() && !area.is_untold());
         area.step_aside(Aside::SetOption);
         assert!(!area.take_aside());
         area.step_aside(Aside::Ping);
@@ -115,16 +160,21 @@ mod tests {
         assert!(area.take_aside() && !area.take_aside());
         area.observe_prepare(Side::Primary, 0);
         assert_eq!((area.side(), area.warnings()), (Side::Primary, 0));
-        area.observe(Side::Replica, &eof(0));
+        area.observe(Side::Replica, &eof(0), false);
+        assert!(!area.holds_conditions());
         area.observe_prepare(Side::Primary, 0);
         assert_eq!(area.side(), Side::Replica, "ROW_COUNT() is there");
-        area.observe(Side::Primary, &Told::Err(1044));
-        area.observe(Side::Primary, &Told::Err(1049));
-        area.add(1);
-        assert_eq!(area.warnings(), 2);
-        area.observe(Side::Primary, &Told::Err(1146));
+        area.observe(Side::Primary, &Told::Err(1044), false);
+        area.observe(Side::Primary, &Told::Err(1049), false);
+        area.add(Side::Primary, 1);
+        assert_eq!((area.warnings(), area.is_untold()), (2, true));
+        area.tell(5);
+        assert_eq!((area.warnings(), area.is_untold()), (5, false));
+        area.observe(Side::Primary, &eof(0), true);
+        assert_eq!((area.warnings(), area.holds_conditions()), (0, true), "SHOW WARNINGS");
+        area.observe(Side::Primary, &Told::Err(1146), false);
         assert_eq!((area.side(), area.warnings()), (Side::Primary, 1));
-        area.add(2);
-        assert_eq!(area.warnings(), 3);
+        area.add(Side::Replica, 2);
+        assert_eq!((area.warnings(), area.is_untold()), (3, false));
     }
 }

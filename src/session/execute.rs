@@ -13,6 +13,7 @@ use super::Session;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
+use super::found_rows::sets_found_rows;
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed};
@@ -272,6 +273,7 @@ impl Session {
             .map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
         self.follow_read(side, &job.statement).await.map_err(Failed::Lost)?;
+        self.bring_found_rows(side, &job.statement).await.map_err(Failed::Lost)?;
         self.hand_over_tracking(side, job).await.map_err(Failed::Lost)?;
         self.make_ready(side, job).await.map_err(Failed::Lost)
     }
@@ -338,6 +340,9 @@ impl Session {
             }
             Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Behind(err)),
             Ok(relayed) => {
+                if relayed.error_code.is_none() && self.state.diagnostics.found_on() != side {
+                    self.note_found_rows(side, job);
+                }
                 if let Some(ok) = relayed.prepare_ok
                     && self.state.lex_mode().make == Make::MySql
                 {
@@ -361,6 +366,15 @@ impl Session {
             }
             Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
             Err(RelayError::File(error)) => Err(error.into()),
+        }
+    }
+
+    /// A statement has succeeded elsewhere than where FOUND_ROWS() was set last.
+    fn note_found_rows(&mut self, side: Side, job: &Job<'_>) {
+        let make = self.state.lex_mode().make;
+        let sets = || sets_found_rows(&job.statement, self.text_of(job), make);
+        if job.kind != ResponseKind::Prepare && sets() {
+            self.state.diagnostics.set_found_on(side);
         }
     }
 

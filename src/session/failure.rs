@@ -23,6 +23,7 @@ const LEAVES_SOMETHING: Flags = Flags::INTO
     .union(Flags::USER_LOCK)
     .union(Flags::SEQUENCE)
     .union(Flags::DIAGNOSTICS_FUNCTION)
+    .union(Flags::FOUND_ROWS_FUNCTION)
     .union(Flags::AMBIGUOUS);
 
 /// Errors that a replica may give where the primary would not: it lacks a table, a column, a routine
@@ -105,14 +106,14 @@ impl Session {
                 self.count_error(Kind::Lost);
                 self.state.lost(side, &job.statement, Instant::now());
                 if side == Side::Primary {
-                    self.state.forget_hold();
+                    self.forget_primary();
                 }
             }
             Failed::Unavailable(Unavailable::StateLost { .. }) => {
                 self.count_error(Kind::Lost);
                 self.state.lost(side, &job.statement, Instant::now());
                 if side == Side::Primary {
-                    self.state.forget_hold();
+                    self.forget_primary();
                 }
             }
             Failed::Unavailable(Unavailable::Pool(_)) => self.count_error(Kind::Connect),

@@ -9,8 +9,10 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
-//! - [`read_only`]: READ ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
-//! - [`statements`]: the COM_STMT_* family. [`control`]: KILL, COM_CHANGE_USER and kin.
+//! - [`found_rows`]: FOUND_ROWS(). [`read_only`]: READ ONLY transactions on a replica.
+//!   [`tracking`]: lagwise's own trackers.
+//! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
+//!   KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
 //!   [`tracked`]: what is
@@ -29,6 +31,7 @@ mod effects;
 pub mod error;
 mod execute;
 mod failure;
+mod found_rows;
 mod incoming;
 mod learned;
 mod login;
@@ -46,6 +49,7 @@ mod rules;
 mod servers;
 mod state;
 mod statements;
+mod text_execute;
 mod text_prepared;
 mod tracked;
 mod tracking;

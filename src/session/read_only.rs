@@ -70,8 +70,9 @@ impl Session {
         {
             held.guard.run(b"START TRANSACTION READ ONLY").await?;
         }
-        let text = self.text_of(job);
-        let stays = job.kind == ResponseKind::Prepare || reads_no_tables(&job.statement, text);
+        let text = self.judged_text(job);
+        let stays =
+            job.kind == ResponseKind::Prepare || reads_no_tables(&job.statement, text.as_deref());
         let goes_on = self.servers.replica_member().is_some();
         if stays && goes_on && self.state.hold().is_none() {
             self.state.set_twin();
@@ -109,7 +110,7 @@ impl Session {
             && held.guard.run(b"ROLLBACK").await.is_err()
         {
             self.servers.drop_side(Side::Primary, &self.handle);
-            self.state.forget_hold();
+            self.forget_primary();
         }
     }
 }
@@ -121,7 +122,7 @@ impl Session {
 /// harm: such a transaction goes on on the primary.
 fn reads_no_tables(statement: &Statement, text: Option<&[u8]>) -> bool {
     use StatementKind::*;
-    let unclear = Flags::MULTI | Flags::AMBIGUOUS | Flags::STORED_PROGRAM | Flags::TEXT_PREPARED;
+    let unclear = Flags::MULTI | Flags::AMBIGUOUS | Flags::STORED_PROGRAM;
     if statement.flags.intersects(unclear) {
         return false;
     }

@@ -60,7 +60,9 @@ impl Session {
         let pinned = tried.behind.as_ref().map(|_| PinCause::Behind).or(pinned);
         let refused_function = tried.refused || settings.learned.are_called_by(&job.statement);
         let rule_says = says.unwrap_or_default();
-        let facts = SessionFacts { rule: rule_says, refused_function, ..self.state.facts(pinned) };
+        let facts = self.state.facts(pinned);
+        let hold = facts.hold.or(self.text_prepared.hold());
+        let facts = SessionFacts { rule: rule_says, refused_function, hold, ..facts };
         let mut route = route::decide(&job.statement, &facts, &settings.policy);
         let member = match route.target {
             Target::Nowhere => return Routed { route, side: Side::Primary, member: None, rule },
@@ -68,7 +70,6 @@ impl Session {
                 return self.route_to_fixed(job.fixed.unwrap_or_default(), cluster, rule);
             }
             Target::Primary => None,
-            Target::Last if self.state.last_side() == Side::Primary => None,
             Target::Last => self.current_replica(),
             Target::Replica if facts.transaction == Transaction::OnReplica => {
                 self.current_replica()
@@ -85,7 +86,10 @@ impl Session {
                 chosen
             }
         };
-        let side = side_of(route.target, self.state.last_side());
+        let side = match (route.target, &member) {
+            (Target::Primary | Target::Nowhere, _) | (Target::Last, None) => Side::Primary,
+            (Target::Replica | Target::Last, _) => Side::Replica,
+        };
         let member = member.unwrap_or_else(|| Arc::clone(cluster.primary()));
         Routed { route, side, member: Some(member), rule }
     }
@@ -167,13 +171,4 @@ impl Session {
 /// Whether the server is one of these.
 pub(super) fn is_among(members: &[Arc<Member>], member: &Member) -> bool {
     members.iter().any(|other| std::ptr::eq(&**other, member))
-}
-
-/// The side of a target.
-fn side_of(target: Target, last: Side) -> Side {
-    match target {
-        Target::Primary | Target::Nowhere => Side::Primary,
-        Target::Replica => Side::Replica,
-        Target::Last => last,
-    }
 }

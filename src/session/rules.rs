@@ -61,12 +61,17 @@ impl Session {
         self.state.is_bound_to_primary() || self.state.transaction() != route::Transaction::None
     }
 
-    /// Finds the rule for a statement.
+    /// Finds the rule for a statement; an EXECUTE is the statement that it runs, if that is known.
     pub(super) fn find_rule(&mut self, job: &Job<'_>) -> Option<usize> {
         let (prepared, capabilities) = (&self.prepared, self.login.capabilities);
+        let mode = self.state.lex_mode();
         let text = || text_of(job, prepared, capabilities);
+        let is_execute = job.statement.flags.contains(Flags::TEXT_PREPARED);
+        let executed = is_execute.then(text).flatten();
+        let executed = executed.and_then(|text| self.text_prepared.text(text, mode));
+        let text = || executed.as_deref().or_else(text);
         let schema = self.state.schema().unwrap_or_default();
-        self.rules.find(schema, text, self.state.lex_mode())
+        self.rules.find(schema, text, mode)
     }
 
     /// As [`text_of`], in this session.

@@ -161,7 +161,8 @@ impl SessionState {
             pin: pinned,
             hold: self.hold.or(self.one_shot.then_some(HoldReason::OneShotTransaction)),
             last_on: self.last_side(),
-            last_warned: self.diagnostics.warnings() > 0,
+            found_on: self.diagnostics.found_on(),
+            last_warned: self.diagnostics.holds_conditions(),
             in_server_schema: is_server_schema(&self.schema),
             has_twin: self.twin,
             carries: self.carries,
@@ -179,7 +180,11 @@ impl SessionState {
 
     /// Takes in what the server on `side` told at the end of a result of `statement`.
     pub fn observe(&mut self, side: Side, statement: &Statement, told: Told<'_>, now: Instant) {
-        self.diagnostics.observe(side, &told);
+        let looks = matches!(
+            statement.kind,
+            StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics
+        );
+        self.diagnostics.observe(side, &told, looks);
         match told {
             Told::Ok(ok) => {
                 self.carries |= side == Side::Primary && ok.last_insert_id != 0;
@@ -226,9 +231,9 @@ impl SessionState {
         now: Instant,
     ) {
         if matches!(told, Told::Err(_)) {
-            let before = self.diagnostics.warnings();
+            let (on, before) = (self.last_side(), self.diagnostics.warnings());
             self.observe(side, statement, told, now);
-            return self.diagnostics.add(before);
+            return self.diagnostics.add(on, before);
         }
         let kept = std::mem::take(&mut self.diagnostics);
         self.observe(side, statement, told, now);

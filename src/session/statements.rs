@@ -69,6 +69,7 @@ impl Session {
             return reply::err(&mut self.client, 1, &err).await;
         }
         let mut statement = known.statement;
+        self.text_prepared.forget_after(&statement);
         let has_cursor = opens_cursor(incoming.payload());
         // A cursor is where it stays open however the session reads meanwhile.
         let on_primary = has_cursor || bulk || !incoming.is_whole();
@@ -178,7 +179,7 @@ impl Session {
         side: Side,
         job: &mut Job<'_>,
     ) -> Result<Option<ErrPacket>, backend::Error> {
-        let Some(id) = job.statement_id else { return Ok(None) };
+        let Some(id) = job.statement_id else { return self.have_text_prepared(side, job).await };
         match self.have_prepared(side, id).await {
             Ok(()) => {}
             Err(backend::Error::Server(err)) => return Ok(Some(err)),

@@ -18,8 +18,10 @@ pub(super) enum Class {
     Keyword,
     /// Answers from the state of the connection (LAST_INSERT_ID, CONNECTION_ID).
     Session,
-    /// Answers about the statement before (FOUND_ROWS, ROW_COUNT).
+    /// Answers about the statement before (ROW_COUNT).
     Diagnostics,
+    /// Answers about the last query (FOUND_ROWS).
+    FoundRows,
     /// Differs between servers (VERSION), reads their files or waits for their position.
     Server,
     /// Takes or looks at a user lock.
@@ -186,7 +188,8 @@ const GROUPS: &[Group] = &[
     group(Class::Session, ALWAYS, ALWAYS, &[
         "CONNECTION_ID", "LAST_INSERT_ID", "PS_CURRENT_THREAD_ID", "PS_THREAD_ID",
     ]),
-    group(Class::Diagnostics, ALWAYS, ALWAYS, &["FOUND_ROWS", "ROW_COUNT"]),
+    group(Class::Diagnostics, ALWAYS, ALWAYS, &["ROW_COUNT"]),
+    group(Class::FoundRows, ALWAYS, ALWAYS, &["FOUND_ROWS"]),
     group(Class::UserLock, ALWAYS, ALWAYS, &[
         "GET_LOCK", "IS_FREE_LOCK", "IS_USED_LOCK", "RELEASE_ALL_LOCKS", "RELEASE_LOCK",
     ]),

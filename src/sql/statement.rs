@@ -102,7 +102,7 @@ bitflags::bitflags! {
         const ASSIGNS_USER_VARIABLE = 1 << 1;
         /// LAST_INSERT_ID(), CONNECTION_ID(), @@identity: answered from the connection's state.
         const SESSION_FUNCTION = 1 << 2;
-        /// FOUND_ROWS(), ROW_COUNT(), @@warning_count: about the statement before.
+        /// ROW_COUNT(), @@warning_count: about the statement before.
         const DIAGNOSTICS_FUNCTION = 1 << 3;
         /// VERSION(), USER(), LOAD_FILE(), position waits: another answer on another server.
         const SERVER_FUNCTION = 1 << 4;
@@ -156,8 +156,11 @@ bitflags::bitflags! {
         const TEMPORARY = 1 << 27;
         /// A transaction begins or ends somewhere in a text with several statements.
         const TRANSACTION_CONTROL = 1 << 28;
-        /// EXECUTE of a statement that is known: the kind is that statement's.
+        /// EXECUTE of a statement that is known: the kind and the flags are that statement's, and the
+        /// flags also those of what USING names.
         const TEXT_PREPARED = 1 << 29;
+        /// FOUND_ROWS(): about the last query.
+        const FOUND_ROWS_FUNCTION = 1 << 30;
     }
 }
 
@@ -167,6 +170,7 @@ impl Flags {
         .union(Flags::ASSIGNS_USER_VARIABLE)
         .union(Flags::SESSION_FUNCTION)
         .union(Flags::DIAGNOSTICS_FUNCTION)
+        .union(Flags::FOUND_ROWS_FUNCTION)
         .union(Flags::SERVER_FUNCTION)
         .union(Flags::USER_LOCK)
         .union(Flags::SEQUENCE)
@@ -177,7 +181,6 @@ impl Flags {
         .union(Flags::INTO)
         .union(Flags::LOCKING)
         .union(Flags::SET_STATEMENT)
-        .union(Flags::TEXT_PREPARED)
         .union(Flags::AMBIGUOUS);
 }
 

@@ -258,13 +258,13 @@ impl Maker {
             return self.push_query("<xa>");
         }
         let ends: &[&[&str]] = &[
-            &["XA END '{r}'", "XA COMMIT '{r}' ONE PHASE"],
-            &["XA END '{r}'", "XA PREPARE '{r}'", "XA COMMIT '{r}'"],
-            &["XA END '{r}'", "XA PREPARE '{r}'", "XA ROLLBACK '{r}'"],
-            &["XA END '{r}'", "XA ROLLBACK '{r}'"],
-            &["COMMIT", "XA END '{r}'", "SELECT 1", "XA ROLLBACK '{r}'"],
+            &["XA END '{x}'", "XA COMMIT '{x}' ONE PHASE"],
+            &["XA END '{x}'", "XA PREPARE '{x}'", "XA COMMIT '{x}'"],
+            &["XA END '{x}'", "XA PREPARE '{x}'", "XA ROLLBACK '{x}'"],
+            &["XA END '{x}'", "XA ROLLBACK '{x}'"],
+            &["COMMIT", "XA END '{x}'", "SELECT 1", "XA ROLLBACK '{x}'"],
         ];
-        self.push_query("XA START '{r}'");
+        self.push_query("XA START '{x}'");
         for _ in 0..self.random.u8(0..3) {
             self.push_query_of(&["<read>", "<write>"]);
         }

@@ -4,11 +4,12 @@
 //! the same schema, one after the other, and the data is put back between them. Each worker has
 //! schemas of its own, and so several scripts run at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
 
-use crate::script::{Replicas, Script};
+use crate::script::{Replicas, Script, xa_name};
 use crate::support::wire::{Answer, Client, Options, caps};
-use crate::support::{Lab, Make, Proxy, eventually};
+use crate::support::{Lab, MYSQL_SHOWS_LOCKS, Make, Proxy, eventually};
 
 const GROUND: &str = include_str!("ground.sql");
 
@@ -19,18 +20,21 @@ const CHECK_INTERVAL: &str = "10ms";
 pub struct Ground {
     pub lab: Lab,
     pub proxy: Proxy,
+    /// What each worker runs.
+    running: Mutex<BTreeMap<usize, String>>,
 }
 
 impl Ground {
     /// A primary with one replica.
     pub fn start(make: Make) -> Self {
-        let lab = Lab::start(make, 1);
+        let settings = if make == Make::MySql { MYSQL_SHOWS_LOCKS } else { &[] };
+        let lab = Lab::start_with(make, 1, settings);
         let config = format!(
             "[monitor]\nuser = \"monitor\"\npassword = \"monitor_password\"\n\
              check_interval = \"{CHECK_INTERVAL}\"\n[routing]\nmax_lag = \"1d\"\nlag_tolerance = \"1d\""
         );
         let proxy = Proxy::start(&lab, &config);
-        Self { lab, proxy }
+        Self { lab, proxy, running: Mutex::default() }
     }
 
     /// Has the replicas replicate or not, with equal data at the moment at which they stop.
@@ -49,6 +53,28 @@ impl Ground {
         if replicas == Replicas::Stopped {
             self.lab.start_applier(1);
         }
+    }
+
+    /// Tells what a worker runs from now on, for [`Ground::panic_behind`].
+    pub fn note_running(&self, worker: usize, script: &Script, proxied: bool) {
+        let way = if proxied { "through lagwise" } else { "direct" };
+        let text = format!("worker {worker}, {way}:\n{script}");
+        self.running.lock().expect("no other worker has failed").insert(worker, text);
+    }
+
+    /// The replica has not applied what stands at `position` in time: says why, once for all the
+    /// workers that wait for it.
+    fn panic_behind(&self, position: &str) -> ! {
+        // A second worker that comes here finds the lock poisoned, and the reason told.
+        let Ok(running) = self.running.lock() else {
+            panic!("the replica does not catch up, see above")
+        };
+        let scripts: Vec<&str> = running.values().map(String::as_str).collect();
+        panic!(
+            "the replica does not catch up: {}{}",
+            self.lab.why_behind(1, position),
+            scripts.join("\n")
+        );
     }
 
     /// Statements that ran on the primary and on replicas, and the reasons that kept reads from
@@ -137,11 +163,8 @@ impl<'a> Plot<'a> {
 
     /// Puts back what a script may have changed. `run` is what `{r}` stood for.
     pub fn put_back(&mut self, script: &Script, run: &str) {
-        let (parts, both, xa) = changed_by(script);
-        if xa {
-            // Fails where nothing is left over.
-            let _ = self.primary.query(&format!("XA ROLLBACK '{run}'"));
-        }
+        let (parts, both) = changed_by(script);
+        self.end_xa(script, run);
         if parts.is_empty() {
             return;
         }
@@ -152,10 +175,19 @@ impl<'a> Plot<'a> {
         while let Err(error) = self.try_ask(&sql) {
             tries += 1;
             assert!(matches!(error.0, 1205 | 1213) && tries < 10, "{sql}: {error:?}");
-            let _ = self.primary.query(&format!("XA ROLLBACK '{run}'"));
+            self.end_xa(script, run);
         }
         if parts.contains(&Part::Ta) {
             self.put_back_counters(both);
+        }
+    }
+
+    /// Ends XA transactions that a script has left prepared.
+    fn end_xa(&mut self, script: &Script, run: &str) {
+        let begun = script.actions.iter().filter(|action| action.begins_xa()).count();
+        for number in 1..=begun {
+            // Fails where nothing is left over.
+            let _ = self.primary.query(&format!("XA ROLLBACK '{}'", xa_name(run, number)));
         }
     }
 
@@ -187,7 +219,9 @@ impl<'a> Plot<'a> {
         let position = self.ask(ask).first_value(&self.primary);
         let answer = self.replica.query(&format!("SELECT {wait}('{position}', 30)"));
         assert_eq!(answer.error(), None);
-        assert_eq!(answer.first_value(&self.replica), "0", "the replica does not catch up");
+        if answer.first_value(&self.replica) != "0" {
+            self.ground.panic_behind(&position);
+        }
     }
 
     /// The same, and lagwise knows it.
@@ -238,15 +272,14 @@ fn section(name: &str) -> &'static str {
     rest.split("\n-- ").next().expect("a text").trim()
 }
 
-/// What a script may have changed, whether in the second schema too, and whether it may leave an
-/// XA transaction behind. Rather too much than too little.
-fn changed_by(script: &Script) -> (BTreeSet<Part>, bool, bool) {
+/// What a script may have changed, and whether in the second schema too. Rather too much than too
+/// little.
+fn changed_by(script: &Script) -> (BTreeSet<Part>, bool) {
     let mut parts = BTreeSet::new();
-    let (mut both, mut xa) = (false, false);
+    let mut both = false;
     for text in script.texts() {
         let text = String::from_utf8_lossy(text).to_lowercase();
         both |= text.contains("{o}");
-        xa |= text.contains("xa ");
         let reads = ["select", "show", "describe", "explain", "with", "table", "values"];
         let only_reads = reads.iter().any(|word| text.starts_with(word))
             && !text.contains(';')
@@ -264,5 +297,5 @@ fn changed_by(script: &Script) -> (BTreeSet<Part>, bool, bool) {
             }
         }
     }
-    (parts, both, xa)
+    (parts, both)
 }

@@ -26,6 +26,9 @@ mod shrink;
 mod support;
 mod text;
 
+use std::collections::BTreeSet;
+
+use script::{Action, Names};
 use support::Make;
 
 #[test]
@@ -48,4 +51,27 @@ fn scripts_are_read_as_they_are_written() {
             assert_eq!(generate::script(seed, make), script, "a seed is one script");
         }
     }
+}
+
+#[test]
+fn no_two_xa_transactions_have_one_name() {
+    let mut begun = 0;
+    for make in Make::ALL {
+        for seed in 0..2000 {
+            let script = generate::script(seed, make);
+            let mut names = Names { schema: "s", other: "o", run: "r", xa: 0 };
+            let mut seen = BTreeSet::new();
+            for action in &script.actions {
+                names.advance(action);
+                if let Action::Query(sql) | Action::Prepare { sql, .. } = action
+                    && action.begins_xa()
+                {
+                    let name = names.fill(&sql["XA START ".len()..]);
+                    assert!(seen.insert(name), "used again:\n{script}");
+                    begun += 1;
+                }
+            }
+        }
+    }
+    assert!(begun > 100, "{begun} XA transactions");
 }

@@ -2,6 +2,7 @@
 
 use crate::ground::Plot;
 use crate::script::{Action, Names, Replicas, Script};
+use crate::support::Make;
 use crate::support::wire::{Answer, Client, Options, Packet, Transcript, differences};
 
 /// What came of a script.
@@ -43,14 +44,15 @@ impl<'a> Runner<'a> {
 
     fn one_run(&mut self, script: &Script, port: u16, proxied: bool) -> Transcript {
         self.runs += 1;
+        self.plot.ground.note_running(self.worker, script, proxied);
         let run = format!("lock_{}_{:07}", self.worker, self.runs);
         let (schema, other) = (self.plot.schema.clone(), self.plot.other.clone());
-        let names = Names { schema: &schema, other: &other, run: &run };
+        let names = Names { schema: &schema, other: &other, run: &run, xa: 0 };
         let transcript = match script.options(&names).login(port) {
             Err(packet) => {
                 vec![("login".to_owned(), vec![proven(packet)])]
             }
-            Ok(mut client) => self.play(&mut client, script, &names, proxied),
+            Ok(mut client) => self.play(&mut client, script, names, proxied),
         };
         self.plot.put_back(script, &run);
         transcript
@@ -61,18 +63,21 @@ impl<'a> Runner<'a> {
         &mut self,
         client: &mut Client,
         script: &Script,
-        names: &Names<'_>,
+        mut names: Names<'_>,
         proxied: bool,
     ) -> Transcript {
         let login = proven(client.login_ok.clone());
         let mut transcript = vec![("login".to_owned(), vec![login])];
-        if script.texts().iter().any(|text| text.windows(10).any(|word| word == b"FOUND_ROWS")) {
-            // Before the first SELECT, FOUND_ROWS() is left over from another session.
+        let is_mariadb = self.plot.ground.lab.make == Make::MariaDb;
+        let asks = |text: &&[u8]| text.windows(10).any(|word| word == b"FOUND_ROWS");
+        if is_mariadb && script.texts().iter().any(asks) {
+            // Before the first SELECT, FOUND_ROWS() is there left over from another session.
             let answer = client.query("SELECT 1");
             transcript.push(("SELECT 1".to_owned(), vec![answer]));
         }
         for action in &script.actions {
-            let answers = match (action.step(names), action) {
+            names.advance(action);
+            let answers = match (action.step(&names), action) {
                 (Some(step), _) => client.play(&step),
                 (None, Action::ChangeUser { user, schema, charset }) => {
                     let mut options = Options::new(0).account(user);

@@ -1,7 +1,13 @@
 //! A session script: what a client does, from its login to its end.
 //!
 //! In a script, `{s}` stands for the worker's schema, `{o}` for its second one, and `{r}` for a name
-//! that no other run uses (locks and XA transactions are known to the whole server).
+//! that no other run uses (locks are known to the whole server).
+//!
+//! `{x}` stands for the name of an XA transaction, another one from each XA START on: replicas of
+//! MySQL's cannot replicate names that are used again. After XA COMMIT … ONE PHASE, 9.7 logs the next
+//! transaction of that name as independent of the first (both with the same `last_committed`); applier
+//! workers that run them at once fail with 1440 (XAER_DUPID), and the applier stops for good.
+//! Seen with clients on direct connections alone; bugs.mysql.com has the error as 83161.
 
 use crate::support::wire::{Expect, Options, Param, Step, caps};
 
@@ -121,16 +127,29 @@ impl Value {
     }
 }
 
-/// What `{s}`, `{o}` and `{r}` stand for.
+/// What `{s}`, `{o}`, `{r}` and `{x}` stand for.
 pub struct Names<'a> {
     pub schema: &'a str,
     pub other: &'a str,
     pub run: &'a str,
+    /// Of [`xa_name`].
+    pub xa: usize,
+}
+
+/// The name of the XA transaction of that number in a run; the first has 1.
+pub fn xa_name(run: &str, number: usize) -> String {
+    format!("{run}_x{number}")
 }
 
 impl Names<'_> {
+    /// To be called before an action is sent: one that begins an XA transaction gives it a new name.
+    pub fn advance(&mut self, action: &Action) {
+        self.xa += usize::from(action.begins_xa());
+    }
+
     /// A text of a script with the names in it.
     pub fn fill(&self, text: &[u8]) -> Vec<u8> {
+        let xa = xa_name(self.run, self.xa);
         let mut out = Vec::with_capacity(text.len() + 16);
         let mut rest = text;
         while let Some((&first, after)) = rest.split_first() {
@@ -138,6 +157,7 @@ impl Names<'_> {
                 Some(b"{s}") => self.schema,
                 Some(b"{o}") => self.other,
                 Some(b"{r}") => self.run,
+                Some(b"{x}") => &xa,
                 _ => {
                     out.push(first);
                     rest = after;
@@ -171,6 +191,14 @@ impl Script {
 }
 
 impl Action {
+    /// Whether it is an XA START, or a statement that will be one. No script has it in a pipeline or
+    /// after another statement.
+    pub fn begins_xa(&self) -> bool {
+        let mut texts = Vec::new();
+        self.add_texts(&mut texts);
+        texts.iter().any(|text| text.starts_with(b"XA START") || text.starts_with(b"XA BEGIN"))
+    }
+
     fn add_texts<'a>(&'a self, texts: &mut Vec<&'a [u8]>) {
         match self {
             Self::Query(sql) | Self::File { sql, .. } | Self::Prepare { sql, .. } => {

@@ -158,10 +158,18 @@ impl Lab {
 
     /// Like [`Lab::sql`], but hands the client's error text back.
     pub fn try_sql(&self, server: usize, text: &str) -> Result<String, String> {
+        self.run_client(
+            server,
+            &["--batch", "--skip-column-names", "--comments", "--execute", text],
+        )
+    }
+
+    /// What the command-line client of the server prints to `root`, or the error that it fails with.
+    pub fn run_client(&self, server: usize, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(self.client())
-            .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names", "--comments"])
+            .args(["--no-defaults", "--user=root"])
             .arg(format!("--socket={}", self.socket(server).display()))
-            .args(["--execute", text])
+            .args(arguments)
             .stdin(Stdio::null())
             .output()
             .expect("run the server's command-line client");
@@ -198,9 +206,8 @@ impl Lab {
         for server in 1..self.count() {
             assert!(
                 self.applied(server, &position, DEADLINE.as_secs()),
-                "{} server {server} has not applied {position}; it says:\n{}",
-                self.make,
-                self.sql(server, "SHOW REPLICA STATUS"),
+                "{}",
+                self.why_behind(server, &position),
             );
         }
     }

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod behind;
 pub mod corpus;
 mod lab;
 mod process;
@@ -15,6 +16,7 @@ pub mod wire;
 
 use std::time::{Duration, Instant};
 
+pub use behind::MYSQL_SHOWS_LOCKS;
 pub use lab::{Lab, LogEntry, Make};
 pub use process::{package_dir, target_dir, unique_name};
 pub use proxy::{Metrics, Proxy};

@@ -73,7 +73,8 @@ impl World {
         move || {
             let position = primary.query(position).first_value(&primary);
             let answer = replica.query(&format!("SELECT {wait}('{position}', 20)"));
-            assert_eq!(answer.first_value(&replica), "0", "the replica catches up");
+            let caught_up = answer.first_value(&replica) == "0";
+            assert!(caught_up, "{}", self.lab.why_behind(1, &position));
             self.proxy.wait_probed();
         }
     }
