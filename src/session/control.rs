@@ -142,12 +142,14 @@ impl Session {
             schema: change.schema.unwrap_or_default(),
             nonce: self.nonce,
             is_change: true,
+            origin: self.origin,
         };
         let context = Arc::clone(&self.context);
         let login = login::authenticate(&mut self.client, 1, asking, &context, &settings);
         let established = match tokio::time::timeout(settings.login_timeout, login).await {
             Ok(Ok(established)) => established,
             Ok(Err(Failure::Denied(error))) => return Err(End::Refused(error)),
+            Ok(Err(Failure::Limit)) => return Err(End::Refused("too many clients".into())),
             Ok(Err(Failure::Ended(end))) => return Err(end),
             Err(_) => {
                 reply::err(&mut self.client, 1, &error::login_timeout()).await?;
@@ -159,7 +161,7 @@ impl Session {
     }
 
     fn become_established(&mut self, established: Established) {
-        let Established { login, welcome, first, schema, nonce, rules } = established;
+        let Established { login, welcome, first, schema, nonce, rules, place, .. } = established;
         let nonce: Nonce = nonce;
         self.servers.drop_side(Side::Primary, &self.handle);
         self.servers.drop_side(Side::Replica, &self.handle);
@@ -170,6 +172,7 @@ impl Session {
         self.prepared.clear();
         self.text_prepared.clear();
         self.rules = rules;
+        self.place = place;
         self.handle.set_user(&login.credential.user);
         self.login = login;
         self.nonce = nonce;

@@ -10,10 +10,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::RejectCause;
 use super::context::{Context, Settings};
 use super::error::{self, End, Kind};
+use super::guesses::Origin;
+use super::limits::{Place, Who};
 use super::proofs::{Refusal, Welcome};
-use super::prove::{Admitted, admit};
+use super::prove::{Admitted, admit, hold_back};
 use super::reply;
 use super::servers::{Held, LoginRecord};
 use super::tracked::Tracked;
@@ -54,6 +57,10 @@ pub struct Established {
     pub nonce: Nonce,
     /// The operator's rules for its user.
     pub rules: UserRules,
+    /// Where the client is.
+    pub origin: Origin,
+    /// Its place among those of its account.
+    pub place: Place,
 }
 
 /// A login that did not come about; the client has been told.
@@ -61,6 +68,8 @@ pub struct Established {
 pub enum Failure {
     /// A server, or a proof that one gave earlier, refused the account.
     Denied(String),
+    /// There are `max_clients_per_account` of the account already.
+    Limit,
     /// Anything else.
     Ended(End),
 }
@@ -86,6 +95,7 @@ pub async fn login(
     id: u32,
     context: &Context,
     settings: &Settings,
+    origin: Origin,
 ) -> Result<Established, Failure> {
     let Some(facts) = server_facts(context, settings).await else {
         return refuse(client, 0, error::no_server_yet()).await;
@@ -134,6 +144,7 @@ pub async fn login(
         schema,
         nonce,
         is_change: false,
+        origin,
     };
     let established = authenticate(client, next_seq, asking, context, settings).await?;
     start_compression(client, &response)?;
@@ -160,6 +171,8 @@ pub struct Asking {
     pub nonce: Nonce,
     /// A COM_CHANGE_USER.
     pub is_change: bool,
+    /// Where the client is.
+    pub origin: Origin,
 }
 
 /// Has the client prove itself, and the proof judged by a server; then sends OK.
@@ -188,9 +201,16 @@ pub async fn authenticate(
     };
     let schema = (!asking.schema.is_empty()).then_some(&asking.schema[..]);
     let rules = settings.policy.rules.of_user(&login.credential.user);
-    let Admitted { welcome, first } = match admit(context, settings, &login, schema, &rules).await {
-        Ok(admitted) => admitted,
-        Err(refusal) => return deny(client, seq, context, &login.credential, refusal).await,
+    let Admitted { welcome, first } =
+        match admit(context, settings, &login, schema, &rules, asking.origin).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => return deny(client, seq, context, &login.credential, refusal).await,
+        };
+    let max = settings.max_clients_per_account;
+    let Some(place) = context.clients.take(Who::Account(login.credential.user.clone()), max) else {
+        context.metrics.local().client_rejected(RejectCause::MaxClientsPerAccount as usize);
+        reply::err(client, seq, &error::too_many_of_account(&login.credential.user)).await?;
+        return Err(Failure::Limit);
     };
     context.credentials.proven(&login.credential.user, &login.credential.secret, Instant::now());
     let mut bytes = Vec::new();
@@ -205,8 +225,8 @@ pub async fn authenticate(
     let shown = Tracked::by_default(asking.capabilities).shown(&ok, &mut state);
     build_packet(&mut bytes, seq, |out| shown.write(out));
     reply::write(client, &bytes).await?;
-    let (schema, nonce) = (asking.schema, asking.nonce);
-    Ok(Established { login, welcome, first, schema, nonce, rules })
+    let Asking { schema, nonce, origin, .. } = asking;
+    Ok(Established { login, welcome, first, schema, nonce, rules, origin, place })
 }
 
 /// Speaks the server's half of the login until the client has given what it has.
@@ -256,6 +276,10 @@ async fn converse(
             ClientLoginStep::Authenticated { secret, path } => return Ok((seq, secret, path)),
             ClientLoginStep::Reject(reason) => {
                 let err = rejection(&reason, &asking.user, settings);
+                if reason == RejectReason::WrongPassword {
+                    let _turn = hold_back(context, settings, asking.origin, &asking.user).await;
+                    context.guesses.failed(asking.origin, &asking.user, Instant::now());
+                }
                 reply::err(client, seq, &err).await?;
                 return Err(match reason {
                     RejectReason::WrongPassword => Failure::Denied(err.to_string()),
@@ -309,7 +333,7 @@ async fn deny(
     let err = &refusal.err;
     reply::err(client, seq, err).await?;
     if refusal.is_about_account() {
-        context.credentials.refused(&credential.user, &credential.secret);
+        context.refused(credential);
     }
     if refusal.by_server {
         return Err(Failure::Denied(err.to_string()));

@@ -4,6 +4,7 @@
 //! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
 //! - [`login`]: from an accepted socket to a proven account. [`prove`]: which server judges it.
 //!   [`proofs`]: what one has said lately. [`credentials`]: passwords that one has accepted.
+//!   [`guesses`]: wrong ones. [`limits`]: clients of each account and address.
 //!   [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
@@ -32,8 +33,10 @@ pub mod error;
 mod execute;
 mod failure;
 mod found_rows;
+mod guesses;
 mod incoming;
 mod learned;
+mod limits;
 mod login;
 mod names;
 mod pin;
@@ -58,7 +61,9 @@ use std::sync::Arc;
 
 pub use context::{Context, Settings};
 use error::{End, Kind};
+use guesses::Origin;
 pub use learned::LearnedFunctions;
+use limits::Place;
 use login::{Established, Failure};
 use pin::Pin;
 use prepared::Prepared;
@@ -91,6 +96,10 @@ pub struct Session {
     text_prepared: TextPrepared,
     /// The operator's rules for its user.
     rules: UserRules,
+    /// Where its client is.
+    origin: Origin,
+    /// Its place among those of its account.
+    place: Place,
     /// A command has come and its response has not ended.
     busy: bool,
     /// A response to the current command has begun to reach the client.
@@ -102,42 +111,54 @@ pub struct Session {
 
 /// Serves one accepted client until it leaves.
 pub async fn serve(accepted: Accepted, context: Arc<Context>) {
-    let peer = match &accepted {
-        Accepted::Tcp(_, address) => address.to_string(),
-        Accepted::Unix(_) => "a Unix socket".to_owned(),
+    let address = match &accepted {
+        Accepted::Tcp(_, address) => Some(*address),
+        Accepted::Unix(_) => None,
     };
+    let peer = address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
+    let address = address.map(|address| address.ip().to_canonical());
     let Ok(socket) = to_socket(accepted) else { return };
     let mut client = PacketStream::new(Transport::Plain(socket));
-    let Some(_permit) = context.admit() else {
-        context.metrics.local().client_rejected(RejectCause::MaxClients as usize);
-        let _ = reply::err(&mut client, 0, &error::too_many_connections()).await;
-        return;
+    let admitted = context.admit().ok_or(RejectCause::MaxClients).and_then(|permit| {
+        Ok((permit, context.place_of(address).ok_or(RejectCause::MaxClientsPerAddress)?))
+    });
+    let _permits = match admitted {
+        Ok(permits) => permits,
+        Err(cause) => {
+            context.metrics.local().client_rejected(cause as usize);
+            let _ = reply::err(&mut client, 0, &error::too_many_connections()).await;
+            return;
+        }
     };
     let handle = context.registry.register();
     let id = handle.id;
     // Boxed: logging in needs much more room than the session does afterwards.
-    let Some(mut session) = Box::pin(establish(client, handle, Arc::clone(&context), &peer)).await
-    else {
-        return;
-    };
+    let origin = Origin::of(address);
+    let session = Box::pin(establish(client, handle, Arc::clone(&context), origin, &peer)).await;
+    let Some(mut session) = session else { return };
     let _count = context.metrics.session();
     let end = session.until_end().await;
     session.farewell(&end).await;
     tracing::debug!(session = id, %end, "session ended");
 }
 
-/// Why a client was turned away before its login, for metrics.
+/// Why a client was turned away, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectCause {
     /// `max_clients` are there.
     MaxClients,
+    /// `max_clients_per_address` are there from this address.
+    MaxClientsPerAddress,
+    /// `max_clients_per_account` are there of this account.
+    MaxClientsPerAccount,
     /// lagwise is being stopped.
     Shutdown,
 }
 
 impl RejectCause {
     /// The label values.
-    pub const NAMES: &'static [&'static str] = &["max_clients", "shutdown"];
+    pub const NAMES: &'static [&'static str] =
+        &["max_clients", "max_clients_per_address", "max_clients_per_account", "shutdown"];
 }
 
 fn to_socket(accepted: Accepted) -> std::io::Result<Socket> {
@@ -155,10 +176,11 @@ async fn establish(
     mut client: PacketStream,
     handle: Registration,
     context: Arc<Context>,
+    origin: Origin,
     peer: &str,
 ) -> Option<Box<Session>> {
     let settings = context.settings.load_full();
-    let login = login::login(&mut client, handle.id, &context, &settings);
+    let login = login::login(&mut client, handle.id, &context, &settings, origin);
     let result = tokio::time::timeout(settings.login_timeout, login).await;
     let metrics = context.metrics.local();
     match result {
@@ -169,6 +191,10 @@ async fn establish(
         Ok(Err(Failure::Denied(error))) => {
             metrics.login(LoginResult::Denied);
             tracing::info!(peer, ?error, "login denied");
+        }
+        Ok(Err(Failure::Limit)) => {
+            metrics.login(LoginResult::Error);
+            tracing::debug!(peer, "too many clients of the account");
         }
         Ok(Err(Failure::Ended(end))) => {
             metrics.login(LoginResult::Error);
@@ -196,7 +222,8 @@ impl Session {
         context: Arc<Context>,
         established: Established,
     ) -> Self {
-        let Established { login, welcome, first, schema, nonce, rules } = established;
+        let Established { login, welcome, first, schema, nonce, rules, origin, place } =
+            established;
         let state = new_state(&welcome, &login, schema);
         handle.set_user(&login.credential.user);
         let mut session = Self {
@@ -210,6 +237,8 @@ impl Session {
             prepared: Prepared::default(),
             text_prepared: TextPrepared::default(),
             rules,
+            origin,
+            place,
             busy: false,
             touched: false,
             scratch: Vec::new(),

@@ -129,11 +129,19 @@ const NOT_ABOUT_ACCOUNT: [u16; 6] = [
     1226, // ER_USER_LIMIT_REACHED
 ];
 
+/// ER_ACCESS_DENIED_ERROR and ER_ACCESS_DENIED_NO_PASSWORD_ERROR.
+const WRONG_PASSWORD: [u16; 2] = [codes::ACCESS_DENIED, 1698];
+
 impl Refusal {
     /// Whether the server does not let the account in with this secret any more: it is wrong, expired,
     /// locked or gone.
     pub fn is_about_account(&self) -> bool {
         self.by_server && !NOT_ABOUT_ACCOUNT.contains(&self.err.code)
+    }
+
+    /// Whether it may have been a guess.
+    pub fn is_wrong_password(&self) -> bool {
+        self.by_server && WRONG_PASSWORD.contains(&self.err.code)
     }
 }
 

@@ -7,10 +7,12 @@
 
 use std::sync::Arc;
 
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::{Instant, timeout_at};
 
 use super::context::{Context, Settings};
 use super::error;
+use super::guesses::Origin;
 use super::proofs::{Judge, Key, Next, Refusal, Welcome};
 use super::routing::is_among;
 use super::rules::{has_tag, no_replica, wish_of};
@@ -61,6 +63,7 @@ pub async fn admit(
     login: &LoginRecord,
     schema: Option<&[u8]>,
     rules: &UserRules,
+    origin: Origin,
 ) -> Result<Admitted, Refusal> {
     let cluster = context.cluster.snapshot();
     let judge = match rules.keeper() {
@@ -71,6 +74,7 @@ pub async fn admit(
     loop {
         let ticket = match context.proofs.next(&key, std::time::Instant::now()) {
             Next::Remembered(welcome) if can_serve(&cluster, rules) => {
+                context.metrics.local().login_remembered();
                 return Ok(Admitted { welcome, first: None });
             }
             Next::Remembered(_) => None,
@@ -78,17 +82,31 @@ pub async fn admit(
             Next::Wait(mut outcome) => {
                 let told = outcome.wait_for(Option::is_some).await;
                 match told.ok().and_then(|told| told.clone()) {
-                    Some(told) => return told.map(|welcome| Admitted { welcome, first: None }),
+                    Some(told) => {
+                        if told.is_ok() {
+                            context.metrics.local().login_remembered();
+                        }
+                        return told.map(|welcome| Admitted { welcome, first: None });
+                    }
                     // The client that asked has left.
                     None => continue,
                 }
             }
         };
+        let user = &login.credential.user;
+        let _turn = hold_back(context, settings, origin, user).await;
         let asked_at = std::time::Instant::now();
         let proof = prove(context, settings, login, schema, rules).await;
         // What a replica said for want of the primary is not the primary's word.
         let is_judged = !matches!(proof, Ok((Side::Replica, _)));
         let admitted = proof.map(Admitted::by).map_err(|denial| denial.refusal());
+        match &admitted {
+            Ok(_) => context.guesses.succeeded(origin, user, std::time::Instant::now()),
+            Err(refusal) if refusal.is_wrong_password() => {
+                context.guesses.failed(origin, user, std::time::Instant::now());
+            }
+            Err(_) => {}
+        }
         if let Some(ticket) = ticket {
             let outcome = match &admitted {
                 Ok(admitted) => Ok(Arc::clone(&admitted.welcome)),
@@ -98,6 +116,25 @@ pub async fn admit(
         }
         return admitted;
     }
+}
+
+/// Waits for the turn of a login that a server is to be asked about, or that is to be refused, and for
+/// as long as wrong passwords before it demand. The turn lasts until it is dropped.
+pub async fn hold_back(
+    context: &Context,
+    settings: &Settings,
+    origin: Origin,
+    user: &[u8],
+) -> OwnedMutexGuard<()> {
+    let turn = context.guesses.turn(origin, user).await;
+    let delay = context.guesses.delay(origin, user, std::time::Instant::now());
+    // The answer is to come in time, however short that is.
+    let delay = delay.min(settings.login_timeout / 2);
+    if !delay.is_zero() {
+        context.metrics.local().login_delayed();
+        tokio::time::sleep(delay).await;
+    }
+    turn
 }
 
 /// Whether a session may begin without a connection: one that a rule keeps on replicas is told at its

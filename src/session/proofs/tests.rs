@@ -1,3 +1,5 @@
+//! Logins that are remembered, shared, and forgotten.
+
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
