@@ -1,5 +1,6 @@
 //! Cost of classifying a statement and deciding its route, by kind of text and by length: of each kind
-//! there are texts ten times as long as the last, so that the throughput shows that cost is linear.
+//! there are texts ten times as long as the last, so that the throughput shows that cost is linear; and
+//! cost of finding the rule for a statement, with no rules and with a thousand.
 //!
 //! A machine with neighbours measures times badly and instructions well. For these, run one text a
 //! number of times under valgrind, twice, and divide the difference:
@@ -13,17 +14,10 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
-use lagwise::route::{Policy, Route, SessionFacts, decide};
-use lagwise::sql::{ClientCharset, LexMode, Make, classify};
+use lagwise::route::{Policy, Route, Rule, Rules, SessionFacts, UserRules, decide};
+use lagwise::sql::{LexMode, Make, Prefix, classify};
 
-const MODE: LexMode = LexMode {
-    ansi_quotes: false,
-    no_backslash_escapes: false,
-    ignore_space: false,
-    make: Make::MySql,
-    server_version: 90704,
-    charset: ClientCharset::Utf8,
-};
+const MODE: LexMode = LexMode::utf8(Make::MySql, 90704);
 
 /// Short and middling texts, most as applications prepare or send them.
 const TEXTS: &[(&str, &str)] = &[
@@ -112,10 +106,52 @@ fn classify_and_decide(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, classify_and_decide);
+/// What the rules add to a statement, of which there are none or a thousand: for a user whom none is
+/// about, and for one with the beginnings of a thousand statements.
+fn find_rule(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("find_rule");
+    for (name, count, user) in RULES {
+        let mut rules = rules(*count, user);
+        group.bench_function(*name, |bencher| bencher.iter(|| found(&mut rules)));
+    }
+    group.finish();
+}
 
-/// Routes the text of this name so many times and does nothing else.
+const RULES: &[(&str, usize, &str)] = &[
+    ("rules_none", 0, "app"),
+    ("rules_of_others", 1000, "other"),
+    ("rules_one", 1, "app"),
+    ("rules_1000", 1000, "app"),
+];
+
+/// What so many rules are to sessions of a user.
+fn rules(count: usize, user: &str) -> UserRules {
+    let rule = |number: usize| Rule {
+        users: [Box::from(&b"app"[..])].into(),
+        statements: Prefix::parse(&format!("select * from report_{number} where a"))
+            .into_iter()
+            .collect(),
+        ..Rule::default()
+    };
+    std::sync::Arc::new(Rules::new((0..count).map(rule).collect())).of_user(user.as_bytes())
+}
+
+fn found(rules: &mut UserRules) -> Option<usize> {
+    let text: &[u8] = black_box(b"select * from report_0 where b = 1");
+    rules.find(b"shop", || Some(text), &MODE)
+}
+
+criterion_group!(benches, classify_and_decide, find_rule);
+
+/// Routes the text of this name, or finds a rule among those of this name, so many times, and does
+/// nothing else.
 fn run(name: &str, times: u64) {
+    for (_, count, user) in RULES.iter().filter(|(known, ..)| *known == name) {
+        let mut rules = rules(*count, user);
+        for _ in 0..times {
+            black_box(found(&mut rules));
+        }
+    }
     let (facts, policy) = (SessionFacts::default(), Policy::default());
     for (_, sql) in texts().iter().filter(|(known, _)| known == name) {
         println!("{name}: {} bytes", sql.len());

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use lagwise::config::{Config, ServerConfig};
 use lagwise::route::{Kept, Rule, SessionFacts, Target, is_server_schema};
-use lagwise::sql::{ClientCharset, LexMode};
+use lagwise::sql::{LexMode, Make};
 
 /// Something that is not the user's doing went wrong.
 const FAILURE: u8 = 1;
@@ -175,7 +175,7 @@ fn describe(server: &ServerConfig) -> String {
 /// the server or the session knows is left at its default: the version (so that versioned comments
 /// count as unclear), `sql_mode`, and that replicas are `read_only` as they should be.
 fn explanation(config: &Config, user: &str, schema: &str, text: &str) -> String {
-    let mode = LexMode { charset: ClientCharset::from_name(b"utf8mb4"), ..LexMode::default() };
+    let mode = LexMode::utf8(Make::default(), 0);
     let mut statement = lagwise::sql::classify(text.as_bytes(), &mode);
     let policy = lagwise::server::policy(config);
     let mut rules = policy.rules.of_user(user.as_bytes());

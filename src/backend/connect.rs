@@ -4,6 +4,7 @@
 //! a half-open connection is dropped with the future.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
@@ -13,6 +14,7 @@ use zeroize::Zeroize;
 use super::connection::{Connection, ServerFacts};
 use super::endpoint::{Endpoint, EndpointTls, UseFor};
 use super::error::Error;
+use super::image::Image;
 use crate::auth::{Credential, ServerLogin, ServerLoginStep};
 use crate::config::ServerAddress;
 use crate::net::{PacketStream, Socket, Transport};
@@ -137,6 +139,7 @@ async fn open(
     let ok = authenticate(&mut stream, auth).await?;
     let status = OkPacket::parse(&ok, true)?.status;
     let mut connection = Connection::new(stream, facts, status, ok);
+    connection.image = Arc::new(Image::new(false, login.schema.unwrap_or_default(), None, []));
     if login.track {
         connection.read_only = login.read_only;
         connection.start_tracking().await?;

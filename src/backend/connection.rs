@@ -1,10 +1,12 @@
 //! An open connection to a server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::error::Error;
+use super::image::Image;
 use super::statements::Statements;
 use super::sync;
 use super::text_statements::TextStatements;
@@ -122,8 +124,8 @@ pub struct Connection {
     pub read_only: bool,
     /// Status flags after the last response.
     pub status: StatusFlags,
-    /// The version of the session's state that this connection is in line with.
-    pub synced_version: u64,
+    /// The session state that it is in.
+    pub image: Arc<Image>,
     /// Statements prepared here, by the session's statement id.
     pub statements: Statements,
     /// Statements of PREPARE … FROM that were prepared here again.
@@ -149,7 +151,7 @@ impl Connection {
             tracking_stopped: None,
             read_only: false,
             status,
-            synced_version: 0,
+            image: Arc::default(),
             statements: Statements::default(),
             text_statements: TextStatements::default(),
         }
@@ -288,6 +290,7 @@ impl Connection {
         self.status = self.finish(ResponseKind::Results).await?.status;
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
+        self.image = Arc::new(self.image.after_reset());
         self.statements.clear();
         self.text_statements.clear();
         self.forget_warnings(summary.warnings).await

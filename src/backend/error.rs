@@ -34,6 +34,9 @@ pub enum Error {
     /// The server lacks what the client negotiated with the primary.
     #[error("the server lacks capabilities that the client uses: {0:?}")]
     Capabilities(Capabilities),
+    /// The connection cannot be brought into the session's state; another one can.
+    #[error("the connection cannot be brought into the session's state")]
+    State,
 }
 
 impl Error {
@@ -43,7 +46,7 @@ impl Error {
         match self {
             Self::Connect(_) | Self::TimedOut(_) | Self::Lost(_) | Self::Protocol(_) => true,
             Self::Server(err) => matches!(err.code, codes::CON_COUNT | codes::SERVER_SHUTDOWN),
-            Self::Tls(_) | Self::Auth(_) | Self::Capabilities(_) => false,
+            Self::Tls(_) | Self::Auth(_) | Self::Capabilities(_) | Self::State => false,
         }
     }
 

@@ -4,6 +4,8 @@
 //! - [`endpoint`]: where a server is and how it is reached.
 //! - [`connect`]: socket, TLS, login, session trackers; under one deadline.
 //! - [`connection`]: an open connection, its state (Ready, Busy, Broken) and its small questions.
+//! - [`image`]: the state of a session that it is in. Pure.
+//! - `in_line`: bringing it into another.
 //! - [`statements`], [`text_statements`]: which prepared statements it knows. Pure.
 //! - [`parse_state`]: what a prepared statement's meaning depends on. Pure.
 //! - `prepare`: preparing and closing statements on it.
@@ -17,6 +19,8 @@ pub mod connect;
 pub mod connection;
 pub mod endpoint;
 pub mod error;
+pub mod image;
+mod in_line;
 pub mod parse_state;
 mod prepare;
 pub mod statements;

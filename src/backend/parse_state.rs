@@ -10,6 +10,7 @@
 //! Deliberately absent: variables that both makes look at when a statement runs (time_zone,
 //! timestamp, sql_select_limit, character_set_results).
 
+use super::image::Switch;
 use super::sync;
 use crate::protocol::ok::{StateChange, changes};
 
@@ -43,15 +44,6 @@ pub struct ParseState {
     schema: Box<[u8]>,
     /// Those of [`VARIABLES`] that the session has changed, in order.
     variables: Vec<(&'static [u8], Box<[u8]>)>,
-}
-
-/// How a connection is brought from one state to another.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Switch {
-    /// The schema to change to.
-    pub schema: Option<Box<[u8]>>,
-    /// A SET statement.
-    pub set: Option<Vec<u8>>,
 }
 
 impl ParseState {
@@ -120,7 +112,7 @@ impl ParseState {
 
 /// The value of a variable in a report of the session trackers. The client's character set begins
 /// as that of its collation.
-fn initial_value<'a>(name: &[u8], reported: &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn initial_value<'a>(name: &[u8], reported: &'a [u8]) -> Option<&'a [u8]> {
     if name == CLIENT {
         let collation = initial_value(COLLATION, reported)?;
         return collation.split(|byte| *byte == b'_').next();

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::connection::{Connection, Phase};
 use super::error::{Error, codes};
-use super::parse_state::{ParseState, Switch};
+use super::parse_state::ParseState;
 use super::statements::ServerStatement;
 use super::text_statements::TextStatement;
 use crate::protocol::Malformed;
@@ -195,20 +195,6 @@ impl Connection {
             }
             (Err(error), _) => Err(error),
         }
-    }
-
-    /// Appends what a switch takes; returns how many responses that has.
-    fn build_switch(&self, out: &mut Vec<u8>, switch: &Switch) -> usize {
-        if let Some(schema) = &switch.schema {
-            build_packet(out, 0, |out| {
-                out.push(code::INIT_DB);
-                out.extend_from_slice(schema);
-            });
-        }
-        if let Some(set) = &switch.set {
-            self.build_query(out, set);
-        }
-        usize::from(switch.schema.is_some()) + usize::from(switch.set.is_some())
     }
 
     /// Reads `count` responses; the first error among them, if the connection is still good then.

@@ -145,29 +145,6 @@ pub(super) fn literal(name: &[u8], value: &[u8]) -> Option<Vec<u8>> {
     value.iter().all(plain).then(|| [b"'", value, b"'"].concat())
 }
 
-/// One SET statement that says `names` (NAMES with charset and collation) and sets all of
-/// `variables`; `None` if there are none. Variables that [`replay`] would not set there are left out.
-pub fn set_statement<'a>(
-    names: Option<&[u8]>,
-    variables: impl IntoIterator<Item = (&'a [u8], &'a [u8])>,
-    on_primary: bool,
-) -> Option<Vec<u8>> {
-    let mut out = names.map_or(Vec::new(), |names| [b"SET ", names].concat());
-    for (name, value) in variables {
-        match replay(name, value) {
-            Replay::Set => {}
-            Replay::SetOnPrimary if on_primary => {}
-            _ => continue,
-        }
-        let Some(literal) = literal(name, value) else { continue };
-        out.extend_from_slice(if out.is_empty() { b"SET SESSION " } else { b", SESSION " });
-        out.extend_from_slice(name);
-        out.push(b'=');
-        out.extend_from_slice(&literal);
-    }
-    (!out.is_empty()).then_some(out)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,42 +172,24 @@ mod tests {
 
     #[track_caller]
     fn check(name: &str, value: &str, want: Option<&str>) {
-        let got = set_statement(None, [(name.as_bytes(), value.as_bytes())], false);
+        let set = replay(name.as_bytes(), value.as_bytes()) == Replay::Set;
+        let got = literal(name.as_bytes(), value.as_bytes()).filter(|_| set);
         assert_eq!(got.map(|sql| String::from_utf8(sql).unwrap()).as_deref(), want, "{name}");
     }
 
     #[test]
     fn literals() {
-        check("sql_mode", "ANSI,TRADITIONAL", Some("SET SESSION sql_mode='ANSI,TRADITIONAL'"));
-        check("sql_mode", "", Some("SET SESSION sql_mode=''"));
-        check(
-            "sql_select_limit",
-            "18446744073709551615",
-            Some("SET SESSION sql_select_limit=18446744073709551615"),
-        );
-        check("timestamp", "1700000000.123456", Some("SET SESSION timestamp=1700000000.123456"));
-        check("time_zone", "+02:00", Some("SET SESSION time_zone='+02:00'"));
-        check("character_set_results", "", Some("SET SESSION character_set_results=NULL"));
+        check("sql_mode", "ANSI,TRADITIONAL", Some("'ANSI,TRADITIONAL'"));
+        check("sql_mode", "", Some("''"));
+        check("sql_select_limit", "18446744073709551615", Some("18446744073709551615"));
+        check("timestamp", "1700000000.123456", Some("1700000000.123456"));
+        check("time_zone", "+02:00", Some("'+02:00'"));
+        check("character_set_results", "", Some("NULL"));
         check("autocommit", "OFF", None);
         check("rand_seed1", "5", None);
         check("x", "it's", None);
         check("x", "a\\b", None);
         check("x y", "1", None);
         check("x", "é", None);
-    }
-
-    #[test]
-    fn several_variables() {
-        let variables = [(&b"a"[..], &b"1"[..]), (b"autocommit", b"OFF"), (b"b", b"ON")];
-        let got = |on_primary| {
-            set_statement(None, variables, on_primary).map(|sql| String::from_utf8(sql).unwrap())
-        };
-        assert_eq!(got(false).as_deref(), Some("SET SESSION a=1, SESSION b='ON'"));
-        let all = "SET SESSION a=1, SESSION autocommit='OFF', SESSION b='ON'";
-        assert_eq!(got(true).as_deref(), Some(all));
-        assert_eq!(set_statement(None, [], true), None);
-        let named = set_statement(Some(b"NAMES 'c' COLLATE 'd'"), variables, false);
-        let want = &b"SET NAMES 'c' COLLATE 'd', SESSION a=1, SESSION b='ON'"[..];
-        assert_eq!(named.as_deref(), Some(want));
     }
 }

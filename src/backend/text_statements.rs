@@ -62,10 +62,8 @@ impl TextStatements {
         is_open: impl Fn(&[u8], u64) -> bool,
     ) -> Vec<Box<[u8]>> {
         self.known.remove(name);
-        let closed = |(name, known): (&Box<[u8]>, &Known)| {
-            (!is_open(name, known.version)).then(|| name.clone())
-        };
-        let mut dropped: Vec<_> = self.known.iter().filter_map(closed).collect();
+        let closed = self.known.iter().filter(|(name, known)| !is_open(name, known.version));
+        let mut dropped: Vec<Box<[u8]>> = closed.map(|(name, _)| name.clone()).collect();
         for name in &dropped {
             self.known.remove(name);
         }

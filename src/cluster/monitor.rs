@@ -303,7 +303,8 @@ fn settle(result: Result<Answer, Error>, connecting: bool) -> Result<Answer, (Re
             | Error::TimedOut(_)
             | Error::Lost(_)
             | Error::Protocol(_)
-            | Error::Capabilities(_) => Report::Failed,
+            | Error::Capabilities(_)
+            | Error::State => Report::Failed,
         };
         (report, error.to_string().into())
     })

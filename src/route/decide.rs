@@ -179,6 +179,8 @@ fn by_diagnostics(statement: &Statement, facts: &SessionFacts) -> Option<Route> 
     let about_last = statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
     let asks = match statement.kind {
         StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics => true,
+        // To prepare it there first would be the statement before.
+        _ if about_last && statement.flags.contains(Flags::TEXT_PREPARED) => false,
         StatementKind::Read => {
             let asked = Flags::DIAGNOSTICS_FUNCTION | Flags::FOUND_ROWS_FUNCTION;
             (about_rows || about_last) && !statement.flags.intersects(Flags::NOT_ON_REPLICA - asked)

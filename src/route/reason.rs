@@ -118,7 +118,7 @@ reasons! {
     HeldLockTables "held_lock_tables" "The session has locked tables on the primary."
     HeldUserVariable "held_user_variable" "The session has user variables on the primary."
     HeldTextPrepare "held_text_prepare"
-        "A statement of the session's PREPARE asks about the one before it, as FOUND_ROWS() does."
+        "A statement of the session's PREPARE asks about the one before it, as ROW_COUNT() does."
     HeldHandler "held_handler" "The session has an open HANDLER on the primary."
     HeldCursor "held_cursor" "The session has an open cursor on the primary."
     HeldOneShotTransaction "held_one_shot_transaction"

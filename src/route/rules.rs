@@ -2,17 +2,17 @@
 //!
 //! A rule is looked for in two steps, so that rules cost next to nothing. Which of them are about
 //! the user is found once a session ([`Rules::of_user`]), and which of those about its default
-//! schema whenever that changes; for a statement only prefixes are left to compare. Without rules
-//! for its user a session never looks at a statement's text.
+//! schema whenever that changes; for a statement only prefixes are left, and these are looked up in
+//! one tree for all rules. Without rules for its user a session never looks at a statement's text.
 //!
-//! Pure: the session passes in what it knows, and what is found is an index into [`Rules::all`].
+//! Pure: the session passes in what it knows, and what is found is the index of a rule.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::facts::{RuleSays, Side};
-use crate::sql::{LexMode, Prefix, Start};
+use crate::sql::{LexMode, Prefix, PrefixTree};
 
 /// One rule. Conditions that are empty hold for everything.
 #[derive(Clone, Debug, Default)]
@@ -60,10 +60,21 @@ impl Rule {
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
     /// The first that matches wins.
-    pub all: Vec<Rule>,
+    all: Vec<Rule>,
+    /// What their statements begin with, by the index of the rule.
+    prefixes: PrefixTree,
 }
 
 impl Rules {
+    /// In the order of the configuration.
+    pub fn new(all: Vec<Rule>) -> Self {
+        let mut prefixes = PrefixTree::default();
+        for (index, rule) in all.iter().enumerate() {
+            rule.statements.iter().for_each(|prefix| prefixes.insert(prefix, index));
+        }
+        Rules { all, prefixes }
+    }
+
     /// The rules for the sessions of `user`.
     pub fn of_user(self: &Arc<Self>, user: &[u8]) -> UserRules {
         let indexed = self.all.iter().enumerate();
@@ -75,8 +86,8 @@ impl Rules {
             rule(index).is_some_and(|rule| rule.schemas.is_empty() && rule.statements.is_empty())
         });
         let by_schema = mine.iter().filter_map(rule).any(|rule| !rule.schemas.is_empty());
-        let (rules, schema, here) = (Arc::clone(self), Vec::new(), Vec::new());
-        let mut found = UserRules { rules, mine, whole, by_schema, schema, here };
+        let rules = Arc::clone(self);
+        let mut found = UserRules { rules, mine, whole, by_schema, ..UserRules::default() };
         found.enter(b"");
         found
     }
@@ -94,8 +105,10 @@ pub struct UserRules {
     by_schema: bool,
     /// The default schema for which `here` was found.
     schema: Vec<u8>,
-    /// Those about the user and the schema.
+    /// Those about the user and the schema that name statements and stand before `other`, in order.
     here: Vec<usize>,
+    /// The first about the user and the schema that names no statement.
+    other: Option<usize>,
 }
 
 impl UserRules {
@@ -146,29 +159,31 @@ impl UserRules {
         if self.by_schema && self.schema != schema {
             self.enter(schema);
         }
-        let mut text = Some(text);
-        let mut start = None;
-        for &index in &self.here {
-            let rule = self.rules.all.get(index)?;
-            if rule.statements.is_empty() {
-                return Some(index);
-            }
-            if let Some(text) = text.take() {
-                start = text().map(|text| Start::of(text, mode));
-            }
-            let Some(start) = &start else { continue };
-            if rule.statements.iter().any(|prefix| prefix.begins(start)) {
-                return Some(index);
-            }
+        let mut first = self.other;
+        if let Some(text) = (!self.here.is_empty()).then(text).flatten() {
+            self.rules.prefixes.find(text, mode, |found| {
+                // In order, so that the first one counts.
+                let mine = found.iter().find(|index| self.here.binary_search(index).is_ok());
+                first = [first, mine.copied()].into_iter().flatten().min();
+            });
         }
-        None
+        first
     }
 
     /// The default schema is another one now.
     fn enter(&mut self, schema: &[u8]) {
-        let rules = &self.rules.all;
-        let here = |index: &&usize| rules.get(**index).is_some_and(|rule| rule.holds_in(schema));
-        self.here = self.mine.iter().filter(here).copied().collect();
+        self.here.clear();
+        self.other = None;
+        for &index in &self.mine {
+            match self.rules.all.get(index) {
+                Some(rule) if !rule.holds_in(schema) => {}
+                Some(rule) if !rule.statements.is_empty() => self.here.push(index),
+                _ => {
+                    self.other = Some(index);
+                    break;
+                }
+            }
+        }
         self.schema = schema.to_vec();
     }
 }

@@ -3,18 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use super::*;
-use crate::sql::{ClientCharset, LexMode, Make, classify};
+use crate::sql::{LexMode, Make, classify};
 use std::collections::HashSet;
 use std::sync::Arc;
 
-pub(super) const MODE: LexMode = LexMode {
-    ansi_quotes: false,
-    no_backslash_escapes: false,
-    ignore_space: false,
-    make: Make::MySql,
-    server_version: 90704,
-    charset: ClientCharset::Utf8,
-};
+pub(super) const MODE: LexMode = LexMode::utf8(Make::MySql, 90704);
 
 #[track_caller]
 fn check(sql: &str, facts: &SessionFacts, policy: &Policy, target: Target, reason: Reason) {

@@ -108,7 +108,7 @@ pub fn policy(config: &Config) -> Policy {
     Policy {
         hints: config.routing.hints,
         read_only_functions: Arc::new(read_only),
-        rules: Arc::new(Rules { all: config.rules.iter().map(rule).collect() }),
+        rules: Arc::new(Rules::new(config.rules.iter().map(rule).collect())),
         try_unknown_functions: config.routing.unknown_functions == UnknownFunctions::Try,
         ..Policy::default()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::Session;
+use super::context::Settings;
 use super::error::{self, End, Kind};
 use super::execute::{Done, Job};
 use super::incoming::Incoming;
@@ -132,6 +133,7 @@ impl Session {
             return Err(End::Refused("malformed COM_CHANGE_USER".into()));
         };
         let settings = self.context.settings.load_full();
+        self.let_go(&settings).await;
         let asking = Asking {
             user: change.user,
             plugin: change.auth_plugin,
@@ -160,6 +162,18 @@ impl Session {
         Ok(())
     }
 
+    /// Before a login anew: locks, temporary tables and a transaction end before the client is told that
+    /// it is logged in, as at a server. To close the connection alone would free them a moment later.
+    async fn let_go(&mut self, settings: &Settings) {
+        if !self.state.is_bound_to_primary() {
+            return;
+        }
+        if let Some(held) = self.servers.get(Side::Primary) {
+            // One that fails is closed, as all are that are not needed any more.
+            let _ = tokio::time::timeout(settings.login_timeout, held.guard.reset()).await;
+        }
+    }
+
     fn become_established(&mut self, established: Established) {
         let Established { login, welcome, first, schema, nonce, rules, place, .. } = established;
         let nonce: Nonce = nonce;
@@ -171,6 +185,7 @@ impl Session {
         self.state.pin = pin;
         self.prepared.clear();
         self.text_prepared.clear();
+        self.strays.clear();
         self.rules = rules;
         self.place = place;
         self.handle.set_user(&login.credential.user);
@@ -192,13 +207,14 @@ impl Session {
         }
         self.prepared.clear();
         self.text_prepared.clear();
+        self.strays.clear();
         self.servers.drop_side(Side::Replica, &self.handle);
         let status = self.state.status;
         self.state.reset(status);
-        let version = self.state.version();
+        let image = self.state.image(Side::Primary);
         if let Some(held) = self.servers.get(Side::Primary) {
             held.guard.statements.clear();
-            held.guard.synced_version = version;
+            held.guard.image = image;
             // The trackers were reset as well.
             match held.guard.start_tracking().await {
                 Ok(()) => self.state.begin_with(held.guard.initial_state()),

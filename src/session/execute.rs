@@ -122,6 +122,10 @@ impl Session {
         let cluster = self.context.cluster.snapshot();
         job.statement = job.statement.knowing(&settings.policy.read_only_functions);
         self.weigh_hint(&mut job, &settings, &cluster);
+        if let Err(failed) = self.settle_strays(&job, &settings).await {
+            let primary = Arc::clone(cluster.primary());
+            return self.give_up(job, &primary, failed, 1).await;
+        }
         let mut tried = Tried::default();
         let mut is_first = true;
         loop {
@@ -147,6 +151,7 @@ impl Session {
                     }
                     self.leave_replica(side, transaction).await;
                     self.note_behind(&done, &tried);
+                    self.note_strays(&job, &done);
                     return Ok(done);
                 }
                 Attempt::Behind(err) => {
@@ -350,7 +355,7 @@ impl Session {
                 }
                 if side == Side::Primary {
                     self.note_collation(job);
-                    self.servers.primary_is_in_line(self.state.version());
+                    self.servers.primary_is_in_line(&mut self.state);
                 }
                 self.count_times(side, &relayed, started, sent);
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))
@@ -372,7 +377,7 @@ impl Session {
     /// A statement has succeeded elsewhere than where FOUND_ROWS() was set last.
     fn note_found_rows(&mut self, side: Side, job: &Job<'_>) {
         let make = self.state.lex_mode().make;
-        let sets = || sets_found_rows(&job.statement, self.text_of(job), make);
+        let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
         if job.kind != ResponseKind::Prepare && sets() {
             self.state.diagnostics.set_found_on(side);
         }

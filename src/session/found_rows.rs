@@ -68,7 +68,8 @@ pub fn sets_found_rows(statement: &Statement, text: Option<&[u8]>, make: Make) -
             let is = |word: &[u8]| first.eq_ignore_ascii_case(word);
             let values = is(b"insert") || is(b"replac");
             let one_table = is(b"delete") || is(b"update") && !is_mysql;
-            has(b"select") || !values && !(one_table && !has(b"join") && !has(b"using"))
+            let of_one = values || one_table && !has(b"join") && !has(b"using");
+            has(b"select") || !of_one
         }
         Read | LockingRead | Describe | Call | TextExecute | Handler | Unknown => true,
     }
@@ -117,7 +118,7 @@ impl Session {
 }
 
 /// A query after which FOUND_ROWS() is this number: rows that an OFFSET passes over are counted.
-fn rows_of(number: u64) -> String {
+pub(super) fn rows_of(number: u64) -> String {
     let Some(before) = number.checked_sub(1) else {
         return "SELECT 1 FROM (SELECT 1) t LIMIT 0".to_owned();
     };

@@ -10,8 +10,8 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
-//! - [`found_rows`]: FOUND_ROWS(). [`read_only`]: READ ONLY transactions on a replica.
-//!   [`tracking`]: lagwise's own trackers.
+//! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
+//!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
 //! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
@@ -52,6 +52,7 @@ mod rules;
 mod servers;
 mod state;
 mod statements;
+mod strays;
 mod text_execute;
 mod text_prepared;
 mod tracked;
@@ -71,6 +72,7 @@ use proofs::Welcome;
 use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
+use strays::Stray;
 use text_prepared::TextPrepared;
 
 use crate::auth::Nonce;
@@ -94,6 +96,8 @@ pub struct Session {
     state: SessionState,
     prepared: Prepared,
     text_prepared: TextPrepared,
+    /// User variables on the replica that belong on the primary.
+    strays: Vec<Stray>,
     /// The operator's rules for its user.
     rules: UserRules,
     /// Where its client is.
@@ -236,6 +240,7 @@ impl Session {
             state,
             prepared: Prepared::default(),
             text_prepared: TextPrepared::default(),
+            strays: Vec::new(),
             rules,
             origin,
             place,
@@ -255,8 +260,7 @@ impl Session {
 
     /// Takes the connection that proved the login into use, if there was need for one.
     fn take_first(&mut self, first: Option<(Side, servers::Held)>) {
-        let Some((side, mut first)) = first else { return };
-        first.guard.synced_version = self.state.version();
+        let Some((side, first)) = first else { return };
         self.servers.put(side, first, &self.handle);
     }
 

@@ -15,10 +15,7 @@ use crate::backend::{self, Login};
 use crate::cluster::Member;
 use crate::cluster::SessionFailure;
 use crate::pool;
-use crate::protocol::command::code;
 use crate::protocol::flags::{Capabilities, StatusFlags};
-use crate::protocol::frame::build_packet;
-use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
 
 /// How the client logged in: what every further connection of its session begins with.
@@ -162,9 +159,9 @@ impl Servers {
 
     /// Says that the primary connection is what the session's state was observed on.
     #[inline]
-    pub fn primary_is_in_line(&mut self, version: u64) {
+    pub fn primary_is_in_line(&mut self, state: &mut SessionState) {
         if let Some(held) = &mut self.primary {
-            held.guard.synced_version = version;
+            held.guard.image = state.image(Side::Primary);
         }
     }
 
@@ -187,15 +184,13 @@ impl Servers {
                 Side::Replica => state.transaction() == Transaction::OnReplica,
             };
             let usable = held.is_usable().await;
-            if usable && (bound || Arc::ptr_eq(&held.member, member)) {
+            let mut fits =
+                || Arc::ptr_eq(&held.member, member) && held.guard.can_be(&state.image(side));
+            if usable && (bound || fits()) {
                 // A bound primary is what the state was observed on. A replica in a transaction is
                 // not: what belongs to the session is set on the primary.
                 let observed = bound && side == Side::Primary;
-                let in_line = held.guard.synced_version == state.version() || observed;
-                if in_line {
-                    return Ok(());
-                }
-                return self.sync(side, state, handle).await;
+                return if observed { Ok(()) } else { self.sync(side, state, handle).await };
             }
             if !usable {
                 held.member.report_failure(SessionFailure::Lost);
@@ -212,37 +207,26 @@ impl Servers {
             held.guard.reset().await.map_err(Unavailable::Sync)?;
         }
         self.put(side, held, handle);
-        if let Some(held) = self.get(side) {
-            if state.version() > 1 {
-                return self.sync(side, state, handle).await;
-            }
-            held.guard.synced_version = state.version();
-            if side == Side::Primary {
-                // The session is only beginning there, maybe under other defaults than at its login.
-                state.begin_with(held.guard.initial_state());
-            }
+        if let Some(held) = self.get(side).filter(|_| side == Side::Primary && state.is_new()) {
+            // Maybe it begins under other defaults than were told at its login.
+            state.begin_with(held.guard.initial_state());
         }
-        Ok(())
+        self.sync(side, state, handle).await
     }
 
     /// Brings the connection on `side` in line with the session.
     async fn sync(
         &mut self,
         side: Side,
-        state: &SessionState,
+        state: &mut SessionState,
         handle: &SessionHandle,
     ) -> Result<(), Unavailable> {
         let Some(held) = self.get(side) else { return Ok(()) };
-        match bring_in_line(&mut held.guard, state, side).await {
-            Ok(()) => {
-                held.guard.synced_version = state.version();
-                Ok(())
-            }
-            Err(error) => {
-                self.drop_side(side, handle);
-                Err(Unavailable::Sync(error))
-            }
-        }
+        let result = held.guard.bring_in_line(state.image(side)).await;
+        result.map_err(|error| {
+            self.drop_side(side, handle);
+            Unavailable::Sync(error)
+        })
     }
 }
 
@@ -277,36 +261,4 @@ pub async fn connect(
             Err(error)
         }
     }
-}
-
-/// Sends schema and variables in one go, then reads what the server says to them.
-async fn bring_in_line(
-    connection: &mut backend::Connection,
-    state: &SessionState,
-    side: Side,
-) -> Result<(), backend::Error> {
-    let mut packets = Vec::new();
-    let mut responses = 0;
-    if let Some(schema) = state.schema() {
-        build_packet(&mut packets, 0, |out| {
-            out.push(code::INIT_DB);
-            out.extend_from_slice(schema);
-        });
-        responses += 1;
-    }
-    if let Some(sql) = state.replay(side) {
-        connection.build_query(&mut packets, &sql);
-        responses += 1;
-    }
-    if responses == 0 {
-        return Ok(());
-    }
-    connection.send(&packets).await?;
-    let mut warnings = 0;
-    for _ in 0..responses {
-        let summary = connection.finish(ResponseKind::Results).await?;
-        connection.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
-        warnings = summary.warnings;
-    }
-    connection.forget_warnings(warnings).await
 }

@@ -12,6 +12,7 @@ use super::diagnostics::{Aside, Diagnostics, Told};
 use super::effects::{leaves_something, runs_unseen, was_not_run};
 use super::names::{self, Names};
 use super::pin::Pin;
+use crate::backend::image::Image;
 use crate::backend::parse_state::ParseState;
 use crate::backend::sync::{self, Replay};
 use crate::protocol::eof::EofPacket;
@@ -38,6 +39,8 @@ pub struct SessionState {
     names: Names,
     /// What statements are read under, and in which version it was so.
     parse_state: (u64, Arc<ParseState>),
+    /// What connections of either side must be like, and in which version it was so.
+    images: [(u64, Arc<Image>); 2],
     lex_mode: LexMode,
     transaction: Transaction,
     /// The READ ONLY transaction on a replica has a counterpart on the primary.
@@ -68,6 +71,7 @@ impl SessionState {
             version: 1,
             names: Names::default(),
             parse_state: (0, Arc::default()),
+            images: Default::default(),
             lex_mode,
             transaction: Transaction::None,
             twin: false,
@@ -109,7 +113,13 @@ impl SessionState {
         (!self.schema.is_empty()).then_some(&self.schema[..])
     }
 
+    /// True while nothing has changed in the session: it is as its login left it.
+    pub fn is_new(&self) -> bool {
+        self.version == 1
+    }
+
     /// The version of what is replayed on other connections.
+    #[cfg(test)]
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -170,12 +180,22 @@ impl SessionState {
         }
     }
 
-    /// The statements that bring a fresh connection in line: variables only, as the schema is
-    /// named when connecting.
-    pub fn replay(&self, side: Side) -> Option<Vec<u8>> {
-        let variables = self.variables.iter().map(|(name, value)| (&name[..], &value[..]));
-        let variables = variables.filter(|(name, _)| !self.names.covers(name));
-        sync::set_statement(self.names.clause(), variables, side == Side::Primary)
+    /// The state as a connection on `side` must have it.
+    #[inline]
+    pub fn image(&mut self, side: Side) -> Arc<Image> {
+        let at = &mut self.images[side as usize];
+        if at.0 != self.version {
+            let variables = self.variables.iter().map(|(name, value)| (&name[..], &value[..]));
+            let here = |&(name, value): &(&[u8], &[u8])| match sync::replay(name, value) {
+                Replay::Set => !self.names.covers(name),
+                Replay::SetOnPrimary => side == Side::Primary,
+                Replay::Ignore | Replay::Hold => false,
+            };
+            let (names, variables) = (self.names.clause(), variables.filter(here));
+            let image = Image::new(self.is_reset, &self.schema, names, variables);
+            *at = (self.version, Arc::new(image));
+        }
+        Arc::clone(&at.1)
     }
 
     /// Takes in what the server on `side` told at the end of a result of `statement`.
@@ -471,6 +491,11 @@ impl SessionState {
         self.carries = false;
         self.untracked = false;
         self.twin = false;
+    }
+
+    /// The primary connection has got something that a new one would lack.
+    pub fn carry(&mut self) {
+        self.carries = true;
     }
 
     /// True if the client sets the session trackers itself, and lagwise's are off.

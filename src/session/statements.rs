@@ -20,8 +20,8 @@ use crate::protocol::flags::Capabilities;
 use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::prepare::STATEMENT_ID;
 use crate::protocol::response::ResponseKind;
-use crate::route::Side;
-use crate::sql::{self, Statement, StatementKind};
+use crate::route::{Side, is_server_schema};
+use crate::sql::{self, Flags, Statement, StatementKind};
 
 impl Session {
     /// COM_STMT_PREPARE
@@ -32,7 +32,7 @@ impl Session {
             return reply::err(&mut self.client, 1, &error::too_large()).await;
         }
         let text: Box<[u8]> = incoming.payload().get(1..).unwrap_or_default().into();
-        let statement = sql::classify(&text, self.state.lex_mode());
+        let mut statement = sql::classify(&text, self.state.lex_mode());
         let kind = ResponseKind::Prepare;
         let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
         let done = self.run(job).await?;
@@ -41,6 +41,10 @@ impl Session {
         let Some(ok) = relayed.prepare_ok.filter(|_| relayed.error_code.is_none()) else {
             return Ok(());
         };
+        if self.state.schema().is_some_and(is_server_schema) {
+            // Its names are of that schema for good.
+            statement.flags |= Flags::SERVER_SCHEMA;
+        }
         let parse_state = self.state.parse_state();
         let new = ClientStatement::new(text, statement, parse_state, ok, side);
         let id = self.prepared.insert(new);

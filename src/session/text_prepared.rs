@@ -162,8 +162,8 @@ impl TextPrepared {
         self.known.get(name).is_some_and(|known| known.version == version)
     }
 
-    /// FOUND_ROWS() and kin in a prepared statement ask about the one that runs before it, which must
-    /// therefore run on the same connection.
+    /// ROW_COUNT() and kin in a prepared statement ask about the one that runs before it, which must
+    /// therefore run on the same connection. (FOUND_ROWS() stays as it is when another is prepared.)
     pub fn hold(&self) -> Option<HoldReason> {
         self.asks.then_some(HoldReason::TextPrepare)
     }
@@ -323,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_statement_that_asks_holds_until_it_is_gone() {
-        let asks = ("PREPARE s FROM 'SELECT FOUND_ROWS()'", true);
+        let asks = ("PREPARE s FROM 'SELECT ROW_COUNT()'", true);
         let hold = |more: &[(&str, bool)]| after(&[&[asks], more].concat()).hold().is_some();
         assert!(hold(&[]) && hold(&[("PREPARE t FROM 'SELECT 1'", true)]));
         assert!(!hold(&[("DEALLOCATE PREPARE s", true)]));

@@ -174,41 +174,86 @@ const fn no_letters(eight: u64) -> u64 {
     !(letters & !eight) & HIGH
 }
 
-/// The word of fewer than eight letters that the eight bytes begin with: its length in bits, and the
-/// byte behind it.
+/// How many bits of the eight bytes are letters up to the first byte that is none, at most seven bytes
+/// of them, and the byte behind.
 #[inline(always)]
-pub(super) fn short_word(eight: u64) -> Option<(u32, u8)> {
-    let ends = no_letters(eight);
-    let bits = ends.trailing_zeros() & !7;
-    (ends != 0).then_some((bits, (eight >> (bits & 63)) as u8))
+pub(super) fn short_word(eight: u64) -> (u32, u8) {
+    up_to_seven(eight, no_letters(eight))
+}
+
+/// As [`short_word`] for letters and other bytes that have the bit of letters set, which costs less.
+#[inline(always)]
+pub(super) fn short_run(eight: u64) -> (u32, u8) {
+    let bits = ((!eight >> 6) & ONES | 1 << 56).trailing_zeros();
+    (bits, eight.wrapping_shr(bits) as u8)
 }
 
 /// As [`short_word`] for digits.
 #[inline(always)]
-pub(super) fn short_number(eight: u64) -> Option<(u32, u8)> {
-    // As there: what is beyond ASCII is no digit.
-    let digits =
-        eight.wrapping_add(each(0x80 - b'0')) & !eight.wrapping_add(each(0x7f - b'9')) & !eight;
-    let ends = !digits & HIGH;
-    let bits = ends.trailing_zeros() & !7;
-    (ends != 0).then_some((bits, (eight >> (bits & 63)) as u8))
+pub(super) fn short_number(eight: u64) -> (u32, u8) {
+    up_to_seven(eight, !digits(eight) & HIGH)
 }
 
-/// The first bits of eight bytes, at least 8 and in whole bytes, with the case of letters folded. Of
+/// The bits below the lowest one in `ends`, in whole bytes, and the byte there; of the eighth if
+/// there is none before.
+#[inline(always)]
+fn up_to_seven(eight: u64, ends: u64) -> (u32, u8) {
+    let bits = (ends | 1 << 63).trailing_zeros() & !7;
+    (bits, (eight >> bits) as u8)
+}
+
+/// The high bit of each byte that is a digit. Bits above the lowest one that is not set may lie.
+#[inline(always)]
+const fn digits(eight: u64) -> u64 {
+    // As in `no_letters`: what is beyond ASCII is no digit.
+    eight.wrapping_add(each(0x80 - b'0')) & !eight.wrapping_add(each(0x7f - b'9')) & !eight & HIGH
+}
+
+/// The high bit of each byte that is `_`, and of no other.
+#[inline(always)]
+const fn underscores(eight: u64) -> u64 {
+    let other = eight ^ each(b'_');
+    !((other & !HIGH).wrapping_add(!HIGH) | other) & HIGH
+}
+
+/// Where the letters, digits and `_` in ASCII from `at` on end.
+#[inline]
+pub(super) fn name_end(text: &[u8], mut at: usize) -> usize {
+    loop {
+        let eight = load(text, at);
+        let ends = no_letters(eight) & !digits(eight) & !underscores(eight);
+        if ends != 0 {
+            return at + (ends.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+}
+
+/// The two bytes from `at` on, zeros behind the end.
+#[inline(always)]
+pub(super) fn two(text: &[u8], at: usize) -> [u8; 2] {
+    match text.get(at..).unwrap_or_default() {
+        [first, second, ..] => [*first, *second],
+        [first] => [*first, 0],
+        [] => [0, 0],
+    }
+}
+
+/// The first bits of eight bytes, at least 8 and in whole bytes, in the place of the last, with the case of letters folded. Of
 /// identifier bytes in ASCII no two that differ otherwise become one.
 #[inline(always)]
 pub(super) const fn fold(eight: u64, bits: u32) -> u64 {
-    (eight | FOLD) << ((64 - bits) & 63)
+    (eight | FOLD).wrapping_shl(bits.wrapping_neg())
 }
 
 /// Where the identifier bytes from `at` on end, as far as they are of ASCII.
 #[inline]
-pub(super) fn identifier_end(text: &[u8], mut at: usize) -> usize {
-    while text.get(at).is_some_and(|&byte| byte < 0x80 && is_identifier(byte)) {
-        looked_at(1);
-        at += 1;
+pub(super) fn identifier_end(text: &[u8], at: usize) -> usize {
+    let mut end = name_end(text, at);
+    while text.get(end) == Some(&b'$') {
+        end = name_end(text, end + 1);
     }
-    at
+    end
 }
 
 /// What ends the search for the end of a quoted token.
@@ -262,11 +307,19 @@ impl QuoteEnd {
     }
 }
 
-/// Where the next backtick stands, if it is one of the next 16 bytes.
+/// Which of the eight bytes is the first backtick.
 #[inline(always)]
-pub(super) fn near_backtick(text: &[u8], at: usize) -> Option<usize> {
+pub(super) fn backtick(eight: u64) -> Option<usize> {
+    let found = zeros(eight ^ each(b'`'));
+    (found != 0).then(|| (found.trailing_zeros() / 8) as usize)
+}
+
+/// Where the next quote of this kind or backslash stands, if it is one of the next 16 bytes.
+#[inline(always)]
+pub(super) fn near_quote(text: &[u8], at: usize, quote: u8) -> Option<usize> {
     for at in [at, at + 8] {
-        let found = zeros(load(text, at) ^ each(b'`'));
+        let eight = load(text, at);
+        let found = zeros(eight ^ each(quote)) | zeros(eight ^ each(b'\\'));
         if found != 0 {
             return Some(at + (found.trailing_zeros() / 8) as usize);
         }
@@ -301,7 +354,8 @@ mod tests {
             for place in 0..8 {
                 let mut text = [b'a'; 8];
                 text[place] = byte;
-                let expected = (!byte.is_ascii_alphabetic()).then_some((8 * place as u32, byte));
+                let place = if byte.is_ascii_alphabetic() { 7 } else { place };
+                let expected = (8 * place as u32, text[place]);
                 assert_eq!(short_word(u64::from_le_bytes(text)), expected, "{text:?}");
                 let expected = if byte < 0x80 && is_identifier(byte) { 8 } else { place };
                 assert_eq!(identifier_end(&text, 0), expected, "{text:?}");

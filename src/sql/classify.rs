@@ -45,7 +45,7 @@ pub fn classify(sql: &[u8], mode: &LexMode) -> Statement {
         (statements > 1, Flags::MULTI),
         (statements > 1 && controls, Flags::TRANSACTION_CONTROL),
         (lexer.ambiguous, Flags::AMBIGUOUS),
-        (lexer.server_schema, Flags::SERVER_SCHEMA),
+        (lexer.server_schema.get(), Flags::SERVER_SCHEMA),
         (lexer.sequence_member, Flags::SEQUENCE),
         (lexer.hint.is_some() && hint.is_none(), Flags::BAD_HINT),
     ] {

@@ -9,8 +9,11 @@
 //! The lexer keeps no place: a token is asked for by the one before it. `seek.rs` goes past the most
 //! frequent tokens faster.
 
+use std::cell::Cell;
+
 use super::bytes::{CLASSES, Class, QuoteEnd, looked_at};
 use super::mode::LexMode;
+use super::plain::Tail;
 use super::words::Word;
 
 /// One token: two scalars, so that it is passed in registers.
@@ -32,6 +35,18 @@ impl Token {
     #[inline(always)]
     pub(super) fn new(word: Word, start: usize, end: usize) -> Self {
         Token { place: (end as u64) << 32 | start as u64, word }
+    }
+
+    /// A token as [`Lexer::plain`] gives it.
+    #[inline(always)]
+    pub(super) fn of((word, start, end): (Word, u32, u32)) -> Self {
+        Token { place: u64::from(end) << 32 | u64::from(start), word }
+    }
+
+    /// What [`Token::of`] takes.
+    #[inline(always)]
+    pub(super) fn parts(self) -> (Word, u32, u32) {
+        (self.word, self.place as u32, (self.place >> 32) as u32)
     }
 
     /// Offset of the first byte.
@@ -57,9 +72,10 @@ pub(super) struct Lexer<'a> {
     /// Body of the first leading comment that speaks to lagwise.
     pub(super) hint: Option<(usize, usize)>,
     /// One of the servers' own schemas is named in quotes, or qualifies a name.
-    pub(super) server_schema: bool,
+    pub(super) server_schema: Cell<bool>,
     /// A member is called as the sequence functions of MariaDB's `sql_mode=ORACLE` are.
     pub(super) sequence_member: bool,
+    pub(super) tail: Tail,
 }
 
 impl<'a> Lexer<'a> {
@@ -74,8 +90,9 @@ impl<'a> Lexer<'a> {
             in_version_comment: false,
             ambiguous,
             hint: None,
-            server_schema: false,
+            server_schema: Cell::new(false),
             sequence_member: false,
+            tail: Tail::of(text),
         }
     }
 

@@ -10,13 +10,14 @@
 //! tables, and any allocation. [`classify`] and [`kill_target`] take any bytes.
 //!
 //! Reading order: `mode` (what changes the meaning of bytes), `bytes`, `lexer`, `names` and `comment`,
-//! `words`, `functions`, `variables`, `statement` (the result), `classify`, `observe` and `seek`, and the
+//! `words`, `functions`, `variables`, `statement` (the result), `classify`, `observe`, `seek` and `plain`, and the
 //! families `query`, `family` and `set`; `hint` reads what an application asks in a comment,
-//! `prefix` what an operator\'s rule begins with.
+//! `diagnostics` what GET DIAGNOSTICS sets, `prefix` what an operator's rule begins with.
 
 mod bytes;
 mod classify;
 mod comment;
+mod diagnostics;
 mod family;
 mod functions;
 mod hint;
@@ -24,6 +25,7 @@ mod lexer;
 mod mode;
 mod names;
 mod observe;
+mod plain;
 mod prefix;
 mod query;
 mod seek;
@@ -37,9 +39,10 @@ mod words;
 mod tests;
 
 pub use classify::{classify, kill_target};
+pub use diagnostics::{DiagnosticsItem, diagnostics_targets};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
-pub use prefix::{BadPrefix, Prefix, Start};
+pub use prefix::{BadPrefix, Prefix, PrefixTree};
 pub use set::{NamesCollation, names_collation};
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};
 #[cfg(test)]

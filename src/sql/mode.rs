@@ -138,3 +138,18 @@ pub struct LexMode {
     /// `character_set_client` of the session.
     pub charset: ClientCharset,
 }
+
+impl LexMode {
+    /// A session over utf8mb4 with the default `sql_mode`, on a server of this make and version (as in
+    /// [`LexMode::server_version`]).
+    pub const fn utf8(make: Make, server_version: u32) -> Self {
+        LexMode {
+            ansi_quotes: false,
+            no_backslash_escapes: false,
+            ignore_space: false,
+            make,
+            server_version,
+            charset: ClientCharset::Utf8,
+        }
+    }
+}

@@ -31,7 +31,7 @@ impl Lexer<'_> {
         if self.byte(end) == Some(b'.') && self.is_member_next(end) {
             return self.qualified(at, end);
         }
-        self.server_schema |= variables::is_server_schema(self.bytes(at, end));
+        self.note_schema(self.bytes(at, end));
         Token::new(Word::Quoted, at, end)
     }
 
@@ -44,7 +44,7 @@ impl Lexer<'_> {
 
     /// The rest of a qualified name, the first part of which ends at `end`.
     fn qualified(&mut self, at: usize, mut end: usize) -> Token {
-        self.server_schema |= variables::is_server_schema(self.bytes(at, end));
+        self.note_schema(self.bytes(at, end));
         loop {
             let from = end + 1;
             let more = if self.byte(from) == Some(b'`') {
@@ -59,6 +59,14 @@ impl Lexer<'_> {
             if !more {
                 return Token::new(Word::Qualified, at, end);
             }
+        }
+    }
+
+    /// Notes that an identifier, quoted or not, is named as a schema may be.
+    #[inline]
+    pub(super) fn note_schema(&self, name: &[u8]) {
+        if variables::is_server_schema(name) {
+            self.server_schema.set(true);
         }
     }
 

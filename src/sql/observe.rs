@@ -4,6 +4,7 @@ use super::Span;
 use super::bytes::looked_at;
 use super::classify::Classifier;
 use super::functions::{self, Class};
+use super::seek::may_call;
 use super::statement::{Flags, FunctionName, HASH_START, hash_name};
 use super::variables;
 use super::words::Word;
@@ -18,7 +19,7 @@ impl Classifier<'_> {
         let previous = self.previous.word;
         let said = match self.token.word {
             Word::OpenParen => {
-                if !previous.is_name() || (previous.is_reserved() && self.before != Word::Dot) {
+                if !may_call(previous, self.before) {
                     return;
                 }
                 self.call()
@@ -30,7 +31,8 @@ impl Classifier<'_> {
             Word::SystemVariable => variables::reads(self.lexer.slice(self.token)),
             Word::Assign => Flags::ASSIGNS_USER_VARIABLE,
             Word::Update | Word::Share if previous == Word::For => Flags::LOCKING,
-            Word::In if previous == Word::Lock => Flags::LOCKING,
+            // LOCK IN SHARE MODE
+            Word::Share if previous == Word::In && self.before == Word::Lock => Flags::LOCKING,
             Word::For if previous == Word::Value => match self.before {
                 Word::Next | Word::Previous => Flags::SEQUENCE,
                 _ => return,

@@ -5,11 +5,13 @@
 //! keywords, and backticks around names do not matter. Numbers, text in quotes and variables are
 //! compared byte by byte. A token is compared whole: `FROM shop` does not begin `FROM shop.orders`.
 //!
-//! The first token is lexed once for all rules ([`Start`]); a rule whose prefix begins otherwise
-//! costs one comparison of numbers.
+//! The prefixes of all rules are one tree of tokens ([`PrefixTree`]): a statement is read as far as some
+//! prefix goes, once, however many there are.
+
+use std::collections::HashMap;
 
 use super::lexer::{Lexer, Token};
-use super::mode::{ClientCharset, LexMode};
+use super::mode::{LexMode, Make};
 use super::statement::{HASH_START, hash_name};
 use super::words::Word;
 
@@ -21,8 +23,6 @@ const MOST_TOKENS: usize = 100;
 pub struct Prefix {
     /// At least one, in the form of [`normal`].
     tokens: Box<[Box<[u8]>]>,
-    /// Hash of the first one.
-    first: u64,
 }
 
 /// Why a text is no [`Prefix`]; the sentence that follows the text in a message.
@@ -48,7 +48,7 @@ impl Prefix {
     /// # Errors
     /// See [`BadPrefix`].
     pub fn parse(text: &str) -> Result<Self, BadPrefix> {
-        let mode = LexMode { charset: ClientCharset::Utf8, ..LexMode::default() };
+        let mode = LexMode::utf8(Make::default(), 0);
         let mut lexer = Lexer::new(text.as_bytes(), &mode);
         let mut tokens: Vec<Box<[u8]>> = Vec::new();
         let (mut ended, mut token) = (false, Token::NONE);
@@ -65,58 +65,78 @@ impl Prefix {
         if lexer.ambiguous {
             return Err(BadPrefix::Ambiguous);
         }
-        let first = hash_name(tokens.first().ok_or(BadPrefix::Empty)?, HASH_START);
-        Ok(Self { tokens: tokens.into(), first })
+        if tokens.is_empty() {
+            return Err(BadPrefix::Empty);
+        }
+        Ok(Self { tokens: tokens.into() })
     }
 
     /// Whether every statement that begins with `other` begins with this, too.
     pub fn covers(&self, other: &Prefix) -> bool {
         other.tokens.starts_with(&self.tokens)
     }
+}
 
-    /// Whether the statement begins with this. Allocates nothing; reads no further than needed.
-    pub fn begins(&self, start: &Start<'_>) -> bool {
-        if self.first != start.hash {
-            return false;
+/// Prefixes, each with a number.
+#[derive(Clone, Debug, Default)]
+pub struct PrefixTree {
+    /// Nodes by the one above and the hash of the token; several of one hash are told apart.
+    below: HashMap<(usize, u64), Vec<usize>>,
+    /// What stands above all is [`ROOT`], and is not among them.
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    token: Box<[u8]>,
+    /// Numbers of the prefixes that end here.
+    ends: Vec<usize>,
+}
+
+const ROOT: usize = usize::MAX;
+
+impl PrefixTree {
+    /// Adds a prefix.
+    pub fn insert(&mut self, prefix: &Prefix, number: usize) {
+        let mut above = ROOT;
+        for token in &prefix.tokens {
+            let same = self.below.entry((above, hash(token.iter().copied()))).or_default();
+            let known = same.iter().copied().find(|&node| self.nodes[node].token == *token);
+            above = known.unwrap_or_else(|| {
+                same.push(self.nodes.len());
+                self.nodes.push(Node { token: token.clone(), ends: Vec::new() });
+                self.nodes.len() - 1
+            });
         }
-        let mut lexer = start.lexer.clone();
-        let mut token = start.token;
-        for (index, wanted) in self.tokens.iter().enumerate() {
-            if index > 0 {
-                token = lexer.next(token);
-            }
-            if !normal(lexer.slice(token), token).eq(wanted.iter().copied()) {
-                return false;
-            }
+        if let Some(node) = self.nodes.get_mut(above) {
+            node.ends.push(number);
         }
-        true
     }
-}
 
-/// The beginning of a statement, to be compared with many prefixes.
-pub struct Start<'a> {
-    /// Behind `token`.
-    lexer: Lexer<'a>,
-    token: Token,
-    hash: u64,
-}
-
-impl<'a> Start<'a> {
-    /// Finds the first token of the first statement in `sql`.
-    pub fn of(sql: &'a [u8], mode: &LexMode) -> Self {
+    /// Calls `found` with the numbers of the prefixes with which the first statement in `sql` begins,
+    /// the shortest first. Allocates nothing; reads no further than some prefix goes.
+    pub fn find(&self, sql: &[u8], mode: &LexMode, mut found: impl FnMut(&[usize])) {
         let mut lexer = Lexer::new(sql, mode);
         let mut token = lexer.next(Token::NONE);
         while token.word == Word::Semicolon {
             token = lexer.next(token);
         }
-        // `hash_name` folds the case by itself.
-        let name = lexer.slice(token);
-        let hash = match name {
-            [b'`', inner @ .., b'`'] => hash_name(inner, HASH_START),
-            name => hash_name(name, HASH_START),
-        };
-        Self { lexer, token, hash }
+        let mut above = ROOT;
+        while token.word != Word::End {
+            let bytes = || normal(lexer.slice(token), token);
+            let Some(same) = self.below.get(&(above, hash(bytes()))) else { return };
+            let is = |node: &&usize| bytes().eq(self.nodes[**node].token.iter().copied());
+            let Some(&node) = same.iter().find(is) else { return };
+            found(&self.nodes[node].ends);
+            above = node;
+            token = lexer.next(token);
+        }
     }
+}
+
+/// As [`hash_name`].
+fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(HASH_START, |hash, byte| hash_name(&[byte], hash))
 }
 
 /// The bytes of a token as they are compared.
@@ -136,7 +156,19 @@ mod tests {
     fn check(prefix: &str, sql: &str, want: bool) {
         let parsed = Prefix::parse(prefix).unwrap();
         let mode = LexMode::default();
-        assert_eq!(parsed.begins(&Start::of(sql.as_bytes(), &mode)), want, "{prefix}: {sql}");
+        let mut tree = PrefixTree::default();
+        // Others, so that there is something to take it for.
+        for (number, text) in [(1, "select"), (2, "select * from big_report where b"), (3, "a")] {
+            tree.insert(&Prefix::parse(text).unwrap(), number);
+        }
+        tree.insert(&parsed, 0);
+        let mut found = Vec::with_capacity(10);
+        crate::sql::without_allocation(|| {
+            tree.find(sql.as_bytes(), &mode, |ends| {
+                found.extend_from_slice(ends);
+            });
+        });
+        assert_eq!(found.contains(&0), want, "{prefix}: {sql}: {found:?}");
     }
 
     #[test]

@@ -14,18 +14,10 @@ pub(crate) use dressing::{check_dressed, without_allocation};
 use super::*;
 
 /// A MySQL 9.7 session over utf8mb4 with the default `sql_mode`.
-pub(super) const MYSQL: LexMode = LexMode {
-    ansi_quotes: false,
-    no_backslash_escapes: false,
-    ignore_space: false,
-    make: Make::MySql,
-    server_version: 90704,
-    charset: ClientCharset::Utf8,
-};
+pub(super) const MYSQL: LexMode = LexMode::utf8(Make::MySql, 90704);
 
 /// A MariaDB 10.11 session of the same kind.
-pub(super) const MARIADB: LexMode =
-    LexMode { make: Make::MariaDb, server_version: 101119, ..MYSQL };
+pub(super) const MARIADB: LexMode = LexMode::utf8(Make::MariaDb, 101119);
 
 /// What a row says of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

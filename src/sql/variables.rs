@@ -144,8 +144,15 @@ pub(super) fn assigns(name: &[u8]) -> Flags {
 /// Whether an identifier, quoted or not, names one of the servers' own schemas.
 #[inline]
 pub(super) fn is_server_schema(quoted: &[u8]) -> bool {
-    // With quotes, two bytes more. Most names are told by their length alone.
-    matches!(quoted.len(), 3 | 5 | 7 | 18 | 20) && is_server_schema_of_length(quoted)
+    may_be_server_schema(quoted.len()) && is_server_schema_of_length(quoted)
+}
+
+/// Whether an identifier of this length, quoted or not, may be one of them. Most names are told by
+/// their length alone.
+#[inline(always)]
+pub(super) fn may_be_server_schema(length: usize) -> bool {
+    // With quotes, two bytes more.
+    matches!(length, 3 | 5 | 7 | 18 | 20)
 }
 
 fn is_server_schema_of_length(quoted: &[u8]) -> bool {

@@ -23,12 +23,16 @@ pub(super) const fn hash(word: &[u8]) -> usize {
 }
 
 macro_rules! words {
-    (quiet { $($quiet:ident $quiet_name:literal)* } loud { $($loud:ident $loud_name:literal)* }) => {
+    (
+        quiet { $($quiet:ident $quiet_name:literal)* }
+        reserved { $($reserved:ident $reserved_name:literal)* }
+        loud { $($loud:ident $loud_name:literal)* }
+    ) => {
         /// What a token is: a byte or literal of some sort, a word without meaning to routing, or a
         /// keyword. One enum of one byte for all, so that a token fits into two registers.
         ///
-        /// In the order of the enum names stand together, and so do the tokens that are loud: that
-        /// mean something wherever they stand, or as parentheses may.
+        /// In the order of the enum names stand together, and so do reserved words, and the tokens that
+        /// are loud: that mean something wherever they stand, or as parentheses may.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         #[repr(u8)]
         pub(super) enum Word {
@@ -45,9 +49,11 @@ macro_rules! words {
             Quoted,
             /// Names joined by dots without white space, quoted or not: ``shop.`orders` ``.
             Qualified,
-            /// An unquoted name, or a keyword of no meaning here.
+            /// An unquoted name, or a keyword of no meaning here. Some such keywords are frequent and
+            /// among the words all the same: what is known costs less.
             None,
             $($quiet,)*
+            $($reserved,)*
             $($loud,)*
             OpenParen,
             /// `@name`, whole.
@@ -61,53 +67,59 @@ macro_rules! words {
             End,
         }
 
-        const WORDS: &[Word] = &[Word::None, $(Word::$quiet,)* $(Word::$loud),*];
-        const NAMES: &[&str] = &["", $($quiet_name,)* $($loud_name),*];
+        const WORDS: &[Word] =
+            &[Word::None, $(Word::$quiet,)* $(Word::$reserved,)* $(Word::$loud),*];
+        const NAMES: &[&str] = &["", $($quiet_name,)* $($reserved_name,)* $($loud_name),*];
+        const FIRST_RESERVED: Word = [$(Word::$reserved),*][0];
         const FIRST_LOUD: Word = [$(Word::$loud),*][0];
     };
 }
 
 words! {
 quiet {
-    All "all" Analyze "analyze" And "and" As "as" Backup "backup" Begin "begin" Binlog "binlog"
-    Cache "cache" Chain "chain" Change "change" Char "char" Character "character" Charset "charset"
-    Check "check" Checksum "checksum" Clone "clone" Columns "columns" Commit "commit"
-    Connection "connection" Consistent "consistent" Data "data" Database "database"
-    Databases "databases" Deallocate "deallocate" Default "default" Desc "desc" Describe "describe"
-    Diagnostics "diagnostics" Do "do" Errors "errors" Event "event" Execute "execute"
-    Explain "explain" Extended "extended" Fields "fields" Flush "flush" Format "format" Full "full"
-    Function "function" Get "get" Global "global" Handler "handler" Help "help" Import "import"
-    Install "install" Lastval "lastval" Local "local" Names "names" Next "next"
-    NoWriteToBinlog "no_write_to_binlog" Only "only" Optimize "optimize" Or "or" Package "package"
+    Analyze "analyze" Backup "backup" Begin "begin" Binlog "binlog" By "by" Cache "cache"
+    Chain "chain" Change "change" Char "char" Character "character" Charset "charset" Check "check"
+    Checksum "checksum" Clone "clone" Columns "columns" Commit "commit" Connection "connection"
+    Consistent "consistent" Data "data" Database "database" Databases "databases"
+    Deallocate "deallocate" Default "default" Describe "describe" Diagnostics "diagnostics" Do "do"
+    Errors "errors" Event "event" Execute "execute" Extended "extended" Fields "fields"
+    Flush "flush" Format "format" From "from" Full "full" Function "function" Get "get"
+    Global "global" Group "group" Handler "handler" Help "help" Import "import" Inner "inner"
+    Install "install" Is "is" Join "join" Lastval "lastval" Left "left" Like "like" Limit "limit"
+    Local "local" Names "names" Next "next" NoWriteToBinlog "no_write_to_binlog" Not "not"
+    Null "null" On "on" Only "only" Optimize "optimize" Order "order" Package "package"
     Partitions "partitions" Password "password" Persist "persist" PersistOnly "persist_only"
     Prepare "prepare" Previous "previous" Procedure "procedure" Purge "purge" Query "query"
     Read "read" Recursive "recursive" Release "release" Repair "repair" Reset "reset"
     Resignal "resignal" Resource "resource" Restart "restart" Role "role" Rollback "rollback"
-    Savepoint "savepoint" Schema "schema" Schemas "schemas" Select "select" Session "session"
-    Set "set" Show "show" Shutdown "shutdown" Signal "signal" Snapshot "snapshot" Start "start"
-    Statement "statement" Stop "stop" Table "table" Tables "tables" To "to"
-    Transaction "transaction" Trigger "trigger" Truncate "truncate" Uninstall "uninstall"
-    Unlock "unlock" Use "use" User "user" Value "value" Values "values" View "view"
-    Warnings "warnings" With "with" Work "work" Write "write" Xa "xa" Xml "xml"
+    Savepoint "savepoint" Schema "schema" Schemas "schemas" Session "session" Show "show"
+    Shutdown "shutdown" Signal "signal" Snapshot "snapshot" Start "start" Statement "statement"
+    Stop "stop" Tables "tables" Transaction "transaction" Trigger "trigger" Truncate "truncate"
+    Uninstall "uninstall" Unlock "unlock" User "user" Value "value" View "view" Warnings "warnings"
+    Where "where" Work "work" Write "write" Xa "xa" Xml "xml"
+}
+reserved {
+    All "all" And "and" As "as" Desc "desc" Explain "explain" In "in" Or "or" Select "select"
+    Set "set" Table "table" To "to" Use "use" Values "values" With "with"
 }
 loud {
     Alter "alter" Call "call" Create "create" CurrentRole "current_role" CurrentUser "current_user"
-    Delete "delete" Drop "drop" For "for" Grant "grant" In "in"
-    InformationSchema "information_schema" Insert "insert" Into "into" Kill "kill" Load "load"
-    Lock "lock" Mysql "mysql" PerformanceSchema "performance_schema" Rename "rename"
-    Replace "replace" Revoke "revoke" Share "share" SqlCalcFoundRows "sql_calc_found_rows"
-    Sys "sys" Temporary "temporary" Update "update"
+    Delete "delete" Drop "drop" For "for" Grant "grant" InformationSchema "information_schema"
+    Insert "insert" Into "into" Kill "kill" Load "load" Lock "lock" Mysql "mysql"
+    PerformanceSchema "performance_schema" Rename "rename" Replace "replace" Revoke "revoke"
+    Share "share" SqlCalcFoundRows "sql_calc_found_rows" Sys "sys" Temporary "temporary"
+    Update "update"
 }
 }
 
 /// Words of up to eight bytes are known by these bytes as one number, longer ones by a mixture of
 /// their first and last eight; no two are mixed into one slot, by choice of the factor.
-const SLOTS: usize = 1024;
+const SLOTS: usize = 2048;
 const EIGHT: usize = 8;
 const LONGEST: usize = 19;
 
 const fn slot(key: u64, factor: u64) -> usize {
-    (key.wrapping_mul(factor) >> 54) as usize % SLOTS
+    (key.wrapping_mul(factor) >> (64 - SLOTS.ilog2())) as usize % SLOTS
 }
 
 /// The highest bit is set in no key of a short word.
@@ -126,14 +138,14 @@ const fn folded(name: &[u8], from: usize) -> u64 {
     fold(eight, 8 * at as u32)
 }
 
-/// By index of the word, zero for the word without a name.
-const KEYS: [u64; NAMES.len()] = {
-    let mut keys = [0; NAMES.len()];
+/// By word, zero for those without a name.
+const KEYS: [u64; 256] = {
+    let mut keys = [0; 256];
     let mut index = 1;
     while index < NAMES.len() {
         let name = NAMES[index].as_bytes();
         assert!(name.len() <= LONGEST);
-        keys[index] = if name.len() <= EIGHT {
+        keys[WORDS[index] as usize] = if name.len() <= EIGHT {
             folded(name, 0)
         } else {
             mix(folded(name, 0), folded(name, name.len() - EIGHT))
@@ -143,19 +155,20 @@ const KEYS: [u64; NAMES.len()] = {
     keys
 };
 
-/// The factor and the index of a word by slot, zero where there is none.
-const TABLE: (u64, [u8; SLOTS]) = {
+/// The factor, and the word by slot, [`Word::None`] where there is none.
+const TABLE: (u64, [Word; SLOTS]) = {
     let mut factor = 0x9e37_79b9_7f4a_7c15u64;
     'search: loop {
-        let mut table = [0; SLOTS];
+        let mut table = [Word::None; SLOTS];
         let mut index = 1;
-        while index < KEYS.len() {
-            let slot = slot(KEYS[index], factor);
-            if table[slot] != 0 {
+        while index < WORDS.len() {
+            let word = WORDS[index];
+            let slot = slot(KEYS[word as usize], factor);
+            if table[slot] as u8 != Word::None as u8 {
                 factor = factor.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(2);
                 continue 'search;
             }
-            table[slot] = index as u8;
+            table[slot] = word;
             index += 1;
         }
         break (factor, table);
@@ -163,15 +176,16 @@ const TABLE: (u64, [u8; SLOTS]) = {
 };
 
 const FACTOR: u64 = TABLE.0;
-static INDEX: [u8; SLOTS] = TABLE.1;
+static BY_SLOT: [Word; SLOTS] = TABLE.1;
+static KEY_OF: [u64; 256] = KEYS;
 
 impl Word {
     /// The word that an identifier of up to eight bytes spells, given these as [`super::bytes::fold`]
-    /// makes them.
+    /// makes them; [`None`] if it is no word that is known.
     #[inline(always)]
-    pub(super) fn find_short(key: u64) -> Word {
-        let index = INDEX[slot(key, FACTOR)] as usize;
-        if KEYS[index] == key { WORDS[index] } else { Word::None }
+    pub(super) fn find_short(key: u64) -> Option<Word> {
+        let word = BY_SLOT[slot(key, FACTOR)];
+        (KEY_OF[word as usize] == key).then_some(word)
     }
 
     /// The word that the identifier from `start` to `end` of a text spells in any case.
@@ -182,17 +196,16 @@ impl Word {
         }
         let first = load(text, start);
         if length <= EIGHT {
-            return Word::find_short(fold(first, 8 * length as u32));
+            return Word::find_short(fold(first, 8 * length as u32)).unwrap_or(Word::None);
         }
         let last = load(text, end - EIGHT);
         let key = mix(fold(first, 64), fold(last, 64));
-        let index = INDEX[slot(key, FACTOR)] as usize;
-        let name = text.get(start..end).unwrap_or_default();
-        if KEYS[index] == key && NAMES[index].as_bytes().eq_ignore_ascii_case(name) {
-            WORDS[index]
-        } else {
-            Word::None
-        }
+        let word = BY_SLOT[slot(key, FACTOR)];
+        let known = NAMES.get((word as usize).wrapping_sub(Word::None as usize));
+        let is = |known: &&str| {
+            known.as_bytes().eq_ignore_ascii_case(text.get(start..end).unwrap_or_default())
+        };
+        if KEY_OF[word as usize] == key && known.is_some_and(is) { word } else { Word::None }
     }
 
     /// Whether it is a name, quoted or not, or a keyword.
@@ -210,25 +223,9 @@ impl Word {
 
     /// Whether a parenthesis behind it surely calls nothing: a reserved word of both servers in every
     /// version.
+    #[inline(always)]
     pub(super) fn is_reserved(self) -> bool {
-        matches!(
-            self,
-            Word::All
-                | Word::And
-                | Word::As
-                | Word::Desc
-                | Word::Explain
-                | Word::In
-                | Word::Into
-                | Word::Or
-                | Word::Select
-                | Word::Set
-                | Word::Table
-                | Word::To
-                | Word::Use
-                | Word::Values
-                | Word::With
-        )
+        (FIRST_RESERVED..FIRST_LOUD).contains(&self) || self == Word::Into
     }
 }
 

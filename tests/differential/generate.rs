@@ -27,7 +27,7 @@ const FEATURES: &[(u32, Feature)] = &[
     (1, Feature::LockTables),
     (2, Feature::Rule("routine", "routine")),
     (6, Feature::Prepared),
-    (1, Feature::Rule("text_prepare", "text_prepare")),
+    (5, Feature::Named),
     (2, Feature::Rule("ddl", "made")),
     (2, Feature::Rule("multi", "multi")),
     (2, Feature::Rule("bad_read", "bad_write")),
@@ -53,6 +53,7 @@ enum Feature {
     Schema,
     LockTables,
     Prepared,
+    Named,
     Connection,
     Xa,
     LoadData,
@@ -180,6 +181,7 @@ impl Maker {
                 self.push_query_of(&["<lock_tables>", "<write>"]);
             }
             Feature::Prepared => self.prepared(),
+            Feature::Named => self.named(),
             Feature::Connection => self.connection(),
             Feature::Xa => self.xa(),
             Feature::LoadData => self.load_data(),

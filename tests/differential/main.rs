@@ -8,7 +8,7 @@
 //! form of `regressions.txt`, where it is added once its cause is mended.
 //!
 //! In reading order: [`script`] (what a script is), [`text`] (how it is written), [`generate`] with
-//! [`grammar`], [`rules`] and [`prepared`] (how it is made), [`ground`] (where it runs), [`run`],
+//! [`grammar`], [`rules`], [`prepared`] and [`named`] (how it is made), [`ground`] (where it runs), [`run`],
 //! [`shrink`], [`known`] (what is left out), [`batch`] (many of them).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -17,6 +17,7 @@ mod generate;
 mod grammar;
 mod ground;
 mod known;
+mod named;
 mod prepared;
 mod rules;
 mod run;

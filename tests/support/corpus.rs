@@ -5,15 +5,8 @@ use std::path::Path;
 use lagwise::sql::{ClientCharset, LexMode, Make};
 
 /// The servers that a statement without a make of its own is judged for.
-pub const MYSQL: LexMode = LexMode {
-    ansi_quotes: false,
-    no_backslash_escapes: false,
-    ignore_space: false,
-    make: Make::MySql,
-    server_version: 90704,
-    charset: ClientCharset::Utf8,
-};
-pub const MARIADB: LexMode = LexMode { make: Make::MariaDb, server_version: 101119, ..MYSQL };
+pub const MYSQL: LexMode = LexMode::utf8(Make::MySql, 90704);
+pub const MARIADB: LexMode = LexMode::utf8(Make::MariaDb, 101119);
 
 /// One statement and everything that is expected of it.
 pub struct Entry {

@@ -19,15 +19,13 @@ fn rule(name: &str, users: &[&str], schemas: &[&str], statements: &[&str]) -> Ru
 }
 
 fn rules() -> Arc<Rules> {
-    Arc::new(Rules {
-        all: vec![
-            rule("report", &[], &[], &["select * from report", "TABLE report"]),
-            rule("bi in shop", &["bi", "etl"], &["Shop", "archive"], &[]),
-            rule("bi begins", &["bi"], &[], &["BEGIN"]),
-            Rule { read_only: true, ..rule("bi", &["bi"], &[], &[]) },
-            rule("archive", &[], &["archive"], &[]),
-        ],
-    })
+    Arc::new(Rules::new(vec![
+        rule("report", &[], &[], &["select * from report", "TABLE report"]),
+        rule("bi in shop", &["bi", "etl"], &["Shop", "archive"], &[]),
+        rule("bi begins", &["bi"], &[], &["BEGIN"]),
+        Rule { read_only: true, ..rule("bi", &["bi"], &[], &[]) },
+        rule("archive", &[], &["archive"], &[]),
+    ]))
 }
 
 #[test]
@@ -61,6 +59,24 @@ fn the_first_that_matches_wins() {
 }
 
 #[test]
+fn of_many_rules_the_first_is_found_at_once() {
+    let text = |number: usize| format!("select * from report_{number} where a = 1");
+    let mut all: Vec<Rule> = (0..1000)
+        .map(|number| rule(&number.to_string(), &["app"], &[], &[&text(number)]))
+        .collect();
+    // Behind the others, and so never before them.
+    all.push(rule("select", &["app"], &[], &["select"]));
+    let rules = Arc::new(Rules::new(all));
+    let (mut mine, mut others) = (rules.of_user(b"app"), rules.of_user(b"other"));
+    for (sql, want) in [(text(0), 0), (text(999), 999), ("select 1".to_string(), 1000)] {
+        let found =
+            crate::sql::without_allocation(|| mine.find(b"", || Some(sql.as_bytes()), &MODE));
+        assert_eq!(found, Some(want), "{sql}");
+        assert_eq!(others.find(b"", || Some(sql.as_bytes()), &MODE), None, "{sql}");
+    }
+}
+
+#[test]
 fn a_text_is_looked_at_only_for_rules_that_ask() {
     let asks = |rules: &Arc<Rules>, user: &str| {
         let mut asked = false;
@@ -76,7 +92,7 @@ fn a_text_is_looked_at_only_for_rules_that_ask() {
     };
     assert!(asks(&rules(), "app"));
     assert!(!asks(&Arc::default(), "app"));
-    let by_user = Rules { all: vec![rule("bi", &["bi"], &[], &[])] };
+    let by_user = Rules::new(vec![rule("bi", &["bi"], &[], &[])]);
     let by_user = Arc::new(by_user);
     assert!(!asks(&by_user, "bi") && !asks(&by_user, "app"));
 }

@@ -2,8 +2,11 @@
 //! them when a connection is lost. On both makes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+#[path = "../raw/mod.rs"]
 mod raw;
+#[path = "../support/mod.rs"]
 mod support;
+mod text;
 
 use std::path::Path;
 
@@ -433,6 +436,11 @@ fn all(make: Make) {
     part("lost connections", lost_connections);
     part("full servers", full);
     part("replicas that are behind", behind);
+    part("places of text statements", text::places);
+    part("meaning of text statements", text::meaning);
+    part("answers of text statements", text::answers);
+    part("many text statements", text::many);
+    part("text statements on a replica that is behind", text::behind);
     part("open statements", open_at_a_time);
     part("loops", loops);
     world.finish();

@@ -1,0 +1,60 @@
+//! Bringing a connection into a session's state.
+
+use std::sync::Arc;
+
+use super::connection::Connection;
+use super::error::Error;
+use super::image::{Image, Switch, Unreachable};
+use crate::protocol::command::code;
+use crate::protocol::flags::StatusFlags;
+use crate::protocol::frame::build_packet;
+use crate::protocol::response::ResponseKind;
+
+impl Connection {
+    /// Whether [`Connection::bring_in_line`] can do it.
+    pub fn can_be(&self, wanted: &Arc<Image>) -> bool {
+        Arc::ptr_eq(&self.image, wanted) || self.image.switch(wanted, self.initial_state()).is_ok()
+    }
+
+    /// Sends what differs, in one go, and reads what the server says to it. Nothing is sent where
+    /// nothing differs.
+    ///
+    /// # Errors
+    /// The server's error, [`Error::State`], or the connection breaks: in each case it is in no known
+    /// state, and to be closed.
+    pub async fn bring_in_line(&mut self, wanted: Arc<Image>) -> Result<(), Error> {
+        if Arc::ptr_eq(&self.image, &wanted) {
+            return Ok(());
+        }
+        let switch = self.image.switch(&wanted, self.initial_state());
+        let switch = switch.map_err(|Unreachable| Error::State)?;
+        let mut packets = Vec::new();
+        let responses = self.build_switch(&mut packets, &switch);
+        self.image = wanted;
+        if responses == 0 {
+            return Ok(());
+        }
+        self.send(&packets).await?;
+        let mut warnings = 0;
+        for _ in 0..responses {
+            let summary = self.finish(ResponseKind::Results).await?;
+            self.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
+            warnings = summary.warnings;
+        }
+        self.forget_warnings(warnings).await
+    }
+
+    /// Appends what a switch takes; returns how many responses that has.
+    pub(super) fn build_switch(&self, out: &mut Vec<u8>, switch: &Switch) -> usize {
+        if let Some(schema) = &switch.schema {
+            build_packet(out, 0, |out| {
+                out.push(code::INIT_DB);
+                out.extend_from_slice(schema);
+            });
+        }
+        if let Some(set) = &switch.set {
+            self.build_query(out, set);
+        }
+        usize::from(switch.schema.is_some()) + usize::from(switch.set.is_some())
+    }
+}
