@@ -49,7 +49,8 @@ impl Session {
             }
             self.busy = true;
             let result = match read {
-                Ok(()) => self.command(&mut incoming).await,
+                // Boxed: a command needs several KiB, a client that says nothing shall not.
+                Ok(()) => Box::pin(self.command(&mut incoming)).await,
                 Err(end) => Err(end),
             };
             if let Err(end) = result {
@@ -131,7 +132,7 @@ impl Session {
         let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
         let done = self.run(job).await?;
         let state = &mut self.state;
-        self.text_prepared.note(outcome, done.is_success(), &mode, || state.parse_state());
+        self.text_prepared.note(outcome, done.is_success(), &mode, || state.replayed.parse_state());
         Ok(())
     }
 

@@ -211,7 +211,7 @@ impl Session {
         self.servers.drop_side(Side::Replica, &self.handle);
         let status = self.state.status;
         self.state.reset(status);
-        let image = self.state.image(Side::Primary);
+        let image = self.state.replayed.image(Side::Primary);
         if let Some(held) = self.servers.get(Side::Primary) {
             held.guard.statements.clear();
             held.guard.image = image;

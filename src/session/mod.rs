@@ -15,7 +15,7 @@
 //! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
+//! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
 //!   [`tracked`]: what is
 //!   known of the session. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
@@ -46,6 +46,7 @@ mod prove;
 mod read_only;
 pub mod registry;
 mod relay;
+mod replayed;
 mod reply;
 mod routing;
 mod rules;
@@ -324,3 +325,6 @@ fn new_state(welcome: &Welcome, login: &LoginRecord, schema: Vec<u8>) -> Session
     state.begin_with(&welcome.initial_state);
     state
 }
+
+#[cfg(test)]
+mod tests;

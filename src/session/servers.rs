@@ -161,7 +161,7 @@ impl Servers {
     #[inline]
     pub fn primary_is_in_line(&mut self, state: &mut SessionState) {
         if let Some(held) = &mut self.primary {
-            held.guard.image = state.image(Side::Primary);
+            held.guard.image = state.replayed.image(Side::Primary);
         }
     }
 
@@ -184,8 +184,9 @@ impl Servers {
                 Side::Replica => state.transaction() == Transaction::OnReplica,
             };
             let usable = held.is_usable().await;
-            let mut fits =
-                || Arc::ptr_eq(&held.member, member) && held.guard.can_be(&state.image(side));
+            let mut fits = || {
+                Arc::ptr_eq(&held.member, member) && held.guard.can_be(&state.replayed.image(side))
+            };
             if usable && (bound || fits()) {
                 // A bound primary is what the state was observed on. A replica in a transaction is
                 // not: what belongs to the session is set on the primary.
@@ -203,11 +204,13 @@ impl Servers {
         }
         let held = connect(member, side, login, state.schema(), settings).await;
         let mut held = held.map_err(Unavailable::Pool)?;
-        if state.is_reset() {
+        if state.replayed.is_reset() {
             held.guard.reset().await.map_err(Unavailable::Sync)?;
         }
         self.put(side, held, handle);
-        if let Some(held) = self.get(side).filter(|_| side == Side::Primary && state.is_new()) {
+        if let Some(held) =
+            self.get(side).filter(|_| side == Side::Primary && state.replayed.is_new())
+        {
             // Maybe it begins under other defaults than were told at its login.
             state.begin_with(held.guard.initial_state());
         }
@@ -222,7 +225,7 @@ impl Servers {
         handle: &SessionHandle,
     ) -> Result<(), Unavailable> {
         let Some(held) = self.get(side) else { return Ok(()) };
-        let result = held.guard.bring_in_line(state.image(side)).await;
+        let result = held.guard.bring_in_line(state.replayed.image(side)).await;
         result.map_err(|error| {
             self.drop_side(side, handle);
             Unavailable::Sync(error)

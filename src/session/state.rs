@@ -4,43 +4,26 @@
 //! and session trackers. Reading the SQL only adds what no server reports (user locks, user
 //! variables) and guesses nothing away. Pure: time is an argument.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::diagnostics::{Aside, Diagnostics, Told};
 use super::effects::{leaves_something, runs_unseen, was_not_run};
-use super::names::{self, Names};
+use super::names;
 use super::pin::Pin;
-use crate::backend::image::Image;
-use crate::backend::parse_state::ParseState;
-use crate::backend::sync::{self, Replay};
+use super::replayed::{Replayed, Unreplayable};
 use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
 use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction, is_server_schema};
 use crate::sql::{ClientCharset, Flags, LexMode, NamesCollation, Statement, StatementKind};
 
-/// Bound on replayed variables of one session; a session that changes more keeps to the primary.
-const MAX_VARIABLES: usize = 1000;
-
 /// The state of one session.
 #[derive(Debug)]
 pub struct SessionState {
     /// Status flags as the client last saw them.
     pub status: StatusFlags,
-    /// Default schema; empty for none.
-    schema: Vec<u8>,
-    /// System variables that the session changed, with their values.
-    variables: BTreeMap<Box<[u8]>, Box<[u8]>>,
-    /// Counts changes of what is replayed on other connections; starts at 1.
-    version: u64,
-    /// The SET NAMES that the session is under.
-    names: Names,
-    /// What statements are read under, and in which version it was so.
-    parse_state: (u64, Arc<ParseState>),
-    /// What connections of either side must be like, and in which version it was so.
-    images: [(u64, Arc<Image>); 2],
+    /// Schema and variables.
+    pub replayed: Replayed,
     lex_mode: LexMode,
     transaction: Transaction,
     /// The READ ONLY transaction on a replica has a counterpart on the primary.
@@ -53,8 +36,9 @@ pub struct SessionState {
     carries: bool,
     /// The client sets the session trackers itself.
     untracked: bool,
-    /// The session was reset: it began with the server's defaults, not with those of its login.
-    is_reset: bool,
+    /// A characteristic of the session's transactions was set within one. Ended by SET autocommit,
+    /// MySQL gives it to the next transaction but one: which that is, the primary alone knows.
+    unsettled: bool,
     /// Where the last statement's warnings and counts are.
     pub diagnostics: Diagnostics,
     /// The session's unreplicated writes.
@@ -66,12 +50,7 @@ impl SessionState {
     pub fn new(status: StatusFlags, schema: Vec<u8>, lex_mode: LexMode, pin: Pin) -> Self {
         Self {
             status,
-            schema,
-            variables: BTreeMap::new(),
-            version: 1,
-            names: Names::default(),
-            parse_state: (0, Arc::default()),
-            images: Default::default(),
+            replayed: Replayed::new(schema),
             lex_mode,
             transaction: Transaction::None,
             twin: false,
@@ -79,7 +58,7 @@ impl SessionState {
             one_shot: false,
             carries: false,
             untracked: false,
-            is_reset: false,
+            unsettled: false,
             diagnostics: Diagnostics::default(),
             pin,
         }
@@ -110,32 +89,7 @@ impl SessionState {
 
     /// The default schema, if there is one.
     pub fn schema(&self) -> Option<&[u8]> {
-        (!self.schema.is_empty()).then_some(&self.schema[..])
-    }
-
-    /// True while nothing has changed in the session: it is as its login left it.
-    pub fn is_new(&self) -> bool {
-        self.version == 1
-    }
-
-    /// The version of what is replayed on other connections.
-    #[cfg(test)]
-    pub fn version(&self) -> u64 {
-        self.version
-    }
-
-    /// What statements are read under that are prepared now.
-    pub fn parse_state(&mut self) -> Arc<ParseState> {
-        if self.parse_state.0 != self.version {
-            let variables = self.variables.iter().map(|(name, value)| (&name[..], &value[..]));
-            let now = ParseState::of(&self.schema, variables);
-            // One for all statements that are read alike.
-            if self.parse_state.0 == 0 || *self.parse_state.1 != now {
-                self.parse_state.1 = Arc::new(now);
-            }
-            self.parse_state.0 = self.version;
-        }
-        Arc::clone(&self.parse_state.1)
+        Some(self.replayed.schema()).filter(|schema| !schema.is_empty())
     }
 
     /// Where the transaction is, if one is open.
@@ -158,6 +112,7 @@ impl SessionState {
         self.transaction == Transaction::OnPrimary
             || self.hold.is_some()
             || self.one_shot
+            || self.unsettled
             || self.carries
             || self.twin
     }
@@ -165,41 +120,25 @@ impl SessionState {
     /// What routing has to know; `pinned` says whether every replica may lack a write of this
     /// session.
     pub fn facts(&self, pinned: Option<PinCause>) -> SessionFacts {
+        let awaits = self.one_shot || self.unsettled;
         SessionFacts {
             transaction: self.transaction,
             autocommit: self.status.contains(StatusFlags::AUTOCOMMIT),
             pin: pinned,
-            hold: self.hold.or(self.one_shot.then_some(HoldReason::OneShotTransaction)),
+            hold: self.hold.or(awaits.then_some(HoldReason::OneShotTransaction)),
             last_on: self.last_side(),
             found_on: self.diagnostics.found_on(),
             last_warned: self.diagnostics.holds_conditions(),
-            in_server_schema: is_server_schema(&self.schema),
+            in_server_schema: is_server_schema(self.replayed.schema()),
             has_twin: self.twin,
             carries: self.carries,
             ..SessionFacts::default()
         }
     }
 
-    /// The state as a connection on `side` must have it.
-    #[inline]
-    pub fn image(&mut self, side: Side) -> Arc<Image> {
-        let at = &mut self.images[side as usize];
-        if at.0 != self.version {
-            let variables = self.variables.iter().map(|(name, value)| (&name[..], &value[..]));
-            let here = |&(name, value): &(&[u8], &[u8])| match sync::replay(name, value) {
-                Replay::Set => !self.names.covers(name),
-                Replay::SetOnPrimary => side == Side::Primary,
-                Replay::Ignore | Replay::Hold => false,
-            };
-            let (names, variables) = (self.names.clause(), variables.filter(here));
-            let image = Image::new(self.is_reset, &self.schema, names, variables);
-            *at = (self.version, Arc::new(image));
-        }
-        Arc::clone(&at.1)
-    }
-
     /// Takes in what the server on `side` told at the end of a result of `statement`.
     pub fn observe(&mut self, side: Side, statement: &Statement, told: Told<'_>, now: Instant) {
+        let before = self.transaction;
         let looks = matches!(
             statement.kind,
             StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics
@@ -239,6 +178,8 @@ impl SessionState {
                 self.hold_for(statement);
             }
         }
+        let ends = before == Transaction::OnPrimary && self.transaction == Transaction::None;
+        self.unsettled &= !ends || statement.kind == StatementKind::Set;
     }
 
     /// As [`SessionState::observe`], for a command that keeps the warnings of the statement before.
@@ -372,7 +313,7 @@ impl SessionState {
                 Ok((StateChange::SystemVariable { name, value }, _)) => {
                     self.observe_variable(name, value, now);
                 }
-                Ok((StateChange::Schema(schema), _)) => self.set_schema(schema),
+                Ok((StateChange::Schema(schema), _)) => self.replayed.set_schema(schema),
                 Ok((StateChange::Gtids(gtids), _)) => self.pin.gtids(gtids, now),
                 Ok((StateChange::TransactionCharacteristics(text), _)) => {
                     self.one_shot = !text.is_empty() && self.transaction == Transaction::None;
@@ -385,7 +326,7 @@ impl SessionState {
                 Err(_) => self.hold = Some(HoldReason::UnknownState),
             }
         }
-        self.names.settle(state);
+        self.replayed.names.settle(state);
     }
 
     fn observe_variable(&mut self, name: &[u8], value: &[u8], now: Instant) {
@@ -395,29 +336,19 @@ impl SessionState {
                 self.lex_mode.charset = ClientCharset::from_name(value);
             }
             b"last_gtid" => self.pin.gtids(value, now),
+            b"transaction_isolation" | b"transaction_read_only" => {
+                self.unsettled |= self.transaction == Transaction::OnPrimary;
+            }
             _ => {}
         }
-        self.names.observe(name);
-        match sync::replay(name, value) {
-            Replay::Ignore => {}
-            Replay::Hold => self.hold = self.hold.or(Some(HoldReason::UnknownState)),
-            Replay::Set | Replay::SetOnPrimary => {
-                if self.variables.get(name).is_some_and(|known| **known == *value) {
-                    return;
-                }
-                if self.variables.len() >= MAX_VARIABLES {
-                    self.hold = Some(HoldReason::UnknownState);
-                    return;
-                }
-                self.variables.insert(name.into(), value.into());
-                self.version += 1;
-            }
+        if let Err(Unreplayable) = self.replayed.observe(name, value) {
+            self.hold = self.hold.or(Some(HoldReason::UnknownState));
         }
     }
 
     /// True if the collation of literals must be read from the statement that has just run.
     pub fn is_collation_untold(&self) -> bool {
-        self.names.is_untold()
+        self.replayed.names.is_untold()
     }
 
     /// The collation of literals, as the statement says.
@@ -425,18 +356,11 @@ impl SessionState {
         match collation {
             NamesCollation::Named(name) => {
                 self.observe_variable(names::COLLATION, name, now);
-                let value = |name: &[u8]| self.variables.get(name).map(|value| &**value);
-                let charset = value(names::CHARSET).unwrap_or_default().to_vec();
-                let changed = self.names.named(&charset, name, value);
-                self.version += u64::from(changed);
+                self.replayed.named(name);
             }
-            NamesCollation::OfCharset => {
-                let changed = self.names.of_charset();
-                let changed = self.variables.remove(names::COLLATION).is_some() || changed;
-                self.version += u64::from(changed);
-            }
+            NamesCollation::OfCharset => self.replayed.named_by_charset(),
             NamesCollation::Unknown => {
-                self.names.is_told();
+                self.replayed.names.is_told();
                 self.hold = self.hold.or(Some(HoldReason::UnknownState));
             }
         }
@@ -451,27 +375,12 @@ impl SessionState {
         self.lex_mode.ignore_space = has(b"IGNORE_SPACE");
     }
 
-    fn set_schema(&mut self, schema: &[u8]) {
-        if self.schema != schema {
-            self.schema = schema.to_vec();
-            self.version += 1;
-        }
-    }
-
     /// COM_RESET_CONNECTION succeeded: everything but the schema is as after a login.
     pub fn reset(&mut self, status: StatusFlags) {
-        let schema = std::mem::take(&mut self.schema);
         let pin = std::mem::take(&mut self.pin);
-        let version = self.version + 1;
-        *self = Self::new(status, schema, self.lex_mode, pin);
-        self.version = version;
-        self.is_reset = true;
-    }
-
-    /// True if a new connection must be reset to be as the session began: its character set, which
-    /// a login names, is then the server's own.
-    pub fn is_reset(&self) -> bool {
-        self.is_reset
+        let replayed = std::mem::replace(&mut self.replayed, Replayed::new(Vec::new()));
+        *self = Self::new(status, Vec::new(), self.lex_mode, pin);
+        self.replayed = replayed.after_reset();
     }
 
     /// The statement's outcome is not known: it was sent, and the connection broke.
@@ -488,6 +397,7 @@ impl SessionState {
     pub fn forget_hold(&mut self) {
         self.hold = None;
         self.one_shot = false;
+        self.unsettled = false;
         self.carries = false;
         self.untracked = false;
         self.twin = false;

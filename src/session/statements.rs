@@ -45,7 +45,7 @@ impl Session {
             // Its names are of that schema for good.
             statement.flags |= Flags::SERVER_SCHEMA;
         }
-        let parse_state = self.state.parse_state();
+        let parse_state = self.state.replayed.parse_state();
         let new = ClientStatement::new(text, statement, parse_state, ok, side);
         let id = self.prepared.insert(new);
         if let Some(held) = self.servers.get(side) {
@@ -225,7 +225,7 @@ impl Session {
             return Ok(());
         }
         let Some(known) = self.prepared.get(id) else { return Ok(()) };
-        let now = self.state.parse_state();
+        let now = self.state.replayed.parse_state();
         held.guard.prepare_again(id, &known.text, &known.parse_state, &now).await
     }
 

@@ -25,7 +25,7 @@ impl Session {
         if side == Side::Primary || !job.statement.flags.contains(Flags::TEXT_PREPARED) {
             return Ok(None);
         }
-        let now = self.state.parse_state();
+        let now = self.state.replayed.parse_state();
         let known = &self.text_prepared;
         let text = text_of(job, &self.prepared, self.login.capabilities);
         // EXECUTE IMMEDIATE needs nothing before it.

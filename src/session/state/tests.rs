@@ -1,5 +1,7 @@
 //! What a session learns from each thing that a server says, as scripts of steps.
 
+use crate::backend::image::Image;
+use crate::session::replayed::MAX_VARIABLES;
 use std::time::Duration;
 
 use super::*;
@@ -326,8 +328,8 @@ fn an_error_may_leave_state_behind() {
 
 /// What a connection in the session's schema is told, as text.
 fn replay(state: &mut SessionState, side: Side) -> Option<String> {
-    let begun = Image::new(state.is_reset(), state.schema().unwrap_or_default(), None, []);
-    let switch = begun.switch(&state.image(side), b"").unwrap();
+    let begun = Image::new(state.replayed.is_reset(), state.schema().unwrap_or_default(), None, []);
+    let switch = begun.switch(&state.replayed.image(side), b"").unwrap();
     assert_eq!(switch.schema, None);
     switch.set.map(|sql| String::from_utf8(sql).unwrap())
 }
@@ -344,7 +346,7 @@ fn what_is_reported_is_replayed() {
         assert_eq!(replay(Side::Replica).as_deref(), want);
         let changed = replay(Side::Primary).is_some();
         assert_eq!(bed.state.hold(), None);
-        assert_eq!(bed.state.version() > 1, changed, "a version for each change");
+        assert_eq!(bed.state.replayed.version() > 1, changed, "a version for each change");
     }
     check(&[], None);
     check(&[variable("time_zone", "UTC")], Some("SET SESSION time_zone='UTC'"));
@@ -377,7 +379,7 @@ fn what_is_set_for_one_statement_is_not_replayed() {
 fn a_replica_does_not_say_what_the_session_is() {
     let mut bed = bed();
     bed.ok(Side::Replica, "SELECT 1", AUTOCOMMIT, &variable("time_zone", "UTC"));
-    assert_eq!((replay(&mut bed.state, Side::Replica), bed.state.version()), (None, 1));
+    assert_eq!((replay(&mut bed.state, Side::Replica), bed.state.replayed.version()), (None, 1));
 }
 
 #[test]
@@ -388,7 +390,7 @@ fn the_version_counts_changes_only() {
     write_schema(&mut schema, b"other");
     for change in [&variable("time_zone", "UTC"), &variable("time_zone", "UTC"), &schema, &schema] {
         bed.ok(Side::Primary, "SET x = y", AUTOCOMMIT, change);
-        versions.push(bed.state.version());
+        versions.push(bed.state.replayed.version());
     }
     assert_eq!(versions, [2, 2, 3, 3]);
     assert_eq!(bed.state.schema(), Some(&b"other"[..]));
@@ -440,6 +442,31 @@ fn what_trackers_say_and_nobody_understands_holds() {
     assert_eq!(bed.state.hold(), unknown, "a bound on what is kept");
 }
 
+/// MySQL gives a characteristic that was set within a transaction to the next one, unless SET
+/// autocommit ended it: then to the next but one.
+#[test]
+fn characteristics_set_within_a_transaction_await_its_end() {
+    let hold = |ended_by: &[&str]| {
+        let mut bed = bed();
+        bed.ok(Side::Primary, "BEGIN", IN_TRANS, b"");
+        let set = "SET SESSION TRANSACTION READ ONLY";
+        bed.ok(Side::Primary, set, IN_TRANS, &variable("transaction_read_only", "ON"));
+        for sql in ended_by {
+            bed.ok(Side::Primary, sql, AUTOCOMMIT, b"");
+        }
+        bed.state.facts(None).hold
+    };
+    let awaits = Some(HoldReason::OneShotTransaction);
+    assert_eq!(hold(&[]), awaits);
+    assert_eq!(hold(&["COMMIT"]), None);
+    assert_eq!(hold(&["SET autocommit = 1"]), awaits);
+    assert_eq!(hold(&["SET autocommit = 1", "SELECT 1"]), awaits);
+    let mut bed = bed();
+    let set = "SET SESSION TRANSACTION READ ONLY";
+    bed.ok(Side::Primary, set, AUTOCOMMIT, &variable("transaction_read_only", "ON"));
+    assert_eq!(bed.state.facts(None).hold, None);
+}
+
 #[test]
 fn a_reset_leaves_the_schema_and_the_pin() {
     let mut bed = bed();
@@ -448,9 +475,9 @@ fn a_reset_leaves_the_schema_and_the_pin() {
     bed.done("INSERT INTO t VALUES (1)");
     bed.done("SET TRANSACTION READ ONLY");
     bed.ok(Side::Primary, "BEGIN", IN_TRANS, b"");
-    let before = bed.state.version();
+    let before = bed.state.replayed.version();
     bed.state.reset(AUTOCOMMIT);
-    assert!(bed.state.version() > before, "other connections must be brought in line");
+    assert!(bed.state.replayed.version() > before, "other connections must be brought in line");
     assert_eq!((replay(&mut bed.state, Side::Replica), bed.state.hold()), (None, None));
     assert_eq!(bed.state.transaction(), Transaction::None);
     assert!(!bed.state.is_bound_to_primary());
@@ -463,7 +490,7 @@ fn what_the_server_reports_at_login_is_read_and_not_replayed() {
     let mut bed = bed();
     bed.state.begin_with(&variable("sql_mode", "ANSI_QUOTES,IGNORE_SPACE"));
     assert!(bed.state.lex_mode().ansi_quotes && bed.state.lex_mode().ignore_space);
-    assert_eq!((replay(&mut bed.state, Side::Primary), bed.state.version()), (None, 1));
+    assert_eq!((replay(&mut bed.state, Side::Primary), bed.state.replayed.version()), (None, 1));
     bed.state.begin_with(&variable("sql_mode", ""));
     assert!(!bed.state.lex_mode().ansi_quotes);
 }
