@@ -247,6 +247,14 @@ fn the_statement_before_decides_where_its_diagnostics_are() {
         SessionFacts { last_on: Side::Replica, ..SessionFacts::default() },
         &Policy::default(),
         &[
+            ("SELECT FOUND_ROWS()", Primary, Reason::Diagnostics),
+            ("SELECT FOUND_ROWS(), ROW_COUNT()", Last, Reason::Diagnostics),
+        ],
+    );
+    check_all(
+        SessionFacts { last_on: Side::Replica, found_on: Side::Replica, ..SessionFacts::default() },
+        &Policy::default(),
+        &[
             ("SHOW WARNINGS", Last, Reason::Diagnostics),
             ("SHOW COUNT(*) ERRORS", Last, Reason::Diagnostics),
             ("GET DIAGNOSTICS @a = NUMBER", Primary, Reason::Diagnostics),

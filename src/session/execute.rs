@@ -150,8 +150,7 @@ impl Session {
                         self.ask_for_status(&job.statement).await;
                     }
                     self.leave_replica(side, transaction).await;
-                    self.note_behind(&done, &tried);
-                    self.note_strays(&job, &done);
+                    self.note_done(&job, &done, &tried);
                     return Ok(done);
                 }
                 Attempt::Behind(err) => {
@@ -199,9 +198,10 @@ impl Session {
         tracing::debug!(session = self.id(), "a replica refused a function that writes");
     }
 
-    /// A replica failed where the primary did not: the session has seen what the replica lacks, and
-    /// must not be shown less again.
-    fn note_behind(&mut self, done: &Done, tried: &Tried) {
+    /// A statement is done. Where a replica failed and the primary did not, the session has seen what
+    /// the replica lacks, and must not be shown less again.
+    fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried) {
+        self.note_strays(job, done);
         let by_primary = matches!(done, Done::Forwarded(Side::Primary, _));
         if by_primary && done.is_success() && tried.behind.is_some() {
             self.state.pin.write(PinCause::Behind, Instant::now());

@@ -30,6 +30,8 @@ pub struct Names {
     after: Vec<&'static [u8]>,
     /// The character set of literals changed, and nothing told their collation.
     is_untold: bool,
+    /// The report at hand adds to what was set since the clause.
+    adds: bool,
 }
 
 impl Names {
@@ -39,6 +41,7 @@ impl Names {
         self.is_untold |= name == CHARSET;
         if self.clause.is_some() && !self.after.contains(&name) {
             self.after.push(name);
+            self.adds = true;
         }
     }
 
@@ -48,12 +51,14 @@ impl Names {
     }
 
     /// All of a report was observed: where it has the collation, whichever of the two came first, the
-    /// statement need not be read.
-    pub fn settle(&mut self, reported: &[u8]) {
+    /// statement need not be read. True if something that the clause sets was set by itself, perhaps to
+    /// the value that it had: the collation of a character set is another one then.
+    pub fn settle(&mut self, reported: &[u8]) -> bool {
         let is_collation =
             |change| matches!(change, StateChange::SystemVariable { name: COLLATION, .. });
         self.is_untold = self.is_untold
             && !changes(reported).filter_map(Result::ok).any(|(change, _)| is_collation(change));
+        std::mem::take(&mut self.adds) && !self.is_untold
     }
 
     /// The collation cannot be found out.
@@ -78,7 +83,7 @@ impl Names {
         let other = |name: &&[u8]| *name != COLLATION && value(name) != Some(charset);
         let after = GOVERNED.into_iter().filter(other).collect();
         let before =
-            std::mem::replace(self, Self { clause: Some(clause), after, is_untold: false });
+            std::mem::replace(self, Self { clause: Some(clause), after, ..Self::default() });
         // The reports of this very statement stand in what came after the one before.
         before.clause != self.clause || !self.after.is_empty()
     }

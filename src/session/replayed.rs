@@ -108,6 +108,11 @@ impl Replayed {
         Ok(())
     }
 
+    /// All of a report was observed.
+    pub fn settle(&mut self, reported: &[u8]) {
+        self.version += u64::from(self.names.settle(reported));
+    }
+
     /// SET NAMES with a collation has run, whose variables were observed.
     pub fn named(&mut self, collation: &[u8]) {
         let value = |name: &[u8]| self.variables.get(name).map(|value| &**value);

@@ -326,7 +326,7 @@ impl SessionState {
                 Err(_) => self.hold = Some(HoldReason::UnknownState),
             }
         }
-        self.replayed.names.settle(state);
+        self.replayed.settle(state);
     }
 
     fn observe_variable(&mut self, name: &[u8], value: &[u8], now: Instant) {
