@@ -10,6 +10,8 @@ use super::error::{self, End, Kind};
 use super::execute::{Done, Job};
 use super::incoming::Incoming;
 use super::login::{self, Asking, Established, Failure};
+use super::proofs::LIFETIME;
+use super::prove;
 use super::registry::{Interrupt, Registry, SessionHandle};
 use super::reply;
 use super::rules::has_tag;
@@ -188,10 +190,24 @@ impl Session {
         self.strays.clear();
         self.rules = rules;
         self.place = place;
+        self.proven_at = std::time::Instant::now();
         self.handle.set_user(&login.credential.user);
         self.login = login;
         self.nonce = nonce;
         self.take_first(first);
+    }
+
+    /// The session takes a connection, which may have been proven long ago: its account is judged anew
+    /// in the background, once in [`LIFETIME`] at most.
+    pub(super) fn renew_proof(&mut self) {
+        let now = std::time::Instant::now();
+        if now.saturating_duration_since(self.proven_at) < LIFETIME {
+            return;
+        }
+        self.proven_at = now;
+        let (context, login) = (Arc::clone(&self.context), self.login.clone());
+        let schema = self.state.schema().map(<[u8]>::to_vec);
+        tokio::spawn(prove::renew(context, login, schema));
     }
 
     /// COM_RESET_CONNECTION: the primary resets its side of the session; a replica's connection is

@@ -271,6 +271,9 @@ impl Session {
         job: &mut Job<'_>,
         settings: &Settings,
     ) -> Result<Option<ErrPacket>, Failed> {
+        if self.servers.member(side).is_none() {
+            self.renew_proof();
+        }
         self.servers
             .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
             .await

@@ -105,6 +105,8 @@ pub struct Session {
     origin: Origin,
     /// Its place among those of its account.
     place: Place,
+    /// When its account was last known to be let in, or looked at again.
+    proven_at: std::time::Instant,
     /// A command has come and its response has not ended.
     busy: bool,
     /// A response to the current command has begun to reach the client.
@@ -245,6 +247,7 @@ impl Session {
             rules,
             origin,
             place,
+            proven_at: std::time::Instant::now(),
             busy: false,
             touched: false,
             scratch: Vec::new(),

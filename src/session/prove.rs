@@ -66,11 +66,7 @@ pub async fn admit(
     origin: Origin,
 ) -> Result<Admitted, Refusal> {
     let cluster = context.cluster.snapshot();
-    let judge = match rules.keeper() {
-        None => Judge::Primary(cluster.primary().config().name.clone()),
-        Some((_, rule)) => Judge::Replicas(rule.tag.clone()),
-    };
-    let key = Key::of(login, schema, judge);
+    let key = Key::of(login, schema, judge(&cluster, rules));
     loop {
         let ticket = match context.proofs.next(&key, std::time::Instant::now()) {
             Next::Remembered(welcome) if can_serve(&cluster, rules) => {
@@ -115,6 +111,37 @@ pub async fn admit(
             ticket.finish(outcome, is_judged.then_some(asked_at));
         }
         return admitted;
+    }
+}
+
+/// Has an account judged anew, unless that was done lately: for a session that goes on after its proof
+/// is over, so that connections of an account that is no longer let in do not stay with the pools.
+pub async fn renew(context: Arc<Context>, login: LoginRecord, schema: Option<Vec<u8>>) {
+    let settings = context.settings.load_full();
+    let rules = settings.policy.rules.of_user(&login.credential.user);
+    let judge = judge(&context.cluster.snapshot(), &rules);
+    let key = Key::of(&login, schema.as_deref(), judge);
+    let Next::Prove(ticket) = context.proofs.next(&key, std::time::Instant::now()) else { return };
+    let asked_at = std::time::Instant::now();
+    let proof = prove(&context, &settings, &login, schema.as_deref(), &rules).await;
+    let is_judged = !matches!(proof, Ok((Side::Replica, _)));
+    let outcome = proof.map(|(_, mut held)| Arc::new(Welcome::of(&mut held)));
+    let outcome = outcome.map_err(|denial| denial.refusal());
+    if let Err(refusal) = &outcome
+        && refusal.is_about_account()
+    {
+        let user = String::from_utf8_lossy(&login.credential.user).into_owned();
+        tracing::info!(?user, error = %refusal.err, "a server no longer lets a session's account in");
+        context.refused(&login.credential);
+    }
+    ticket.finish(outcome, is_judged.then_some(asked_at));
+}
+
+/// Who decides about logins of a user with these rules.
+fn judge(cluster: &Cluster, rules: &UserRules) -> Judge {
+    match rules.keeper() {
+        None => Judge::Primary(cluster.primary().config().name.clone()),
+        Some((_, rule)) => Judge::Replicas(rule.tag.clone()),
     }
 }
 

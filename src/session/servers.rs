@@ -19,7 +19,7 @@ use crate::protocol::flags::{Capabilities, StatusFlags};
 use crate::route::{Side, Transaction};
 
 /// How the client logged in: what every further connection of its session begins with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LoginRecord {
     /// Account and secret.
     pub credential: Arc<Credential>,
