@@ -149,7 +149,8 @@ impl Session {
             origin: self.origin,
         };
         let context = Arc::clone(&self.context);
-        let login = login::authenticate(&mut self.client, 1, asking, &context, &settings);
+        let login =
+            login::authenticate(&mut self.client, 1, asking, &self.handle, &context, &settings);
         let established = match tokio::time::timeout(settings.login_timeout, login).await {
             Ok(Ok(established)) => established,
             Ok(Err(Failure::Denied(error))) => return Err(End::Refused(error)),
@@ -191,7 +192,6 @@ impl Session {
         self.rules = rules;
         self.place = place;
         self.proven_at = std::time::Instant::now();
-        self.handle.set_user(&login.credential.user);
         self.login = login;
         self.nonce = nonce;
         self.take_first(first);

@@ -31,6 +31,12 @@ impl Credentials {
         proofs.get(user).map(|proof| Arc::clone(&proof.known))
     }
 
+    /// Whether `secret` is the one that a server accepted last for `user`, and has not refused since.
+    pub fn has_proven(&self, user: &[u8], secret: &CredentialSecret) -> bool {
+        let proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        proofs.get(user).is_some_and(|proof| proof.secret == *secret)
+    }
+
     /// A server accepted `secret` for `user` at `now`.
     pub fn proven(&self, user: &[u8], secret: &CredentialSecret, now: Instant) {
         let CredentialSecret::Password(password) = secret else { return };
@@ -77,6 +83,9 @@ mod tests {
         credentials.proven(b"app", &secret("old"), now);
         credentials.refused(b"app", &secret("typo"));
         assert!(credentials.known(b"app").is_some());
+        let has_proven = |user: &[u8], text| credentials.has_proven(user, &secret(text));
+        assert!(has_proven(b"app", "old"));
+        assert!(!has_proven(b"app", "typo") && !has_proven(b"other", "old"));
         credentials.refused(b"app", &secret("old"));
         assert!(credentials.known(b"app").is_none());
         credentials.proven(b"app", &secret(""), now);

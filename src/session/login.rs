@@ -17,6 +17,7 @@ use super::guesses::Origin;
 use super::limits::{Place, Who};
 use super::proofs::{Refusal, Welcome};
 use super::prove::{Admitted, admit, hold_back};
+use super::registry::SessionHandle;
 use super::reply;
 use super::servers::{Held, LoginRecord};
 use super::tracked::Tracked;
@@ -92,7 +93,7 @@ impl From<crate::net::ReadError> for Failure {
 /// See [`Failure`].
 pub async fn login(
     client: &mut PacketStream,
-    id: u32,
+    handle: &SessionHandle,
     context: &Context,
     settings: &Settings,
     origin: Origin,
@@ -104,7 +105,7 @@ pub async fn login(
     let offered = offered(&facts, settings);
     let greeting = Greeting {
         server_version: facts.version.clone(),
-        thread_id: id,
+        thread_id: handle.id,
         nonce: nonce.as_bytes().to_vec(),
         capabilities: offered,
         charset: facts.charset,
@@ -146,7 +147,7 @@ pub async fn login(
         is_change: false,
         origin,
     };
-    let established = authenticate(client, next_seq, asking, context, settings).await?;
+    let established = authenticate(client, next_seq, asking, handle, context, settings).await?;
     start_compression(client, &response)?;
     Ok(established)
 }
@@ -183,6 +184,7 @@ pub async fn authenticate(
     client: &mut PacketStream,
     seq: u8,
     asking: Asking,
+    handle: &SessionHandle,
     context: &Context,
     settings: &Settings,
 ) -> Result<Established, Failure> {
@@ -192,7 +194,7 @@ pub async fn authenticate(
         tracing::warn!(?user, "the client sent its password in clear over a network without TLS");
     }
     let credential = Credential { user: asking.user, secret };
-    let login = LoginRecord {
+    let mut login = LoginRecord {
         credential: Arc::new(credential),
         capabilities: asking.capabilities,
         charset: asking.charset,
@@ -206,6 +208,9 @@ pub async fn authenticate(
             Ok(admitted) => admitted,
             Err(refusal) => return deny(client, seq, context, &login.credential, refusal).await,
         };
+    if let Some(credential) = &welcome.credential {
+        login.credential = Arc::clone(credential);
+    }
     let max = settings.max_clients_per_account;
     let Some(place) = context.clients.take(Who::Account(login.credential.user.clone()), max) else {
         context.metrics.local().client_rejected(RejectCause::MaxClientsPerAccount as usize);
@@ -213,6 +218,8 @@ pub async fn authenticate(
         return Err(Failure::Limit);
     };
     context.credentials.proven(&login.credential.user, &login.credential.secret, Instant::now());
+    // Before the client knows that it is in: it may be killed from then on.
+    handle.set_user(&login.credential.user);
     let mut bytes = Vec::new();
     let mut seq = seq;
     if let Some(payload) = path.before_ok().filter(|_| !asking.is_change || path == LoginPath::Fast)

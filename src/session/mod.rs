@@ -187,7 +187,7 @@ async fn establish(
     peer: &str,
 ) -> Option<Box<Session>> {
     let settings = context.settings.load_full();
-    let login = login::login(&mut client, handle.id, &context, &settings, origin);
+    let login = login::login(&mut client, &handle, &context, &settings, origin);
     let result = tokio::time::timeout(settings.login_timeout, login).await;
     let metrics = context.metrics.local();
     match result {
@@ -232,7 +232,6 @@ impl Session {
         let Established { login, welcome, first, schema, nonce, rules, origin, place } =
             established;
         let state = new_state(&welcome, &login, schema);
-        handle.set_user(&login.credential.user);
         let mut session = Self {
             context,
             handle,

@@ -83,6 +83,8 @@ impl Key {
 /// What a server said to a login that it accepted, and how a session begins there.
 #[derive(Debug, Default)]
 pub struct Welcome {
+    /// Account and secret: one copy for all sessions that begin with it.
+    pub credential: Option<Arc<Credential>>,
     /// The payload of its OK packet.
     pub ok: Vec<u8>,
     /// Status flags after the login.
@@ -96,11 +98,12 @@ pub struct Welcome {
 }
 
 impl Welcome {
-    /// What was said on a connection that has just been opened.
-    pub fn of(held: &mut Held) -> Self {
+    /// What was said to this login on a connection that has just been opened.
+    pub fn of(held: &mut Held, login: &LoginRecord) -> Self {
         let ok = held.guard.take_login_ok();
         let facts = held.guard.facts();
         Self {
+            credential: Some(Arc::clone(&login.credential)),
             ok,
             status: held.guard.status,
             initial_state: held.guard.initial_state().to_vec(),

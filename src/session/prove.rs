@@ -47,8 +47,8 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    fn by((side, mut held): (Side, Held)) -> Self {
-        Self { welcome: Arc::new(Welcome::of(&mut held)), first: Some((side, held)) }
+    fn by((side, mut held): (Side, Held), login: &LoginRecord) -> Self {
+        Self { welcome: Arc::new(Welcome::of(&mut held, login)), first: Some((side, held)) }
     }
 }
 
@@ -90,12 +90,18 @@ pub async fn admit(
             }
         };
         let user = &login.credential.user;
-        let _turn = hold_back(context, settings, origin, user).await;
+        // What was right once is no guess: those who guess must not hold up those who know.
+        let is_guess = !context.credentials.has_proven(user, &login.credential.secret);
+        let _turn = match is_guess {
+            true => Some(hold_back(context, settings, origin, user).await),
+            false => None,
+        };
         let asked_at = std::time::Instant::now();
         let proof = prove(context, settings, login, schema, rules).await;
         // What a replica said for want of the primary is not the primary's word.
         let is_judged = !matches!(proof, Ok((Side::Replica, _)));
-        let admitted = proof.map(Admitted::by).map_err(|denial| denial.refusal());
+        let admitted =
+            proof.map(|proof| Admitted::by(proof, login)).map_err(|denial| denial.refusal());
         match &admitted {
             Ok(_) => context.guesses.succeeded(origin, user, std::time::Instant::now()),
             Err(refusal) if refusal.is_wrong_password() => {
@@ -125,7 +131,7 @@ pub async fn renew(context: Arc<Context>, login: LoginRecord, schema: Option<Vec
     let asked_at = std::time::Instant::now();
     let proof = prove(&context, &settings, &login, schema.as_deref(), &rules).await;
     let is_judged = !matches!(proof, Ok((Side::Replica, _)));
-    let outcome = proof.map(|(_, mut held)| Arc::new(Welcome::of(&mut held)));
+    let outcome = proof.map(|(_, mut held)| Arc::new(Welcome::of(&mut held, &login)));
     let outcome = outcome.map_err(|denial| denial.refusal());
     if let Err(refusal) = &outcome
         && refusal.is_about_account()
