@@ -244,6 +244,14 @@ fn the_statement_before_decides_where_its_diagnostics_are() {
         &[("GET DIAGNOSTICS @a = NUMBER", Last, Reason::Diagnostics)],
     );
     check_all(
+        SessionFacts { found_on: Side::Replica, ..SessionFacts::default() },
+        &Policy::default(),
+        &[
+            ("SELECT FOUND_ROWS()", Last, Reason::Diagnostics),
+            ("SELECT FOUND_ROWS(), ROW_COUNT()", Primary, Reason::Diagnostics),
+        ],
+    );
+    check_all(
         SessionFacts { last_on: Side::Replica, ..SessionFacts::default() },
         &Policy::default(),
         &[
@@ -258,7 +266,8 @@ fn the_statement_before_decides_where_its_diagnostics_are() {
             ("SHOW WARNINGS", Last, Reason::Diagnostics),
             ("SHOW COUNT(*) ERRORS", Last, Reason::Diagnostics),
             ("GET DIAGNOSTICS @a = NUMBER", Primary, Reason::Diagnostics),
-            ("SELECT FOUND_ROWS()", Last, Reason::Diagnostics),
+            ("SELECT FOUND_ROWS()", Primary, Reason::Diagnostics),
+            ("SELECT FOUND_ROWS(), ROW_COUNT()", Last, Reason::Diagnostics),
             ("SELECT ROW_COUNT(), @@warning_count", Last, Reason::Diagnostics),
             ("SELECT FOUND_ROWS(), LAST_INSERT_ID()", Primary, Reason::SessionFunction),
             ("SELECT FOUND_ROWS() FOR UPDATE", Primary, Reason::LockingRead),

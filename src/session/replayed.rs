@@ -108,7 +108,7 @@ impl Replayed {
         Ok(())
     }
 
-    /// All of a report was observed.
+    /// All variables of a report were observed.
     pub fn settle(&mut self, reported: &[u8]) {
         self.version += u64::from(self.names.settle(reported));
     }
