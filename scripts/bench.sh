@@ -10,7 +10,8 @@
 # lagwise sits before a primary with one replica and sends reads to that replica; the others
 # are pointed at the replica itself. HAProxy has one thread; MySQL Router forwards without
 # looking into the traffic; lagwise has its defaults. Raw results: target/bench/*.json.
-# LAGWISE=/path measures a program that was built before.
+# LAGWISE=/path measures a program that was built before. What idle clients cost lagwise in memory
+# follows, by scripts/memory.sh; MEMORY=no leaves that out.
 
 # shellcheck source=lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -26,6 +27,7 @@ case ${1:-} in
   --quick)
     ROUNDS=${ROUNDS:-1}
     DURATION=${DURATION:-2}
+    export CLIENTS=${CLIENTS:-1000}
     ;;
   *)
     sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
@@ -279,3 +281,7 @@ if wants lagwise; then check_reads; fi
 write_json
 print_medians
 say "raw results: $RESULT"
+if wants lagwise && [ "${MEMORY:-yes}" = yes ]; then
+  export LAGWISE
+  "$ROOT/scripts/memory.sh"
+fi

@@ -49,6 +49,8 @@ impl Entries {
             listen,
             worker_threads,
             max_clients,
+            max_clients_per_account,
+            max_clients_per_address,
             login_timeout,
             drain_timeout,
             max_packet,
@@ -70,6 +72,8 @@ impl Entries {
         entries.add("listen", join(listen));
         entries.add("worker_threads", worker_threads);
         entries.add("max_clients", max_clients);
+        entries.add("max_clients_per_account", max_clients_per_account);
+        entries.add("max_clients_per_address", max_clients_per_address);
         entries.add("login_timeout", format_duration(*login_timeout));
         entries.add("drain_timeout", format_duration(*drain_timeout));
         entries.add("max_packet", format_size(*max_packet as u64));

@@ -67,8 +67,12 @@ families! {
         "Client sessions accepted since the start.";
     LOGINS = Counter "lagwise_logins_total" ["result"]
         "Login attempts by result: ok, denied by a server, error, or timeout.";
+    LOGINS_REMEMBERED = Counter "lagwise_logins_remembered_total" []
+        "Logins answered without a server, by what one had said to the same login within 10 s.";
+    LOGINS_DELAYED = Counter "lagwise_logins_delayed_total" []
+        "Logins held back because of wrong passwords of the same account or address before.";
     CLIENTS_REJECTED = Counter "lagwise_clients_rejected_total" ["cause"]
-        "Clients turned away before their login was looked at, by cause.";
+        "Clients turned away by a limit, or because lagwise is being stopped, by cause.";
     COMMANDS = Counter "lagwise_commands_total" ["command"]
         "Commands received from clients, by MySQL command name.";
     QUERIES = Counter "lagwise_queries_total" ["target", "reason"]

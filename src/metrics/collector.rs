@@ -146,6 +146,8 @@ impl Scrape {
         self.family(&names::PINNED_SESSIONS, [([], open(PINS_STARTED, PINS_ENDED))]);
         self.family(&names::READ_RETRIES, [([], at(READ_RETRIES))]);
         self.family(&names::BAD_HINTS, [([], at(BAD_HINTS))]);
+        self.family(&names::LOGINS_REMEMBERED, [([], at(worker::LOGINS_REMEMBERED))]);
+        self.family(&names::LOGINS_DELAYED, [([], at(worker::LOGINS_DELAYED))]);
         self.family(&names::FUNCTION_REFUSALS, [([], at(FUNCTION_REFUSALS))]);
         let logins = LoginResult::NAMES.iter().enumerate();
         self.family(&names::LOGINS, logins.map(|(i, name)| ([*name], at(layout.login(i)))));

@@ -281,6 +281,8 @@ fn no_two_counters_share_a_slot() {
         worker::PINS_ENDED,
         worker::READ_RETRIES,
         worker::BAD_HINTS,
+        worker::LOGINS_REMEMBERED,
+        worker::LOGINS_DELAYED,
         worker::FUNCTION_REFUSALS,
     ];
     slots.extend(range(LoginResult::NAMES.len()).map(|i| layout.login(i)));

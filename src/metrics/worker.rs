@@ -129,7 +129,9 @@ pub(super) const PINS_ENDED: usize = 3;
 pub(super) const READ_RETRIES: usize = 4;
 pub(super) const FUNCTION_REFUSALS: usize = 5;
 pub(super) const BAD_HINTS: usize = 6;
-const BYTES_AT: usize = 7;
+pub(super) const LOGINS_REMEMBERED: usize = 7;
+pub(super) const LOGINS_DELAYED: usize = 8;
+const BYTES_AT: usize = 9;
 const LOGINS_AT: usize = BYTES_AT + Direction::NAMES.len();
 const PROXY_SECONDS_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
 const SERVER_SECONDS_AT: usize = PROXY_SECONDS_AT + HISTOGRAM_LEN;
@@ -308,6 +310,16 @@ impl WorkerMetrics {
     /// Counts a read that a replica refused, for a function in it that writes.
     pub fn function_refused(&self) {
         self.add(FUNCTION_REFUSALS, 1);
+    }
+
+    /// Counts a login that was answered by what a server had said before.
+    pub fn login_remembered(&self) {
+        self.add(LOGINS_REMEMBERED, 1);
+    }
+
+    /// Counts a login that is held back because of wrong passwords before.
+    pub fn login_delayed(&self) {
+        self.add(LOGINS_DELAYED, 1);
     }
 
     /// Counts a statement whose hint is ignored.

@@ -125,6 +125,10 @@ impl<O: Opener> Pool<O> {
         key: &O::Key,
         deadline: Instant,
     ) -> Result<Served<O>, Error> {
+        if self.lock().is_hopeless(key, Instant::now()) {
+            self.counters().checkout(Outcome::Timeout);
+            return Err(self.lock().why_not(key));
+        }
         match timeout_at(deadline, &mut waiting.receiver).await {
             Ok(Ok(Ok(served))) => Ok(served),
             Ok(Ok(Err(error))) => Err(Error::Backend(error)),

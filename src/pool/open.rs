@@ -62,20 +62,23 @@ impl<O: Opener> Pool<O> {
         self.counters().connect(error.is_none());
         let now = Instant::now();
         let Some(error) = error else { return self.lock().connected(key) };
-        let (until, failed) = {
+        let failure = Failure::of(error);
+        let (until, failed, given_up) = {
             let mut store = self.lock();
-            match (Failure::of(error), error) {
-                (Failure::Server, BackendError::Server(err)) => {
-                    (Some(store.refused(None, err.clone(), now, fastrand::u64(..))), Vec::new())
+            match (failure, error) {
+                (Failure::Server | Failure::Account, BackendError::Server(err)) => {
+                    let of_account = (failure == Failure::Account).then_some(key);
+                    let until = store.refused(of_account, err.clone(), now, fastrand::u64(..));
+                    // This connect still has its place: who has no other has nothing to wait for.
+                    let is_last = store.places(key) <= 1;
+                    let failed = if is_last { store.fail(Some(key), u64::MAX) } else { Vec::new() };
+                    (Some(until), failed, store.give_up_one())
                 }
-                (Failure::Account, BackendError::Server(err)) => (
-                    Some(store.refused(Some(key), err.clone(), now, fastrand::u64(..))),
-                    Vec::new(),
-                ),
-                (Failure::Fault, _) => (None, store.fail(None, began)),
-                _ => (None, store.fail(Some(key), u64::MAX)),
+                (Failure::Fault, _) => (None, store.fail(None, began), None),
+                _ => (None, store.fail(Some(key), u64::MAX), None),
             }
         };
+        drop(given_up);
         for waiter in failed {
             // One that has gone away meanwhile need not be told.
             let _ = waiter.send(Err(error.duplicate()));

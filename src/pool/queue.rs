@@ -283,6 +283,29 @@ impl<K: Key, C, W> Store<K, C, W> {
         }
     }
 
+    /// Whether it is of no use to wait: no connection is to be had for now, and none of this key is
+    /// there that somebody might give back.
+    pub fn is_hopeless(&self, key: &K, now: Instant) -> bool {
+        let bucket = self.index_of(key).and_then(|bucket| self.bucket(bucket));
+        let of_key = bucket.map_or(usize::MAX, |bucket| bucket.circuit.allowed(now, usize::MAX));
+        let refused = self.circuit.allowed(now, usize::MAX) == 0 || of_key == 0;
+        refused && bucket.is_none_or(|bucket| bucket.places == 0)
+    }
+
+    /// Places of a key.
+    pub fn places(&self, key: &K) -> usize {
+        let bucket = self.index_of(key).and_then(|bucket| self.bucket(bucket));
+        bucket.map_or(0, |bucket| bucket.places)
+    }
+
+    /// Gives up one idle connection, which the server may have room for another instead.
+    pub fn give_up_one(&mut self) -> Option<C> {
+        let slot = self.dispensable(None)?;
+        let connection = self.unpark(slot);
+        self.settle(slot);
+        connection
+    }
+
     /// The server has let this key in.
     pub fn connected(&mut self, key: &K) {
         self.circuit.connected();

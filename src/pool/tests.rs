@@ -282,6 +282,10 @@ async fn a_server_that_refuses_is_left_alone_for_longer_and_longer() {
         panic!()
     };
     assert_eq!(err.code, 1040);
+    // Who has nothing to wait for is told at once.
+    let began = Instant::now();
+    assert!(checkout(&pool, OTHER, 60 * SECOND).await.is_err());
+    assert_eq!(began.elapsed(), Duration::ZERO);
     // Once it lets in again, all is as before.
     fake.server().answers.clear();
     checkout(&pool, APP, 10 * SECOND).await.unwrap();

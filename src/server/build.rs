@@ -85,6 +85,8 @@ pub fn settings(
         learned: LearnedFunctions::default(),
         pin: config.consistency.pin,
         max_clients: config.max_clients,
+        max_clients_per_account: config.max_clients_per_account,
+        max_clients_per_address: config.max_clients_per_address,
         login_timeout: config.login_timeout,
         connect_timeout: config.pool.connect_timeout,
         checkout_timeout: config.pool.checkout_timeout,

@@ -49,7 +49,8 @@ impl Session {
             }
             self.busy = true;
             let result = match read {
-                Ok(()) => self.command(&mut incoming).await,
+                // Boxed: a command needs several KiB, a client that says nothing shall not.
+                Ok(()) => Box::pin(self.command(&mut incoming)).await,
                 Err(end) => Err(end),
             };
             if let Err(end) = result {

@@ -1,5 +1,6 @@
 //! What all sessions share, and what a reload exchanges.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,9 +10,12 @@ use tokio::sync::watch;
 
 use super::advice::Advice;
 use super::credentials::Credentials;
+use super::guesses::Guesses;
 use super::learned::LearnedFunctions;
+use super::limits::{Clients, Place, Who};
+use super::proofs::Proofs;
 use super::registry::Registry;
-use crate::auth::{KnownAccount, Plugin, RsaKey};
+use crate::auth::{Credential, KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
 use crate::config::Pin;
@@ -33,6 +37,10 @@ pub struct Settings {
     pub pin: Pin,
     /// Most sessions at a time.
     pub max_clients: usize,
+    /// Most sessions of one account; 0: no limit.
+    pub max_clients_per_account: usize,
+    /// Most sessions from one address; 0: no limit.
+    pub max_clients_per_address: usize,
     /// From accept to OK.
     pub login_timeout: Duration,
     /// From the start of connecting to a server to the end of that login.
@@ -79,6 +87,12 @@ pub struct Context {
     pub registry: Arc<Registry>,
     /// Proven passwords.
     pub credentials: Credentials,
+    /// Logins that a server has accepted lately.
+    pub proofs: Arc<Proofs>,
+    /// Wrong passwords.
+    pub guesses: Guesses,
+    /// Clients by account and address.
+    pub clients: Arc<Clients>,
     /// Hashes of mysql_native_password accounts as the servers store them.
     pub native_hashes: Arc<ArcSwap<NativeHashes>>,
     /// Which users the log has spoken of.
@@ -105,6 +119,9 @@ impl Context {
             settings: ArcSwap::from_pointee(settings),
             registry: Arc::default(),
             credentials: Credentials::default(),
+            proofs: Arc::default(),
+            guesses: Guesses::default(),
+            clients: Arc::default(),
             native_hashes: Arc::default(),
             advice: Advice::default(),
             rsa_key,
@@ -113,9 +130,27 @@ impl Context {
         })
     }
 
+    /// A server does not let an account in with this secret any more: what was remembered of the two
+    /// is forgotten, and idle connections that it opened are closed.
+    pub fn refused(&self, credential: &Credential) {
+        self.credentials.refused(&credential.user, &credential.secret);
+        self.proofs.forget(credential);
+        for member in self.cluster.snapshot().members() {
+            member.pool().clear_keys(|key| *key.login.credential == *credential);
+        }
+    }
+
     /// Sessions, those that are logging in included.
     pub fn sessions(&self) -> usize {
         self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Counts a session among those from its address, if it has one, until the place is dropped; `None`
+    /// if there are `max_clients_per_address` already.
+    pub fn place_of(&self, address: Option<IpAddr>) -> Option<Option<Place>> {
+        let max = self.settings.load().max_clients_per_address;
+        let Some(address) = address else { return Some(None) };
+        self.clients.take(Who::Address(address), max).map(Some)
     }
 
     /// Counts a session until the permit is dropped; `None` if there are `max_clients` already.

@@ -139,8 +139,7 @@ impl Session {
             let Some(member) = routed.member.clone() else {
                 return self.refuse(job.incoming, &routed, &settings, &cluster).await;
             };
-            let side = routed.side;
-            let transaction = self.state.transaction();
+            let (side, transaction) = (routed.side, self.state.transaction());
             let may_be_behind = self.may_be_behind(&job, side, &tried);
             let attempt = self.attempt(side, &member, &mut job, &settings, may_be_behind).await?;
             self.resume_tracking().await;
@@ -272,6 +271,9 @@ impl Session {
         job: &mut Job<'_>,
         settings: &Settings,
     ) -> Result<Option<ErrPacket>, Failed> {
+        if self.servers.member(side).is_none() {
+            self.renew_proof();
+        }
         self.servers
             .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
             .await

@@ -3,7 +3,9 @@
 //! In reading order:
 //! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
 //! - [`login`]: from an accepted socket to a proven account. [`prove`]: which server judges it.
-//!   [`credentials`]: remembered proofs. [`advice`]: what the log says about logins that cannot work.
+//!   [`proofs`]: what one has said lately. [`credentials`]: passwords that one has accepted.
+//!   [`guesses`]: wrong ones. [`limits`]: clients of each account and address.
+//!   [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
@@ -31,12 +33,15 @@ pub mod error;
 mod execute;
 mod failure;
 mod found_rows;
+mod guesses;
 mod incoming;
 mod learned;
+mod limits;
 mod login;
 mod names;
 mod pin;
 mod prepared;
+mod proofs;
 mod prove;
 mod read_only;
 pub mod registry;
@@ -58,10 +63,13 @@ use std::sync::Arc;
 
 pub use context::{Context, Settings};
 use error::{End, Kind};
+use guesses::Origin;
 pub use learned::LearnedFunctions;
+use limits::Place;
 use login::{Established, Failure};
 use pin::Pin;
 use prepared::Prepared;
+use proofs::Welcome;
 use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
@@ -93,6 +101,12 @@ pub struct Session {
     strays: Vec<Stray>,
     /// The operator's rules for its user.
     rules: UserRules,
+    /// Where its client is.
+    origin: Origin,
+    /// Its place among those of its account.
+    place: Place,
+    /// When its account was last known to be let in, or looked at again.
+    proven_at: std::time::Instant,
     /// A command has come and its response has not ended.
     busy: bool,
     /// A response to the current command has begun to reach the client.
@@ -104,24 +118,31 @@ pub struct Session {
 
 /// Serves one accepted client until it leaves.
 pub async fn serve(accepted: Accepted, context: Arc<Context>) {
-    let peer = match &accepted {
-        Accepted::Tcp(_, address) => address.to_string(),
-        Accepted::Unix(_) => "a Unix socket".to_owned(),
+    let address = match &accepted {
+        Accepted::Tcp(_, address) => Some(*address),
+        Accepted::Unix(_) => None,
     };
+    let peer = address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
+    let address = address.map(|address| address.ip().to_canonical());
     let Ok(socket) = to_socket(accepted) else { return };
     let mut client = PacketStream::new(Transport::Plain(socket));
-    let Some(_permit) = context.admit() else {
-        context.metrics.local().client_rejected(RejectCause::MaxClients as usize);
-        let _ = reply::err(&mut client, 0, &error::too_many_connections()).await;
-        return;
+    let admitted = context.admit().ok_or(RejectCause::MaxClients).and_then(|permit| {
+        Ok((permit, context.place_of(address).ok_or(RejectCause::MaxClientsPerAddress)?))
+    });
+    let _permits = match admitted {
+        Ok(permits) => permits,
+        Err(cause) => {
+            context.metrics.local().client_rejected(cause as usize);
+            let _ = reply::err(&mut client, 0, &error::too_many_connections()).await;
+            return;
+        }
     };
     let handle = context.registry.register();
     let id = handle.id;
     // Boxed: logging in needs much more room than the session does afterwards.
-    let Some(mut session) = Box::pin(establish(client, handle, Arc::clone(&context), &peer)).await
-    else {
-        return;
-    };
+    let origin = Origin::of(address);
+    let session = Box::pin(establish(client, handle, Arc::clone(&context), origin, &peer)).await;
+    let Some(mut session) = session else { return };
     let _count = context.metrics.session();
     let end = session.until_end().await;
     session.farewell(&end).await;
@@ -129,18 +150,23 @@ pub async fn serve(accepted: Accepted, context: Arc<Context>) {
     tracing::debug!(session = id, %end, "session ended");
 }
 
-/// Why a client was turned away before its login, for metrics.
+/// Why a client was turned away, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectCause {
     /// `max_clients` are there.
     MaxClients,
+    /// `max_clients_per_address` are there from this address.
+    MaxClientsPerAddress,
+    /// `max_clients_per_account` are there of this account.
+    MaxClientsPerAccount,
     /// lagwise is being stopped.
     Shutdown,
 }
 
 impl RejectCause {
     /// The label values.
-    pub const NAMES: &'static [&'static str] = &["max_clients", "shutdown"];
+    pub const NAMES: &'static [&'static str] =
+        &["max_clients", "max_clients_per_address", "max_clients_per_account", "shutdown"];
 }
 
 fn to_socket(accepted: Accepted) -> std::io::Result<Socket> {
@@ -158,10 +184,11 @@ async fn establish(
     mut client: PacketStream,
     handle: Registration,
     context: Arc<Context>,
+    origin: Origin,
     peer: &str,
 ) -> Option<Box<Session>> {
     let settings = context.settings.load_full();
-    let login = login::login(&mut client, handle.id, &context, &settings);
+    let login = login::login(&mut client, &handle, &context, &settings, origin);
     let result = tokio::time::timeout(settings.login_timeout, login).await;
     let metrics = context.metrics.local();
     match result {
@@ -172,6 +199,10 @@ async fn establish(
         Ok(Err(Failure::Denied(error))) => {
             metrics.login(LoginResult::Denied);
             tracing::info!(peer, ?error, "login denied");
+        }
+        Ok(Err(Failure::Limit)) => {
+            metrics.login(LoginResult::Error);
+            tracing::debug!(peer, "too many clients of the account");
         }
         Ok(Err(Failure::Ended(end))) => {
             metrics.login(LoginResult::Error);
@@ -199,8 +230,9 @@ impl Session {
         context: Arc<Context>,
         established: Established,
     ) -> Self {
-        let Established { login, first, side, schema, nonce, rules } = established;
-        let state = new_state(&first, &login, schema);
+        let Established { login, welcome, first, schema, nonce, rules, origin, place } =
+            established;
+        let state = new_state(&welcome, &login, schema);
         let mut session = Self {
             context,
             handle,
@@ -213,12 +245,15 @@ impl Session {
             text_prepared: TextPrepared::default(),
             strays: Vec::new(),
             rules,
+            origin,
+            place,
+            proven_at: std::time::Instant::now(),
             busy: false,
             touched: false,
             scratch: Vec::new(),
             pin_count: None,
         };
-        session.take_first(side, first);
+        session.take_first(first);
         session
     }
 
@@ -227,8 +262,9 @@ impl Session {
         self.handle.id
     }
 
-    /// Takes the first connection into use.
-    fn take_first(&mut self, side: Side, first: servers::Held) {
+    /// Takes the connection that proved the login into use, if there was need for one.
+    fn take_first(&mut self, first: Option<(Side, servers::Held)>) {
+        let Some((side, first)) = first else { return };
         self.servers.put(side, first, &self.handle);
     }
 
@@ -284,17 +320,19 @@ impl Session {
     }
 }
 
-/// The state of a session that begins on `first`.
-fn new_state(first: &servers::Held, login: &LoginRecord, schema: Vec<u8>) -> SessionState {
-    let facts = first.guard.facts();
+/// The state of a session that begins with this welcome.
+fn new_state(welcome: &Welcome, login: &LoginRecord, schema: Vec<u8>) -> SessionState {
     let lex_mode = LexMode {
-        make: if facts.is_mariadb { Make::MariaDb } else { Make::MySql },
-        server_version: facts.version_number(),
+        make: if welcome.is_mariadb { Make::MariaDb } else { Make::MySql },
+        server_version: welcome.version_number,
         charset: ClientCharset::from_collation(u16::from(login.charset)),
         ..LexMode::default()
     };
-    let flavor = if facts.is_mariadb { Flavor::MariaDb } else { Flavor::MySql };
-    let mut state = SessionState::new(first.guard.status, schema, lex_mode, Pin::new(flavor));
-    state.begin_with(first.guard.initial_state());
+    let flavor = if welcome.is_mariadb { Flavor::MariaDb } else { Flavor::MySql };
+    let mut state = SessionState::new(welcome.status, schema, lex_mode, Pin::new(flavor));
+    state.begin_with(&welcome.initial_state);
     state
 }
+
+#[cfg(test)]
+mod tests;

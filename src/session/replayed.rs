@@ -75,6 +75,11 @@ impl Replayed {
         }
     }
 
+    /// True while nothing has changed in the session: it is as its login left it.
+    pub fn is_new(&self) -> bool {
+        self.version == 1
+    }
+
     /// How often it has changed.
     #[cfg(test)]
     pub fn version(&self) -> u64 {

@@ -213,6 +213,12 @@ impl Servers {
             held.guard.reset().await.map_err(Unavailable::Sync)?;
         }
         self.put(side, held, handle);
+        if let Some(held) =
+            self.get(side).filter(|_| side == Side::Primary && state.replayed.is_new())
+        {
+            // Maybe it begins under other defaults than were told at its login.
+            state.begin_with(held.guard.initial_state());
+        }
         self.sync(side, state, handle).await
     }
 

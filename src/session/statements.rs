@@ -256,7 +256,7 @@ impl Session {
         kind: ResponseKind,
     ) -> Result<(), End> {
         let held = self.servers.get(Side::Primary);
-        let asks = held.is_some_and(|held| !held.guard.statements.has_server_id(id));
+        let asks = held.is_none_or(|held| !held.guard.statements.has_server_id(id));
         if asks && incoming.is_whole() {
             let statement = Statement::of_kind(StatementKind::Empty);
             let fixed = Some(Side::Primary);

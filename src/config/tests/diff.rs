@@ -126,6 +126,18 @@ const ROWS: &[Row] = &[
     ),
     ("max_clients", ["", ""], ["listen", "max_clients = 2\nlisten"], &["max_clients: 10000 -> 2"]),
     (
+        "max_clients_per_account",
+        ["", ""],
+        ["listen", "max_clients_per_account = 2\nlisten"],
+        &["max_clients_per_account: 0 -> 2"],
+    ),
+    (
+        "max_clients_per_address",
+        ["", ""],
+        ["listen", "max_clients_per_address = 2\nlisten"],
+        &["max_clients_per_address: 0 -> 2"],
+    ),
+    (
         "login_timeout",
         ["", ""],
         ["listen", "login_timeout = \"1m\"\nlisten"],

@@ -106,7 +106,8 @@ fn unknown_keys() {
         &[&format!("7: routing.nonsense: unknown key; {routing}")],
     );
     let root = "allowed: account, auth, client_protocol, client_tls, consistency, drain_timeout, \
-                http, listen, log, login_timeout, max_clients, max_packet, monitor, pool, primary, \
+                http, listen, log, login_timeout, max_clients, max_clients_per_account, \
+                max_clients_per_address, max_packet, monitor, pool, primary, \
                 replicas, routing, rule, server, server_tls, worker_threads";
     appended(
         "[rooting]\nx = 1\n",
@@ -204,6 +205,8 @@ fn bounds_of_counts() {
     for (key, least, most) in [
         ("worker_threads", 0, 1024),
         ("max_clients", 1, 1_000_000),
+        ("max_clients_per_account", 0, 1_000_000),
+        ("max_clients_per_address", 0, 1_000_000),
         ("monitor.up_after", 1, 100),
         ("monitor.down_after", 1, 100),
         ("pool.max_connections_per_account", 0, 100_000),
