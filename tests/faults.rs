@@ -188,7 +188,7 @@ fn lag_decides(lab: &Lab, proxy: &Proxy) {
         lab.sql(2, "SET sql_log_bin = 0; GRANT SLAVE MONITOR ON *.* TO monitor@'%'");
     }
     wait_eligible(proxy, lab, &[1, 2], true);
-    assert!(proxy.reload(""));
+    assert!(proxy.reload(SHORT));
 }
 
 /// A monitor that is denied everywhere is a matter of configuration, not an outage.
@@ -387,11 +387,14 @@ fn no_write_is_lost_or_repeated(lab: &Lab, proxy: &Proxy) {
     assert!(found.is_empty(), "rows that nobody wrote");
 }
 
+/// The times that are bounded here are with lagwise's own default.
+const SHORT: &str = "[pool]\nconnect_timeout = \"1s\"";
+
 fn run(make: Make) {
     // What was acknowledged or applied must survive kill -9, or the server would be to blame.
     let durable = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1"];
     let lab = Lab::start_with(make, 2, &durable);
-    let proxy = Proxy::start(&lab, "");
+    let proxy = Proxy::start(&lab, SHORT);
     wait_eligible(&proxy, &lab, &[0, 1, 2], true);
     let steps: &[Step] = &[
         ("replicas fail", replicas_fail_under_load),

@@ -375,7 +375,9 @@ fn all(make: Make) {
         world.compare(&name, &options[0], &script);
     }
     let read_only = "lagwise_queries_total{target=\"replica\",reason=\"read_only_transaction\"}";
-    assert!(world.proxy.metrics().value(read_only) > 50.0, "on the replica");
+    let on_replica = world.proxy.metrics().value(read_only);
+    // Fewer on MariaDB, where what may ask about an earlier error stays with it.
+    assert!(on_replica > 40.0, "{on_replica} on the replica");
     world.finish();
 }
 

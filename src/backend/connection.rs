@@ -322,18 +322,20 @@ impl Connection {
         self.forget_warnings(summary.warnings).await
     }
 
-    /// COM_SET_OPTION; returns how many warnings and errors of the statement before MySQL repeats.
+    /// COM_SET_OPTION; returns the status flags, and how many warnings and errors of the statement before
+    /// MySQL repeats.
     ///
     /// # Errors
     /// The server refuses, or the connection breaks.
-    pub async fn set_option(&mut self, option: u16) -> Result<u16, Error> {
+    pub async fn set_option(&mut self, option: u16) -> Result<(StatusFlags, u16), Error> {
         let mut packet = Vec::new();
         build_packet(&mut packet, 0, |out| {
             out.push(code::SET_OPTION);
             out.extend_from_slice(&option.to_le_bytes());
         });
         self.send(&packet).await?;
-        self.finish(ResponseKind::Results).await.map(|summary| summary.warnings)
+        let summary = self.finish(ResponseKind::Results).await?;
+        Ok((summary.status, summary.warnings))
     }
 
     /// COM_PING; returns the status flags.
@@ -476,7 +478,8 @@ impl Connection {
                     return Err(Malformed("request for a file").into());
                 }
                 Event::Packet { control: Control::Eof, last, .. } => {
-                    summary.warnings = EofPacket::parse(payload)?.warnings;
+                    let eof = EofPacket::parse(payload)?;
+                    (summary.status, summary.warnings) = (eof.status, eof.warnings);
                     ended = last;
                 }
                 Event::Packet { control: Control::DefinitionsEof, last, .. } => ended = last,

@@ -22,15 +22,15 @@ impl Connection {
     /// # Errors
     /// The server's error, [`Error::State`], or the connection breaks: in each case it is in no known
     /// state, and to be closed.
-    pub async fn bring_in_line(&mut self, wanted: Arc<Image>) -> Result<(), Error> {
-        if Arc::ptr_eq(&self.image, &wanted) {
+    pub async fn bring_in_line(&mut self, wanted: &Arc<Image>) -> Result<(), Error> {
+        if Arc::ptr_eq(&self.image, wanted) {
             return Ok(());
         }
-        let switch = self.image.switch(&wanted, self.initial_state());
+        let switch = self.image.switch(wanted, self.initial_state());
         let switch = switch.map_err(|Unreachable| Error::State)?;
         let mut packets = Vec::new();
         let responses = self.build_switch(&mut packets, &switch);
-        self.image = wanted;
+        self.image = Arc::clone(wanted);
         if responses == 0 {
             return Ok(());
         }

@@ -92,6 +92,9 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
         Ok(tried) => tried,
         Err(reason) => return primary(reason),
     };
+    if facts.stays_with_conditions {
+        return primary(Reason::Diagnostics);
+    }
     if in_transaction {
         return replica(Reason::ReadOnlyTransaction);
     }
@@ -190,7 +193,12 @@ fn by_diagnostics(statement: &Statement, facts: &SessionFacts) -> Option<Route> 
     if !asks || statement.flags.contains(Flags::MULTI) {
         return None;
     }
-    let about = if about_rows && !about_last { facts.found_on } else { facts.last_on };
+    let about = match statement.kind {
+        StatementKind::ShowDiagnostics => facts.conditions_on,
+        _ if is_get && facts.last_warned => facts.conditions_on,
+        _ if about_rows && !about_last => facts.found_on,
+        _ => facts.last_on,
+    };
     let target = match about {
         Side::Primary => Target::Primary,
         // Of a read that went well there is nothing to ask that the primary could not say, where the

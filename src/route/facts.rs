@@ -117,8 +117,12 @@ pub struct SessionFacts {
     pub last_on: Side,
     /// Where FOUND_ROWS() was set last.
     pub found_on: Side,
-    /// That statement had warnings or failed.
+    /// There are warnings or errors to ask about.
     pub last_warned: bool,
+    /// Where these are: with MariaDB not always where the last statement ran.
+    pub conditions_on: Side,
+    /// They are on the primary, and the statement, which may have no table, would leave them.
+    pub stays_with_conditions: bool,
     /// The current schema is mysql, sys, performance_schema or information_schema.
     pub in_server_schema: bool,
     /// The READ ONLY transaction on a replica has a counterpart on the primary, where what a replica
@@ -145,6 +149,8 @@ impl Default for SessionFacts {
             last_on: Side::Primary,
             found_on: Side::Primary,
             last_warned: false,
+            conditions_on: Side::Primary,
+            stays_with_conditions: false,
             in_server_schema: false,
             rule: RuleSays::default(),
             kept: None,

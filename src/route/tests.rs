@@ -170,7 +170,7 @@ fn read_only_transactions_on_a_replica() {
         ],
     );
     check_all(
-        SessionFacts { last_on: Side::Replica, ..on_replica },
+        SessionFacts { last_on: Side::Replica, conditions_on: Side::Replica, ..on_replica },
         &none,
         &[("SHOW WARNINGS", Last, Reason::Diagnostics)],
     );
@@ -239,9 +239,24 @@ fn pins_and_holds() {
 #[test]
 fn the_statement_before_decides_where_its_diagnostics_are() {
     check_all(
-        SessionFacts { last_on: Side::Replica, last_warned: true, ..SessionFacts::default() },
+        SessionFacts { conditions_on: Side::Replica, last_warned: true, ..SessionFacts::default() },
         &Policy::default(),
         &[("GET DIAGNOSTICS @a = NUMBER", Last, Reason::Diagnostics)],
+    );
+    // MariaDB: the last statement has left them where they were.
+    check_all(
+        SessionFacts { last_on: Side::Replica, last_warned: true, ..SessionFacts::default() },
+        &Policy::default(),
+        &[
+            ("GET DIAGNOSTICS @a = NUMBER", Primary, Reason::Diagnostics),
+            ("SHOW WARNINGS", Primary, Reason::Diagnostics),
+            ("SELECT ROW_COUNT()", Last, Reason::Diagnostics),
+        ],
+    );
+    check_all(
+        SessionFacts { stays_with_conditions: true, ..SessionFacts::default() },
+        &Policy::default(),
+        &[("SELECT 1", Primary, Reason::Diagnostics)],
     );
     check_all(
         SessionFacts { found_on: Side::Replica, ..SessionFacts::default() },
@@ -260,13 +275,18 @@ fn the_statement_before_decides_where_its_diagnostics_are() {
         ],
     );
     check_all(
-        SessionFacts { last_on: Side::Replica, found_on: Side::Replica, ..SessionFacts::default() },
+        SessionFacts {
+            last_on: Side::Replica,
+            conditions_on: Side::Replica,
+            found_on: Side::Replica,
+            ..SessionFacts::default()
+        },
         &Policy::default(),
         &[
             ("SHOW WARNINGS", Last, Reason::Diagnostics),
             ("SHOW COUNT(*) ERRORS", Last, Reason::Diagnostics),
             ("GET DIAGNOSTICS @a = NUMBER", Primary, Reason::Diagnostics),
-            ("SELECT FOUND_ROWS()", Primary, Reason::Diagnostics),
+            ("SELECT FOUND_ROWS()", Last, Reason::Diagnostics),
             ("SELECT FOUND_ROWS(), ROW_COUNT()", Last, Reason::Diagnostics),
             ("SELECT ROW_COUNT(), @@warning_count", Last, Reason::Diagnostics),
             ("SELECT FOUND_ROWS(), LAST_INSERT_ID()", Primary, Reason::SessionFunction),

@@ -164,9 +164,25 @@ impl Session {
         let multi = self.login.capabilities.contains(Capabilities::MULTI_STATEMENTS);
         if let Some(held) = self.servers.get(side)
             && held.is_usable()
-            && let Ok(warnings) = held.guard.set_option(u16::from(!multi)).await
+            && let Ok((status, warnings)) = held.guard.set_option(u16::from(!multi)).await
         {
             self.state.diagnostics.tell(warnings);
+            // The statement that failed may have committed before.
+            self.state.observe_status(side, status, Instant::now().into_std());
+        }
+    }
+
+    /// Before a COM_PING that follows an error in MariaDB: the statement may have ended its transaction
+    /// before it failed. Ping is the command that changes nothing else here.
+    async fn learn_status(&mut self) {
+        let on_primary = self.state.transaction() == Transaction::OnPrimary;
+        if on_primary
+            && self.state.diagnostics.is_untold()
+            && let Some(held) = self.servers.get(Side::Primary)
+            && held.is_usable()
+            && let Ok(status) = held.guard.ping().await
+        {
+            self.state.observe_status(Side::Primary, status, Instant::now().into_std());
         }
     }
 
@@ -176,7 +192,10 @@ impl Session {
         self.learn_warnings().await;
         let warnings = match self.state.lex_mode().make {
             Make::MySql => self.state.diagnostics.warnings(),
-            Make::MariaDb => 0,
+            Make::MariaDb => {
+                self.learn_status().await;
+                0
+            }
         };
         self.state.diagnostics.step_aside(Aside::Ping);
         reply::ok(&mut self.client, 1, self.state.status, warnings).await

@@ -222,7 +222,7 @@ impl Session {
         self.servers.give_back(Side::Replica, &self.state, &self.handle);
         let status = self.state.status;
         self.state.reset(status);
-        let image = self.state.replayed.image(Side::Primary);
+        let image = Arc::clone(self.state.replayed.image(Side::Primary));
         if let Some(held) = self.servers.get(Side::Primary) {
             held.guard.statements.clear();
             held.guard.image = image;

@@ -57,8 +57,20 @@ pub struct Diagnostics {
     /// It changed no rows and found none.
     no_rows: bool,
     aside: bool,
+    /// The side whose connection has the warnings and errors; in MariaDB not always that of the last
+    /// statement.
+    conditions_on: Side,
     /// The side whose connection has set FOUND_ROWS() last.
     found_on: Side,
+}
+
+/// Which connection has the session's warnings and errors, and whether there are any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conditions {
+    /// The side of the connection.
+    pub on: Side,
+    /// There are some.
+    pub held: bool,
 }
 
 impl Diagnostics {
@@ -83,9 +95,22 @@ impl Diagnostics {
         (self.warnings, self.untold) = (warnings, false);
     }
 
-    /// Whether there is something to ask about.
-    pub fn holds_conditions(&self) -> bool {
-        self.holds
+    /// Where the warnings and errors are, and whether there is something to ask about.
+    pub fn conditions(&self) -> Conditions {
+        Conditions { on: self.conditions_on, held: self.holds }
+    }
+
+    /// A statement that has succeeded leaves the warnings and errors as they were before it, unless it
+    /// had some of its own.
+    pub fn keep_conditions(&mut self, before: Conditions) {
+        if !self.holds {
+            (self.conditions_on, self.holds) = (before.on, before.held);
+        }
+    }
+
+    /// A statement was prepared on `side`, which in MariaDB forgets the conditions if it has a table.
+    pub fn forget_conditions(&mut self, side: Side, warnings: u16) {
+        (self.conditions_on, self.holds) = (side, warnings > 0);
     }
 
     /// A statement ended on `side`; `looks`: it only looks at what the one before has left.
@@ -98,7 +123,9 @@ impl Diagnostics {
         let holds = warnings > 0 || looks && self.holds;
         let no_rows = matches!(told, Told::Ok(ok) if ok.affected_rows == 0);
         let found_on = self.found_on;
-        *self = Self { side, warnings, untold, holds, no_rows, aside: false, found_on };
+        let conditions_on = side;
+        *self =
+            Self { side, warnings, untold, holds, no_rows, aside: false, conditions_on, found_on };
     }
 
     /// Whether ROW_COUNT() is 0.
@@ -138,7 +165,7 @@ impl Diagnostics {
             self.side = side;
         }
         self.tell(warnings);
-        self.holds = warnings > 0;
+        self.forget_conditions(self.side, warnings);
     }
 }
 
@@ -152,7 +179,7 @@ mod tests {
         let eof = |warnings| Told::Eof(EofPacket { warnings, status: StatusFlags::AUTOCOMMIT });
         let mut area = Diagnostics::default();
         area.observe(Side::Replica, &eof(2), false);
-        assert!(area.holds_conditions() && !area.is_untold());
+        assert!(area.conditions().held && !area.is_untold());
         area.step_aside(Aside::SetOption);
         assert!(!area.take_aside());
         area.step_aside(Aside::Ping);
@@ -161,7 +188,7 @@ mod tests {
         area.observe_prepare(Side::Primary, 0);
         assert_eq!((area.side(), area.warnings()), (Side::Primary, 0));
         area.observe(Side::Replica, &eof(0), false);
-        assert!(!area.holds_conditions());
+        assert!(!area.conditions().held);
         area.observe_prepare(Side::Primary, 0);
         assert_eq!(area.side(), Side::Replica, "ROW_COUNT() is there");
         area.observe(Side::Primary, &Told::Err(1044), false);
@@ -171,10 +198,29 @@ mod tests {
         area.tell(5);
         assert_eq!((area.warnings(), area.is_untold()), (5, false));
         area.observe(Side::Primary, &eof(0), true);
-        assert_eq!((area.warnings(), area.holds_conditions()), (0, true), "SHOW WARNINGS");
+        assert_eq!((area.warnings(), area.conditions().held), (0, true), "SHOW WARNINGS");
         area.observe(Side::Primary, &Told::Err(1146), false);
         assert_eq!((area.side(), area.warnings()), (Side::Primary, 1));
         area.add(Side::Replica, 2);
         assert_eq!((area.warnings(), area.is_untold()), (3, false));
+    }
+
+    #[test]
+    fn conditions_are_where_mariadb_keeps_them() {
+        let eof = |warnings| Told::Eof(EofPacket { warnings, status: StatusFlags::AUTOCOMMIT });
+        let on = |on, held| Conditions { on, held };
+        let mut area = Diagnostics::default();
+        area.observe(Side::Primary, &Told::Err(1054), false);
+        let before = area.conditions();
+        assert_eq!(before, on(Side::Primary, true));
+        area.observe(Side::Replica, &eof(0), false);
+        assert_eq!(area.conditions(), on(Side::Replica, false), "as MySQL");
+        area.keep_conditions(before);
+        assert_eq!((area.side(), area.conditions()), (Side::Replica, before));
+        area.observe(Side::Replica, &eof(1), false);
+        area.keep_conditions(before);
+        assert_eq!(area.conditions(), on(Side::Replica, true), "its own");
+        area.forget_conditions(Side::Primary, 0);
+        assert_eq!((area.side(), area.conditions()), (Side::Replica, on(Side::Primary, false)));
     }
 }

@@ -258,7 +258,11 @@ impl Session {
             last_seq = job.incoming.last_seq();
         }
         let sent = Instant::now();
+        let conditions = self.state.diagnostics.conditions();
         let result = self.relay(side, job, last_seq, abandon, may_be_behind).await;
+        if let Ok(relayed @ Relayed { withheld: None, .. }) = &result {
+            self.note_conditions(side, job, relayed, conditions);
+        }
         self.conclude(side, job, result, started, sent)
     }
 

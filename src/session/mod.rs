@@ -24,6 +24,7 @@
 
 pub mod advice;
 mod commands;
+mod conditions;
 pub mod context;
 mod control;
 pub mod credentials;

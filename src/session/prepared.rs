@@ -81,13 +81,28 @@ impl ClientStatement {
     /// The payload is malformed.
     pub fn note_types(&mut self, payload: &[u8], query_attributes: bool) -> Result<(), Malformed> {
         let execute = Execute::parse(payload, self.num_params, query_attributes)?;
-        if let Some(types) = execute.types
-            && (self.types_version == 0 || self.types != types)
-        {
+        if let Some(types) = execute.types {
+            self.note(types);
+        }
+        Ok(())
+    }
+
+    /// As [`ClientStatement::note_types`], for MariaDB's COM_STMT_BULK_EXECUTE.
+    pub fn note_bulk_types(&mut self, payload: &[u8]) {
+        if bulk_flags(payload).is_none_or(|flags| flags & SEND_TYPES == 0) {
+            return;
+        }
+        let end = BULK_TYPES + 2 * usize::from(self.num_params);
+        if let Some(types) = payload.get(BULK_TYPES..end) {
+            self.note(types);
+        }
+    }
+
+    fn note(&mut self, types: &[u8]) {
+        if self.types_version == 0 || self.types != types {
             self.types = types.to_vec();
             self.types_version += 1;
         }
-        Ok(())
     }
 
     /// Version of the types after [`ClientStatement::note_types`]; 0 while none were sent.
@@ -114,6 +129,37 @@ impl ClientStatement {
             _ => Ok(Sending::AsItIs),
         }
     }
+
+    /// As [`ClientStatement::sending`], for COM_STMT_BULK_EXECUTE.
+    pub fn sending_bulk(&self, payload: &[u8], seen: u32) -> Sending {
+        match (bulk_flags(payload), payload.split_at_checked(BULK_TYPES)) {
+            (Some(flags), Some((head, values)))
+                if flags & SEND_TYPES == 0 && seen != self.types_version =>
+            {
+                let mut whole = head.get(..BULK_FLAGS).unwrap_or_default().to_vec();
+                whole.extend_from_slice(&(flags | SEND_TYPES).to_le_bytes());
+                whole.extend_from_slice(&self.types);
+                whole.extend_from_slice(values);
+                Sending::WithTypes(whole)
+            }
+            _ => Sending::AsItIs,
+        }
+    }
+}
+
+/// Where the flags of COM_STMT_BULK_EXECUTE are: int<1> command, int<4> statement id, int<2> flags
+/// (MariaDB, "COM_STMT_BULK_EXECUTE").
+const BULK_FLAGS: usize = 5;
+
+/// Where its parameters' types are, if it has them.
+const BULK_TYPES: usize = 7;
+
+/// SEND_TYPES_TO_SERVER
+const SEND_TYPES: u16 = 128;
+
+fn bulk_flags(payload: &[u8]) -> Option<u16> {
+    let field = payload.get(BULK_FLAGS..BULK_TYPES)?;
+    field.try_into().ok().map(u16::from_le_bytes)
 }
 
 /// All prepared statements of a client, by the ids that it knows.
@@ -222,5 +268,23 @@ mod tests {
         let whole = Sending::WithTypes(WITH_TYPES.to_vec());
         assert_eq!(statement.sending(WITHOUT, false, 0), Ok(whole));
         assert!(statement.note_types(b"\x17\x01", false).is_err());
+    }
+
+    #[test]
+    fn types_of_a_bulk_execution() {
+        let (mut prepared, id) = prepared();
+        let statement = prepared.get_mut(id).unwrap();
+        let (with, without) = (b"\xfa\x01\0\0\0\x80\0\x08\0\0v", b"\xfa\x01\0\0\0\0\0\0v");
+        statement.note_bulk_types(without);
+        assert_eq!(statement.types_version(), 0);
+        statement.note_bulk_types(b"\xfa\x01\0\0\0\x80\0\x08");
+        assert_eq!(statement.types_version(), 0, "cut short");
+        statement.note_bulk_types(with);
+        assert_eq!(statement.types_version(), 1);
+        assert_eq!(statement.sending_bulk(with, 0), Sending::AsItIs);
+        assert_eq!(statement.sending_bulk(without, 1), Sending::AsItIs);
+        assert_eq!(statement.sending_bulk(without, 0), Sending::WithTypes(with.to_vec()));
+        let single = statement.sending(WITHOUT, false, 0);
+        assert_eq!(single, Ok(Sending::WithTypes(WITH_TYPES.to_vec())), "for either command");
     }
 }

@@ -31,22 +31,26 @@ impl Session {
         side: Side,
         statement: &Statement,
     ) -> Result<(), backend::Error> {
-        // MySQL's OK to a CALL that changes nothing repeats the row count of the statement before, and
-        // MariaDB's UNLOCK TABLES keeps its warnings.
+        // MySQL's OK to a CALL that changes nothing repeats the row count of the statement before.
         let asks = statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
         let asks = asks || statement.kind == StatementKind::GetDiagnostics;
-        let repeats = matches!(statement.kind, StatementKind::Call | StatementKind::UnlockTables);
-        if !asks && !repeats {
+        let repeats = statement.kind == StatementKind::Call;
+        let shows = statement.kind == StatementKind::ShowDiagnostics;
+        if !asks && !repeats && !shows {
             return Ok(());
         }
-        let last = self.state.last_side();
+        let (last, conditions) = (self.state.last_side(), self.state.diagnostics.conditions());
         let Some(held) = self.servers.get(side) else { return Ok(()) };
-        if side == Side::Primary && last == Side::Replica {
+        // What ran last on the primary itself has set its ROW_COUNT().
+        let follows = if shows { conditions.on } else { last };
+        if side == Side::Primary && follows == Side::Replica {
             // MariaDB keeps earlier warnings at a SELECT without a table.
-            held.guard.run(b"SELECT 1 FROM (SELECT 1) t").await?;
+            let forgets = conditions.on == Side::Replica;
+            let as_if: &[u8] = if forgets { b"SELECT 1 FROM (SELECT 1) t" } else { b"SELECT 1" };
+            held.guard.run(as_if).await?;
         }
         // The servers' own way to make ROW_COUNT() 0.
-        if self.state.diagnostics.take_aside() {
+        if !shows && self.state.diagnostics.take_aside() {
             held.guard.ping().await?;
         }
         Ok(())

@@ -144,7 +144,7 @@ impl Replayed {
 
     /// The state as a connection on `side` must have it.
     #[inline]
-    pub fn image(&mut self, side: Side) -> Arc<Image> {
+    pub fn image(&mut self, side: Side) -> &Arc<Image> {
         let [primary, replica] = &mut self.images;
         let at = if side == Side::Primary { primary } else { replica };
         if at.0 != self.version {
@@ -158,6 +158,6 @@ impl Replayed {
             let image = Image::new(self.is_reset, &self.schema, names, variables);
             *at = (self.version, Arc::new(image));
         }
-        Arc::clone(&at.1)
+        &at.1
     }
 }

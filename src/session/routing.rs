@@ -64,8 +64,14 @@ impl Session {
         let hold = facts.hold.or(self.text_prepared.hold());
         // A prepared statement is about the schema that it was prepared in.
         let in_server_schema = facts.in_server_schema && job.statement_id.is_none();
-        let facts =
-            SessionFacts { rule: rule_says, refused_function, hold, in_server_schema, ..facts };
+        let facts = SessionFacts {
+            rule: rule_says,
+            refused_function,
+            hold,
+            in_server_schema,
+            stays_with_conditions: self.stays_with_conditions(job),
+            ..facts
+        };
         let mut route = route::decide(&job.statement, &facts, &settings.policy);
         let member = match route.target {
             Target::Nowhere => return Routed { route, side: Side::Primary, member: None, rule },

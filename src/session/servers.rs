@@ -164,7 +164,10 @@ impl Servers {
     #[inline]
     pub fn primary_is_in_line(&mut self, state: &mut SessionState) {
         if let Some(held) = &mut self.primary {
-            held.guard.image = state.replayed.image(Side::Primary);
+            let image = state.replayed.image(Side::Primary);
+            if !Arc::ptr_eq(&held.guard.image, image) {
+                held.guard.image = Arc::clone(image);
+            }
         }
     }
 
@@ -188,7 +191,7 @@ impl Servers {
             };
             let usable = held.is_usable();
             let mut fits = || {
-                Arc::ptr_eq(&held.member, member) && held.guard.can_be(&state.replayed.image(side))
+                Arc::ptr_eq(&held.member, member) && held.guard.can_be(state.replayed.image(side))
             };
             if usable && (bound || fits()) {
                 // A bound primary is what the state was observed on. A replica in a transaction is

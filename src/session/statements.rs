@@ -67,16 +67,16 @@ impl Session {
             let name = if bulk { "mysqld_stmt_bulk_execute" } else { "mysqld_stmt_execute" };
             return self.unknown_statement(incoming, id, name, ResponseKind::Results).await;
         };
-        if !bulk && known.note_types(incoming.payload(), attributes).is_err() && incoming.is_whole()
-        {
-            let err = error::malformed("COM_STMT_EXECUTE");
-            return reply::err(&mut self.client, 1, &err).await;
+        // What is wrong with it, the server says in its own words.
+        if bulk {
+            known.note_bulk_types(incoming.payload());
         }
+        let malformed = !bulk && known.note_types(incoming.payload(), attributes).is_err();
         let mut statement = known.statement;
         self.text_prepared.forget_after(&statement);
         let has_cursor = opens_cursor(incoming.payload());
         // A cursor is where it stays open however the session reads meanwhile.
-        let on_primary = has_cursor || bulk || !incoming.is_whole();
+        let on_primary = has_cursor || bulk || malformed || !incoming.is_whole();
         let fixed = known.long_data_on.or(on_primary.then_some(Side::Primary));
         if bulk && statement.is_read() {
             statement = Statement::of_kind(StatementKind::Unknown);
@@ -201,10 +201,15 @@ impl Session {
         if needs && !on_server.is_held {
             return Ok(Some(error::statement_state_lost(&held.member.config().name)));
         }
-        if command == Some(code::STMT_EXECUTE) {
+        let bulk = command == Some(code::STMT_BULK_EXECUTE);
+        if bulk || command == Some(code::STMT_EXECUTE) {
             let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
             let seen = on_server.types_version;
-            let sending = known.sending(job.incoming.payload(), attributes, seen);
+            let payload = job.incoming.payload();
+            let sending = match bulk {
+                true => Ok(known.sending_bulk(payload, seen)),
+                false => known.sending(payload, attributes, seen),
+            };
             if let Ok(Sending::WithTypes(payload)) = sending {
                 if !job.incoming.is_whole() {
                     return Ok(Some(error::too_large()));

@@ -4,12 +4,12 @@
 //! the next GET DIAGNOSTICS or SHOW WARNINGS asks about; so they are brought over when the first
 //! statement comes that forgets the warnings anyway.
 
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 use super::Session;
 use super::context::Settings;
 use super::execute::{Done, Failed, Job};
-use super::found_rows::rows_of;
+use super::found_rows::{ANSWER_TIME, rows_of};
 use super::servers::Unavailable;
 use crate::protocol::command::code;
 use crate::route::Side;
@@ -17,9 +17,6 @@ use crate::sql::{self, DiagnosticsItem, Flags, StatementKind};
 
 /// Bound on the variables that wait; what is beyond stays on the replica.
 const MAX_STRAYS: usize = 100;
-
-/// How long the replica may take to tell their values.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
 
 /// A variable on the replica that belongs on the primary.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,8 +1,10 @@
 //! Processes: signals by the `kill` program (the package forbids `unsafe`), and folders.
 
+use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::eventually;
@@ -23,9 +25,23 @@ pub fn unique_name() -> String {
     format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-/// A port on 127.0.0.1 that is free now.
-pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+/// Ports on 127.0.0.1 that are free now, no two of them the same. Each is the caller's in this process
+/// from now on: a port that is let go before its server has it would be given out again.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut taken = TAKEN.lock().unwrap();
+    // Held until all are chosen, so that the next one is another.
+    let mut listeners = Vec::new();
+    std::array::from_fn(|_| {
+        loop {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let port = listener.local_addr().unwrap().port();
+            listeners.push(listener);
+            if taken.insert(port) {
+                return port;
+            }
+        }
+    })
 }
 
 /// Sends a signal, by name without `SIG`.

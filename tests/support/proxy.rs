@@ -8,8 +8,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::lab::Lab;
-use super::process::{free_port, signal, target_dir, unique_name};
+use super::process::{free_ports, signal, target_dir, unique_name};
 use super::{DEADLINE, eventually, eventually_some};
+
+/// More than the default: on a busy machine a login takes long, and few tests are about that.
+const CONNECT_TIMEOUT: &str = "4s";
 
 /// A running `lagwise run`; ends with this value. Its log is printed when the test panics.
 pub struct Proxy {
@@ -35,7 +38,7 @@ impl Proxy {
     pub fn start_unready(lab: &Lab, extra: &str) -> Self {
         let dir = target_dir().join("lab").join(format!("proxy-{}", unique_name()));
         std::fs::create_dir_all(&dir).unwrap();
-        let (port, http_port) = (free_port(), free_port());
+        let [port, http_port] = free_ports();
         let servers = (lab.address(0), (1..lab.count()).map(|i| lab.address(i)).collect());
         let config = config_text(&servers, port, http_port, extra);
         std::fs::write(dir.join("proxy.toml"), config).unwrap();
@@ -212,6 +215,7 @@ fn config_text(
     for (table, lines) in [
         ("[monitor]", "user = \"monitor\"\npassword = \"monitor_password\"".to_owned()),
         ("[http]", format!("listen = \"127.0.0.1:{http_port}\"")),
+        ("[pool]", format!("connect_timeout = \"{CONNECT_TIMEOUT}\"")),
     ] {
         if !tables.iter().any(|line| line.trim() == table) {
             text.push_str(&format!("\n{table}\n{lines}\n"));
