@@ -210,7 +210,7 @@ impl Servers {
                 return Err(Unavailable::StateLost { in_transaction });
             }
         }
-        let held = checkout(member, side, login, &state.replayed.image(side), settings).await;
+        let held = checkout(member, side, login, state.replayed.image(side), settings).await;
         let mut held = held.map_err(Unavailable::Pool)?;
         if state.replayed.is_reset() {
             held.guard.reset().await.map_err(Unavailable::Sync)?;
