@@ -131,6 +131,10 @@ pub struct Connection {
     pub statements: Statements,
     /// It must not serve another session.
     pub is_tainted: bool,
+    /// The id of the session that used it last; 0 for none.
+    pub session: u32,
+    /// What LAST_INSERT_ID() is here, if that is known.
+    pub insert_id: Option<u64>,
     /// SET NAMES of its login.
     pub(super) names: Option<Vec<u8>>,
     /// The role that its login activated; only of MariaDB.
@@ -165,6 +169,8 @@ impl Connection {
             image: Arc::default(),
             statements: Statements::default(),
             is_tainted: false,
+            session: 0,
+            insert_id: Some(0),
             names: None,
             login_role: None,
             role_reset: None,
@@ -317,6 +323,7 @@ impl Connection {
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
         self.image = Arc::new(self.image.after_reset());
+        self.insert_id = Some(0);
         self.statements.clear();
         self.text_statements.clear();
         self.forget_warnings(summary.warnings).await

@@ -17,20 +17,30 @@ impl Connection {
     }
 
     /// Sends what differs, in one go, and reads what the server says to it. Nothing is sent where
-    /// nothing differs.
+    /// nothing differs. `insert_id` is what LAST_INSERT_ID() must be, if it is needed.
     ///
     /// # Errors
     /// The server's error, [`Error::State`], or the connection breaks: in each case it is in no known
     /// state, and to be closed.
-    pub async fn bring_in_line(&mut self, wanted: &Arc<Image>) -> Result<(), Error> {
-        if Arc::ptr_eq(&self.image, wanted) {
+    pub async fn bring_in_line(
+        &mut self,
+        wanted: &Arc<Image>,
+        insert_id: Option<u64>,
+    ) -> Result<(), Error> {
+        let insert_id = insert_id.filter(|_| self.insert_id != insert_id);
+        if Arc::ptr_eq(&self.image, wanted) && insert_id.is_none() {
             return Ok(());
         }
         let switch = self.image.switch(wanted, self.initial_state());
         let switch = switch.map_err(|Unreachable| Error::State)?;
         let mut packets = Vec::new();
-        let responses = self.build_switch(&mut packets, &switch);
+        let mut responses = self.build_switch(&mut packets, &switch);
         self.image = Arc::clone(wanted);
+        if let Some(id) = insert_id {
+            self.build_query(&mut packets, format!("SET SESSION last_insert_id={id}").as_bytes());
+            self.insert_id = Some(id);
+            responses += 1;
+        }
         if responses == 0 {
             return Ok(());
         }

@@ -31,6 +31,13 @@ impl Connection {
         }
     }
 
+    /// Closes all statements: those of the session that used the connection before.
+    pub fn close_statements(&mut self) {
+        for statement in self.statements.take_all() {
+            self.queue_close(statement);
+        }
+    }
+
     fn queue_close(&mut self, statement: ServerStatement) {
         build_packet(&mut self.pending, 0, |out| {
             out.push(code::STMT_CLOSE);

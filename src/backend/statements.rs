@@ -76,6 +76,18 @@ impl Statements {
         self.first.values().chain(again).any(|known| known.id == server_id)
     }
 
+    /// Whether one has an open cursor or long data. A look at each.
+    pub fn has_held(&self) -> bool {
+        let again = self.again.values().map(|(known, _)| known);
+        self.first.values().chain(again).any(|known| known.is_held)
+    }
+
+    /// Takes out all, to be closed.
+    pub fn take_all(&mut self) -> Vec<ServerStatement> {
+        let first = self.first.drain().map(|(_, known)| known);
+        first.chain(self.again.drain().map(|(_, (known, _))| known)).collect()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.first.len() + self.again.len()

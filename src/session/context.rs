@@ -18,7 +18,7 @@ use super::registry::Registry;
 use crate::auth::{Credential, KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
-use crate::config::Pin;
+use crate::config::{Pin, PoolMode};
 use crate::metrics::{Metrics, RuleCount};
 use crate::route::Policy;
 
@@ -47,6 +47,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a statement may wait for a connection.
     pub checkout_timeout: Duration,
+    /// For how long a session has a server connection to itself.
+    pub pool_mode: PoolMode,
     /// Longest command of a client, in bytes.
     pub max_packet: usize,
     /// TLS towards clients, where it is offered.

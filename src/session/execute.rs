@@ -12,8 +12,8 @@ use std::time::Instant;
 use super::Session;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
+use super::effects::may_use_insert_id;
 use super::error::{End, Kind};
-use super::found_rows::sets_found_rows;
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed};
@@ -201,6 +201,7 @@ impl Session {
     /// the replica lacks, and must not be shown less again.
     fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried) {
         self.note_strays(job, done);
+        self.note_thread(job);
         let by_primary = matches!(done, Done::Forwarded(Side::Primary, _));
         if by_primary && done.is_success() && tried.behind.is_some() {
             self.state.pin.write(PinCause::Behind, Instant::now());
@@ -278,8 +279,9 @@ impl Session {
         if self.servers.member(side).is_none() {
             self.renew_proof();
         }
+        let uses = may_use_insert_id(&job.statement);
         self.servers
-            .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
+            .ensure(side, member, uses, &self.login, &mut self.state, &self.handle, settings)
             .await
             .map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
@@ -351,9 +353,7 @@ impl Session {
             }
             Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Behind(err)),
             Ok(relayed) => {
-                if relayed.error_code.is_none() && self.state.diagnostics.found_on() != side {
-                    self.note_found_rows(side, job);
-                }
+                self.note_found_rows(side, job, &relayed);
                 if let Some(ok) = relayed.prepare_ok
                     && self.state.lex_mode().make == Make::MySql
                 {
@@ -377,15 +377,6 @@ impl Session {
             }
             Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
             Err(RelayError::File(error)) => Err(error.into()),
-        }
-    }
-
-    /// A statement has succeeded elsewhere than where FOUND_ROWS() was set last.
-    fn note_found_rows(&mut self, side: Side, job: &Job<'_>) {
-        let make = self.state.lex_mode().make;
-        let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
-        if job.kind != ResponseKind::Prepare && sets() {
-            self.state.diagnostics.set_found_on(side);
         }
     }
 

@@ -89,6 +89,7 @@ impl Session {
         if let Done::Forwarded(side, relayed) = done {
             known.last_side = side;
             known.has_cursor = has_cursor;
+            self.uses_cursors |= has_cursor;
             if known.num_columns > 0 && relayed.columns > 0 {
                 known.num_columns = relayed.columns;
             }
@@ -238,12 +239,13 @@ impl Session {
     /// returns its id there, or `None` if there is no such connection to be had.
     async fn ready_for_long_data(&mut self, id: u32, settings: &Settings) -> Option<u32> {
         let side = Side::Primary;
+        self.uses_cursors = true;
         // Noted first: where any of it does not arrive, the execution must not come about.
         let is_first = self.prepared.get_mut(id)?.long_data_on.replace(side).is_none();
         let member = self.home(&self.context.cluster.load(), &[])?;
         let (login, handle) = (&self.login, &self.handle);
         let ensured =
-            self.servers.ensure(side, &member, login, &mut self.state, handle, settings).await;
+            self.servers.ensure(side, &member, true, login, &mut self.state, handle, settings).await;
         ensured.ok()?;
         self.have_prepared(side, id).await.ok()?;
         let on_server = self.servers.get(side)?.guard.statements.get_mut(id)?;

@@ -71,7 +71,7 @@ impl Session {
         let (login, handle) = (&self.login, &self.handle);
         let ensured = self
             .servers
-            .ensure(Side::Primary, &home, login, &mut self.state, handle, settings)
+            .ensure(Side::Primary, &home, true, login, &mut self.state, handle, settings)
             .await;
         if ensured.is_err() {
             return Ok(());
