@@ -117,6 +117,8 @@ pub struct Connection {
     pub(super) initial_state: Vec<u8>,
     /// Commands without a response that go out with the next command.
     pub(super) pending: Vec<u8>,
+    /// Responses that come before that of the next command.
+    pub(super) owed: usize,
     /// When `pending` must go out though no command has come.
     pub(super) pending_due: Option<Instant>,
     /// The trackers are off; whether those of GTIDs are.
@@ -162,6 +164,7 @@ impl Connection {
             login_ok,
             initial_state: Vec::new(),
             pending: Vec::new(),
+            owed: 0,
             pending_due: None,
             tracking_stopped: None,
             read_only: false,
@@ -444,6 +447,7 @@ impl Connection {
         kind: ResponseKind,
         mut each: impl FnMut(usize, &[u8]) -> Result<(), Malformed>,
     ) -> Result<Summary, Error> {
+        self.finish_owed().await?;
         let result = self.read_response(kind, &mut each).await;
         match &result {
             Ok(_) | Err(Error::Server(_)) => self.mark_ready(),
@@ -452,7 +456,7 @@ impl Connection {
         result
     }
 
-    async fn read_response(
+    pub(super) async fn read_response(
         &mut self,
         kind: ResponseKind,
         each: &mut impl FnMut(usize, &[u8]) -> Result<(), Malformed>,

@@ -19,6 +19,9 @@ impl Connection {
     /// Sends what differs, in one go, and reads what the server says to it. Nothing is sent where
     /// nothing differs. `insert_id` is what LAST_INSERT_ID() must be, if it is needed.
     ///
+    /// `with_next`: it goes out with the next command, which does no harm in a wrong state, and the
+    /// server is heard when that command is answered ([`Connection::finish_owed`]).
+    ///
     /// # Errors
     /// The server's error, [`Error::State`], or the connection breaks: in each case it is in no known
     /// state, and to be closed.
@@ -26,6 +29,7 @@ impl Connection {
         &mut self,
         wanted: &Arc<Image>,
         insert_id: Option<u64>,
+        with_next: bool,
     ) -> Result<(), Error> {
         let insert_id = insert_id.filter(|_| self.insert_id != insert_id);
         if Arc::ptr_eq(&self.image, wanted) && insert_id.is_none() {
@@ -44,14 +48,38 @@ impl Connection {
         if responses == 0 {
             return Ok(());
         }
-        self.send(&packets).await?;
-        let mut warnings = 0;
-        for _ in 0..responses {
-            let summary = self.finish(ResponseKind::Results).await?;
-            self.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
-            warnings = summary.warnings;
+        self.owed += responses;
+        if with_next {
+            self.pending.extend_from_slice(&packets);
+            return Ok(());
         }
+        self.send(&packets).await?;
+        let warnings = self.finish_owed().await?;
+        self.mark_ready();
         self.forget_warnings(warnings).await
+    }
+
+    /// Reads the responses to what brought the connection in line, if there are any outstanding that
+    /// were sent; returns the number of warnings of the last.
+    ///
+    /// # Errors
+    /// The server's error or the connection breaks: in each case it is in no known state, and Broken.
+    pub async fn finish_owed(&mut self) -> Result<u16, Error> {
+        let mut warnings = 0;
+        while self.owed > 0 {
+            self.owed -= 1;
+            match self.read_response(ResponseKind::Results, &mut |_, _| Ok(())).await {
+                Ok(summary) => {
+                    self.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
+                    warnings = summary.warnings;
+                }
+                Err(error) => {
+                    self.mark_broken();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(warnings)
     }
 
     /// Appends what a switch takes; returns how many responses that has.

@@ -12,13 +12,12 @@ use std::time::Instant;
 use super::Session;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
-use super::effects::may_use_insert_id;
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed};
 use super::rules::text_of;
-use super::servers::Unavailable;
+use super::servers::{Asker, Needs, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::Member;
@@ -259,6 +258,11 @@ impl Session {
             last_seq = job.incoming.last_seq();
         }
         let sent = Instant::now();
+        if let Err(error) = held.guard.finish_owed().await {
+            // A harmless statement has run in another state than it should have.
+            self.servers.drop_side(side, &self.handle);
+            return Ok(Attempt::Again(Failed::Unavailable(Unavailable::Sync(error))));
+        }
         let conditions = self.state.diagnostics.conditions();
         let result = self.relay(side, job, last_seq, abandon, may_be_behind).await;
         if let Ok(relayed @ Relayed { withheld: None, .. }) = &result {
@@ -279,9 +283,9 @@ impl Session {
         if self.servers.member(side).is_none() {
             self.renew_proof();
         }
-        let uses = may_use_insert_id(&job.statement);
+        let by = Asker { login: &self.login, handle: &self.handle, settings };
         self.servers
-            .ensure(side, member, uses, &self.login, &mut self.state, &self.handle, settings)
+            .ensure(side, member, Needs::of(&job.statement), &mut self.state, by)
             .await
             .map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;

@@ -96,7 +96,10 @@ fn found_by(statement: &Statement, relayed: &Relayed, make: Make) -> FoundRows {
         StatementKind::ShowDiagnostics => make == Make::MySql,
         _ => false,
     };
-    if is_counted && relayed.columns > 0 && !relayed.has_cursor && !statement.flags.intersects(unclear)
+    if is_counted
+        && relayed.columns > 0
+        && !relayed.has_cursor
+        && !statement.flags.intersects(unclear)
     {
         FoundRows::Known(relayed.rows)
     } else {
@@ -117,8 +120,7 @@ impl Session {
             }
             return;
         }
-        let sets =
-            || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
+        let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
         if job.kind != ResponseKind::Prepare && (is_query || sets()) {
             let found = found_by(&job.statement, relayed, make);
             self.state.diagnostics.set_found(side, found);

@@ -122,8 +122,8 @@ fn by_state(state: &SessionState, side: Side) -> Option<Hold> {
 
 /// What only the connection of that side knows.
 fn is_untold(state: &SessionState, side: Side) -> bool {
-    let found = state.diagnostics.has_found_rows(side)
-        && state.diagnostics.found() == FoundRows::Untold;
+    let found =
+        state.diagnostics.has_found_rows(side) && state.diagnostics.found() == FoundRows::Untold;
     found || side == Side::Primary && state.insert_id() == InsertId::Untold
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::context::Settings;
+use super::effects::may_use_insert_id;
 use super::registry::SessionHandle;
 use super::state::{InsertId, SessionState};
 use crate::backend;
@@ -15,6 +16,7 @@ use crate::cluster::SessionFailure;
 use crate::pool::{self, LoginKey, Wish};
 use crate::protocol::flags::StatusFlags;
 use crate::route::{Side, Transaction};
+use crate::sql::Statement;
 
 pub use crate::pool::LoginRecord;
 
@@ -78,6 +80,34 @@ impl Slot {
 pub struct Servers {
     primary: Slot,
     replica: Slot,
+}
+
+/// What the next statement asks of its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// It may use or keep LAST_INSERT_ID().
+    pub insert_id: bool,
+    /// It does no harm if it runs in another state than the session's, so that it can be sent before
+    /// the server has said that it could bring that about.
+    pub is_harmless: bool,
+}
+
+impl Needs {
+    /// Of this statement.
+    pub fn of(statement: &Statement) -> Self {
+        Self { insert_id: may_use_insert_id(statement), is_harmless: statement.is_read() }
+    }
+
+    /// Of anything.
+    pub const ALL: Self = Self { insert_id: true, is_harmless: false };
+}
+
+/// Who asks for a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    pub login: &'a LoginRecord,
+    pub handle: &'a SessionHandle,
+    pub settings: &'a Settings,
 }
 
 /// Why a connection cannot be had.
@@ -234,8 +264,7 @@ impl Servers {
         }
     }
 
-    /// Makes the connection on `side` one to `member` that a statement can be sent on, which
-    /// `needs_insert_id` if it may use or keep LAST_INSERT_ID().
+    /// Makes the connection on `side` one to `member` that a statement can be sent on.
     ///
     /// # Errors
     /// See [`Unavailable`].
@@ -243,12 +272,11 @@ impl Servers {
         &mut self,
         side: Side,
         member: &Arc<Member>,
-        needs_insert_id: bool,
-        login: &LoginRecord,
+        needs: Needs,
         state: &mut SessionState,
-        handle: &SessionHandle,
-        settings: &Settings,
+        by: Asker<'_>,
     ) -> Result<(), Unavailable> {
+        let Asker { login, handle, settings } = by;
         if let Some(held) = self.get(side) {
             let bound = match side {
                 Side::Primary => state.is_bound_to_primary(),
@@ -262,7 +290,7 @@ impl Servers {
                 // A bound primary is what the state was observed on. A replica in a transaction is
                 // not: what belongs to the session is set on the primary.
                 let observed = bound && side == Side::Primary;
-                let sync = self.sync(side, state, needs_insert_id, handle);
+                let sync = self.sync(side, state, needs, handle);
                 return if observed { Ok(()) } else { sync.await };
             }
             if usable {
@@ -299,7 +327,7 @@ impl Servers {
             // Maybe it begins under other defaults than were told at its login.
             state.begin_with(held.guard.initial_state());
         }
-        self.sync(side, state, needs_insert_id, handle).await
+        self.sync(side, state, needs, handle).await
     }
 
     /// Brings the connection on `side` in line with the session.
@@ -307,15 +335,18 @@ impl Servers {
         &mut self,
         side: Side,
         state: &mut SessionState,
-        needs_insert_id: bool,
+        needs: Needs,
         handle: &SessionHandle,
     ) -> Result<(), Unavailable> {
         let Some(held) = self.get(side) else { return Ok(()) };
         let insert_id = match state.insert_id() {
-            InsertId::Known(id) if needs_insert_id && side == Side::Primary => Some(id),
+            InsertId::Known(id) if needs.insert_id && side == Side::Primary => Some(id),
             _ => None,
         };
-        let result = held.guard.bring_in_line(state.replayed.image(side), insert_id).await;
+        let result = held
+            .guard
+            .bring_in_line(state.replayed.image(side), insert_id, needs.is_harmless)
+            .await;
         result.map_err(|error| {
             self.drop_side(side, handle);
             Unavailable::Sync(error)

@@ -12,6 +12,7 @@ use super::execute::{Done, Job};
 use super::incoming::Incoming;
 use super::prepared::{ClientStatement, LAST_PREPARED, Sending};
 use super::reply;
+use super::servers::{Asker, Needs};
 use crate::backend;
 use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
@@ -243,9 +244,8 @@ impl Session {
         // Noted first: where any of it does not arrive, the execution must not come about.
         let is_first = self.prepared.get_mut(id)?.long_data_on.replace(side).is_none();
         let member = self.home(&self.context.cluster.load(), &[])?;
-        let (login, handle) = (&self.login, &self.handle);
-        let ensured =
-            self.servers.ensure(side, &member, true, login, &mut self.state, handle, settings).await;
+        let by = Asker { login: &self.login, handle: &self.handle, settings };
+        let ensured = self.servers.ensure(side, &member, Needs::ALL, &mut self.state, by).await;
         ensured.ok()?;
         self.have_prepared(side, id).await.ok()?;
         let on_server = self.servers.get(side)?.guard.statements.get_mut(id)?;

@@ -514,7 +514,9 @@ fn which_queries_find_more_rows_than_they_send() {
     ] {
         check(sql, true);
     }
-    for sql in ["SELECT * FROM t LIMIT 3", "SELECT * FROM t WHERE a IN (?, ?) LIMIT ?", "SELECT 1, 2"] {
+    for sql in
+        ["SELECT * FROM t LIMIT 3", "SELECT * FROM t WHERE a IN (?, ?) LIMIT ?", "SELECT 1, 2"]
+    {
         check(sql, false);
     }
 }
