@@ -312,6 +312,14 @@ impl Servers {
             }
             _ => None,
         };
+        // Nobody who has one of the primary's waits for one of a replica's, while others have those
+        // and wait for the primary's. (Reads then run on the primary.)
+        if side == Side::Replica
+            && self.get(Side::Primary).is_some()
+            && let Some(max) = member.pool().exhausted()
+        {
+            return Err(Unavailable::Pool(pool::Error::Exhausted(max)));
+        }
         let image = state.replayed.image(side);
         let held = checkout(member, side, login, image, ticket, settings).await;
         let mut held = held.map_err(Unavailable::Pool)?;
