@@ -12,7 +12,7 @@ use super::execute::{Done, Job};
 use super::incoming::Incoming;
 use super::prepared::{ClientStatement, LAST_PREPARED, Sending};
 use super::reply;
-use super::servers::{Asker, Needs};
+use super::servers::Asker;
 use crate::backend;
 use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
@@ -244,8 +244,9 @@ impl Session {
         // Noted first: where any of it does not arrive, the execution must not come about.
         let is_first = self.prepared.get_mut(id)?.long_data_on.replace(side).is_none();
         let member = self.home(&self.context.cluster.load(), &[])?;
-        let by = Asker { login: &self.login, handle: &self.handle, settings };
-        let ensured = self.servers.ensure(side, &member, Needs::ALL, &mut self.state, by).await;
+        let is_harmless = false;
+        let by = Asker { login: &self.login, handle: &self.handle, settings, is_harmless };
+        let ensured = self.servers.ensure(side, &member, &mut self.state, by).await;
         ensured.ok()?;
         self.have_prepared(side, id).await.ok()?;
         let on_server = self.servers.get(side)?.guard.statements.get_mut(id)?;
