@@ -49,7 +49,7 @@ impl Aside {
 }
 
 /// What is known of the last statement's diagnostics area.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Diagnostics {
     side: Side,
     warnings: u16,
@@ -179,6 +179,12 @@ impl Diagnostics {
             row_count_there: true,
             ..*self
         };
+    }
+
+    /// The statement that has ended has left ROW_COUNT() as it was before it.
+    pub fn keep_row_count(&mut self, before: &Self) {
+        self.row_count = before.row_count;
+        self.row_count_there = before.row_count_there && before.side == self.side;
     }
 
     /// The connection of a side is another one now, or there is none.

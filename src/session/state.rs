@@ -15,7 +15,7 @@ use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
 use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction, is_server_schema};
-use crate::sql::{ClientCharset, Flags, LexMode, NamesCollation, Statement, StatementKind};
+use crate::sql::{ClientCharset, Flags, LexMode, Make, NamesCollation, Statement, StatementKind};
 
 /// LAST_INSERT_ID() of a session. OK packets do not tell it: they name also ids that were given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +160,13 @@ impl SessionState {
             statement.kind,
             StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics
         );
+        let diagnostics = self.diagnostics;
         self.diagnostics.observe(side, &told, looks);
+        // MariaDB 10.11, of those that read information_schema.
+        let is_show = matches!(statement.kind, StatementKind::Show | StatementKind::Describe);
+        if is_show && self.lex_mode.make == Make::MariaDb && matches!(told, Told::Err(_)) {
+            self.diagnostics.keep_row_count(&diagnostics);
+        }
         match told {
             Told::Ok(ok) => {
                 if side == Side::Primary && (ok.last_insert_id != 0 || may_set_insert_id(statement))
@@ -222,7 +228,7 @@ impl SessionState {
             self.observe(side, statement, told, now);
             return self.diagnostics.add(on, before);
         }
-        let kept = std::mem::take(&mut self.diagnostics);
+        let kept = self.diagnostics;
         self.observe(side, statement, told, now);
         self.diagnostics = kept;
         self.diagnostics.step_aside(aside);
