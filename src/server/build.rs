@@ -90,6 +90,7 @@ pub fn settings(
         login_timeout: config.login_timeout,
         connect_timeout: config.pool.connect_timeout,
         checkout_timeout: config.pool.checkout_timeout,
+        max_prepared_statements: config.pool.max_prepared_statements,
         max_packet: config.max_packet,
         client_tls,
         require_tls: config.client_tls.mode == ClientTlsMode::Require,
