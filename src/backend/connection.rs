@@ -114,6 +114,8 @@ pub struct Connection {
     pub(super) initial_state: Vec<u8>,
     /// Commands without a response that go out with the next command.
     pub(super) pending: Vec<u8>,
+    /// Responses that come before that of the next command.
+    pub(super) owed: usize,
     /// When `pending` must go out though no command has come.
     pub(super) pending_due: Option<Instant>,
     /// The trackers are off; whether those of GTIDs are.
@@ -128,6 +130,10 @@ pub struct Connection {
     pub statements: Statements,
     /// It must not serve another session.
     pub is_tainted: bool,
+    /// The id of the session that used it last; 0 for none.
+    pub session: u32,
+    /// What LAST_INSERT_ID() is here, if that is known.
+    pub insert_id: Option<u64>,
     /// SET NAMES of its login.
     pub(super) names: Option<Vec<u8>>,
     /// The role that its login activated; only of MariaDB.
@@ -155,6 +161,7 @@ impl Connection {
             login_ok,
             initial_state: Vec::new(),
             pending: Vec::new(),
+            owed: 0,
             pending_due: None,
             tracking_stopped: None,
             read_only: false,
@@ -162,6 +169,8 @@ impl Connection {
             image: Arc::default(),
             statements: Statements::default(),
             is_tainted: false,
+            session: 0,
+            insert_id: Some(0),
             names: None,
             login_role: None,
             role_reset: None,
@@ -314,6 +323,7 @@ impl Connection {
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
         self.image = Arc::new(self.image.after_reset());
+        self.insert_id = Some(0);
         self.statements.clear();
         self.text_statements.clear();
         self.forget_warnings(summary.warnings).await
@@ -434,6 +444,7 @@ impl Connection {
         kind: ResponseKind,
         mut each: impl FnMut(usize, &[u8]) -> Result<(), Malformed>,
     ) -> Result<Summary, Error> {
+        self.finish_owed().await?;
         let result = self.read_response(kind, &mut each).await;
         match &result {
             Ok(_) | Err(Error::Server(_)) => self.mark_ready(),
@@ -442,7 +453,7 @@ impl Connection {
         result
     }
 
-    async fn read_response(
+    pub(super) async fn read_response(
         &mut self,
         kind: ResponseKind,
         each: &mut impl FnMut(usize, &[u8]) -> Result<(), Malformed>,

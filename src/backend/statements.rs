@@ -58,6 +58,11 @@ impl Statements {
         self.known.values().any(|(known, _)| known.id == server_id)
     }
 
+    /// Whether one has an open cursor or long data. A look at each.
+    pub fn has_held(&self) -> bool {
+        self.known.values().any(|(known, _)| known.is_held)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.known.len()

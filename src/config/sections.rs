@@ -232,6 +232,8 @@ impl Default for ConsistencyConfig {
 word_enum! {
     /// For how long a session has a server connection to itself.
     pub enum PoolMode {
+        /// While a statement or a transaction runs, or it holds what no other connection can be given.
+        Transaction = "transaction",
         /// Until the client leaves; it is reset then, and serves another.
         Session = "session",
     }
@@ -267,7 +269,7 @@ pub struct PoolConfig {
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {
-            mode: PoolMode::Session,
+            mode: PoolMode::Transaction,
             connect_timeout: Duration::from_secs(1),
             checkout_timeout: Duration::from_secs(5),
             max_connections_per_account: 0,

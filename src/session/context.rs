@@ -19,7 +19,7 @@ use super::registry::Registry;
 use crate::auth::{Credential, KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
-use crate::config::Pin;
+use crate::config::{Pin, PoolMode};
 use crate::metrics::{Metrics, RuleCount};
 use crate::route::Policy;
 
@@ -50,6 +50,8 @@ pub struct Settings {
     pub checkout_timeout: Duration,
     /// Prepared statements that are kept on one connection.
     pub max_prepared_statements: usize,
+    /// For how long a session has a server connection to itself.
+    pub pool_mode: PoolMode,
     /// Longest command of a client, in bytes.
     pub max_packet: usize,
     /// TLS towards clients, where it is offered.

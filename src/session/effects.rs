@@ -12,6 +12,18 @@ pub fn leaves_something(statement: &Statement) -> bool {
         || runs_unseen(statement)
 }
 
+/// Statements after which LAST_INSERT_ID() may be another though their OK packet names none.
+pub fn may_set_insert_id(statement: &Statement) -> bool {
+    let may = Flags::SESSION_FUNCTION | Flags::MULTI | Flags::AMBIGUOUS;
+    statement.flags.intersects(may) || statement.kind == StatementKind::Do || runs_unseen(statement)
+}
+
+/// Statements that may use LAST_INSERT_ID(), be it in a trigger, or after which others may that stay on
+/// their connection. A plain question does not.
+pub fn may_use_insert_id(statement: &Statement) -> bool {
+    !statement.is_read()
+}
+
 /// ER_PARSE_ERROR
 const PARSE_ERROR: u16 = 1064;
 

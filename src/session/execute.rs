@@ -13,12 +13,11 @@ use super::Session;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
-use super::found_rows::sets_found_rows;
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed, Withhold};
 use super::rules::text_of;
-use super::servers::Unavailable;
+use super::servers::{Asker, Needs, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::Member;
@@ -223,6 +222,7 @@ impl Session {
     /// the replica lacks, and must not be shown less again.
     fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried) {
         self.note_strays(job, done);
+        self.note_thread(job);
         let by_primary = matches!(done, Done::Forwarded(Side::Primary, _));
         if by_primary && done.is_success() && tried.behind.is_some() {
             self.state.pin.write(PinCause::Behind, Instant::now());
@@ -281,6 +281,11 @@ impl Session {
             last_seq = job.incoming.last_seq();
         }
         let sent = Instant::now();
+        if let Err(error) = held.guard.finish_owed().await {
+            // A harmless statement has run in another state than it should have.
+            self.servers.drop_side(side, &self.handle);
+            return Ok(Attempt::Again(Failed::Unavailable(Unavailable::Sync(error))));
+        }
         let conditions = self.state.diagnostics.conditions();
         let result = self.relay(side, job, last_seq, abandon, withhold).await;
         if let Ok(relayed @ Relayed { withheld: None, .. }) = &result {
@@ -301,8 +306,9 @@ impl Session {
         if self.servers.member(side).is_none() {
             self.renew_proof();
         }
+        let by = Asker { login: &self.login, handle: &self.handle, settings };
         self.servers
-            .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
+            .ensure(side, member, Needs::of(&job.statement), &mut self.state, by)
             .await
             .map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
@@ -377,9 +383,7 @@ impl Session {
             }
             Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Withheld(Why::Behind(err))),
             Ok(relayed) => {
-                if relayed.error_code.is_none() && self.state.diagnostics.found_on() != side {
-                    self.note_found_rows(side, job);
-                }
+                self.note_found_rows(side, job, &relayed);
                 if let Some(ok) = relayed.prepare_ok
                     && self.state.lex_mode().make == Make::MySql
                 {
@@ -403,15 +407,6 @@ impl Session {
             }
             Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
             Err(RelayError::File(error)) => Err(error.into()),
-        }
-    }
-
-    /// A statement has succeeded elsewhere than where FOUND_ROWS() was set last.
-    fn note_found_rows(&mut self, side: Side, job: &Job<'_>) {
-        let make = self.state.lex_mode().make;
-        let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
-        if job.kind != ResponseKind::Prepare && sets() {
-            self.state.diagnostics.set_found_on(side);
         }
     }
 

@@ -59,6 +59,10 @@ pub struct Relayed {
     pub error_code: Option<u16>,
     /// Number of columns of the last result set, if there was one.
     pub columns: u16,
+    /// Number of its rows.
+    pub rows: u64,
+    /// It ended where rows of a cursor begin.
+    pub has_cursor: bool,
     /// Bytes sent to the client.
     pub bytes: u64,
     /// The server's error, if nothing of it has reached the client, because another server is to be
@@ -183,6 +187,7 @@ impl Relay<'_> {
                 Stop::End | Stop::Withheld(_) => {
                     relayed.in_one_read = reads == 1;
                     relayed.columns = tracker.columns();
+                    relayed.rows = tracker.rows();
                     return Ok(relayed);
                 }
                 Stop::File => {
@@ -247,6 +252,7 @@ impl Relay<'_> {
             match control {
                 Control::Ok => {
                     let ok = OkPacket::parse(payload, true)?;
+                    relayed.has_cursor = ok.status.contains(StatusFlags::CURSOR_EXISTS);
                     observe(Told::Ok(ok));
                     let status = with_metadata(ok.status, self.known_columns, tracker.columns());
                     let hides = !ok.state.is_empty() && !self.tracked.is_everything();
@@ -263,7 +269,9 @@ impl Relay<'_> {
                     }
                 }
                 Control::Eof => {
-                    observe(Told::Eof(EofPacket::parse(payload)?));
+                    let eof = EofPacket::parse(payload)?;
+                    relayed.has_cursor = eof.status.contains(StatusFlags::CURSOR_EXISTS);
+                    observe(Told::Eof(eof));
                     self.change_eof(start, tracker.columns());
                 }
                 Control::DefinitionsEof => self.change_eof(start, tracker.columns()),

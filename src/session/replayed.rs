@@ -56,12 +56,6 @@ impl Replayed {
         Self { is_reset: true, version: self.version + 1, ..Self::new(self.schema) }
     }
 
-    /// True if a new connection must be reset to be as the session began: its character set, which
-    /// a login names, is then the server's own.
-    pub fn is_reset(&self) -> bool {
-        self.is_reset
-    }
-
     /// The default schema; empty for none.
     pub fn schema(&self) -> &[u8] {
         &self.schema

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::context::Settings;
+use super::effects::may_use_insert_id;
 use super::registry::SessionHandle;
-use super::state::SessionState;
+use super::state::{InsertId, SessionState};
 use crate::backend;
 use crate::backend::connection::Phase;
 use crate::backend::image::Image;
@@ -15,6 +16,7 @@ use crate::cluster::SessionFailure;
 use crate::pool::{self, LoginKey, Wish};
 use crate::protocol::flags::StatusFlags;
 use crate::route::{Side, Transaction};
+use crate::sql::Statement;
 
 pub use crate::pool::LoginRecord;
 
@@ -38,11 +40,74 @@ impl Held {
     }
 }
 
+/// A connection that was given back after a statement, so that others may use it meanwhile.
+#[derive(Debug)]
+struct Parked {
+    /// To come back for the very same one; `None` if somebody else has it already.
+    ticket: Option<pool::Ticket>,
+    /// Its server.
+    member: Arc<Member>,
+}
+
+/// What a session has on one side.
+#[derive(Debug, Default)]
+enum Slot {
+    /// No connection, and none that it had.
+    #[default]
+    Empty,
+    Held(Held),
+    Parked(Parked),
+}
+
+impl Slot {
+    fn held(&self) -> Option<&Held> {
+        match self {
+            Slot::Held(held) => Some(held),
+            Slot::Empty | Slot::Parked(_) => None,
+        }
+    }
+
+    fn held_mut(&mut self) -> Option<&mut Held> {
+        match self {
+            Slot::Held(held) => Some(held),
+            Slot::Empty | Slot::Parked(_) => None,
+        }
+    }
+}
+
 /// The session's connections by side.
 #[derive(Debug, Default)]
 pub struct Servers {
-    primary: Option<Held>,
-    replica: Option<Held>,
+    primary: Slot,
+    replica: Slot,
+}
+
+/// What the next statement asks of its connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Needs {
+    /// It may use or keep LAST_INSERT_ID().
+    pub insert_id: bool,
+    /// It does no harm if it runs in another state than the session's, so that it can be sent before
+    /// the server has said that it could bring that about.
+    pub is_harmless: bool,
+}
+
+impl Needs {
+    /// Of this statement.
+    pub fn of(statement: &Statement) -> Self {
+        Self { insert_id: may_use_insert_id(statement), is_harmless: statement.is_read() }
+    }
+
+    /// Of anything.
+    pub const ALL: Self = Self { insert_id: true, is_harmless: false };
+}
+
+/// Who asks for a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    pub login: &'a LoginRecord,
+    pub handle: &'a SessionHandle,
+    pub settings: &'a Settings,
 }
 
 /// Why a connection cannot be had.
@@ -60,64 +125,87 @@ pub enum Unavailable {
 }
 
 impl Servers {
-    /// The connection on `side`.
-    pub fn get(&mut self, side: Side) -> Option<&mut Held> {
+    fn slot(&mut self, side: Side) -> &mut Slot {
         match side {
-            Side::Primary => self.primary.as_mut(),
-            Side::Replica => self.replica.as_mut(),
+            Side::Primary => &mut self.primary,
+            Side::Replica => &mut self.replica,
         }
     }
 
-    /// The server of the connection on `side`.
+    /// The connection on `side` that the session holds.
+    pub fn get(&mut self, side: Side) -> Option<&mut Held> {
+        self.slot(side).held_mut()
+    }
+
+    /// The server of the session's connection on `side`, be it held or parked.
     pub fn member(&self, side: Side) -> Option<&Arc<Member>> {
-        let held = match side {
+        let slot = match side {
             Side::Primary => &self.primary,
             Side::Replica => &self.replica,
         };
-        held.as_ref().map(|held| &held.member)
+        match slot {
+            Slot::Empty => None,
+            Slot::Held(held) => Some(&held.member),
+            Slot::Parked(parked) => Some(&parked.member),
+        }
     }
 
     /// The replica that the session reads from.
     pub fn replica_member(&self) -> Option<&Arc<Member>> {
-        self.replica.as_ref().map(|held| &held.member)
+        self.member(Side::Replica)
     }
 
     /// Keeps a connection, instead of one that was there.
-    pub fn put(&mut self, side: Side, held: Held, handle: &SessionHandle) {
+    pub fn put(&mut self, side: Side, mut held: Held, handle: &SessionHandle) {
         let place = (Arc::clone(&held.member), held.guard.facts().thread_id);
         handle.set_place(side, Some(place));
-        match side {
-            Side::Primary => self.primary = Some(held),
-            Side::Replica => self.replica = Some(held),
+        held.guard.session = handle.id;
+        *self.slot(side) = Slot::Held(held);
+    }
+
+    /// Gives the connection on `side` back, on which the session has left nothing but what its image
+    /// says and what was told of it. The session comes back for it unless others need it meanwhile.
+    pub fn park(&mut self, side: Side, handle: &SessionHandle) {
+        let slot = self.slot(side);
+        match std::mem::take(slot) {
+            Slot::Held(Held { guard, member }) => {
+                handle.set_place(side, None);
+                if !member.is_removed() {
+                    *slot = Slot::Parked(Parked { ticket: guard.release(), member });
+                }
+            }
+            other => *slot = other,
         }
     }
 
-    /// Gives back the connection on `side`, which is reset then.
-    pub fn give_back(&mut self, side: Side, state: &SessionState, handle: &SessionHandle) {
+    /// Gives back the connection on `side`, by a session that does not come back for it. It is reset
+    /// then, unless it is `clean`.
+    pub fn give_back(
+        &mut self,
+        side: Side,
+        state: &SessionState,
+        handle: &SessionHandle,
+        clean: bool,
+    ) {
         handle.set_place(side, None);
-        let held = match side {
-            Side::Primary => self.primary.take(),
-            Side::Replica => self.replica.take(),
+        let Slot::Held(Held { mut guard, member }) = std::mem::take(self.slot(side)) else {
+            return;
         };
-        let Some(Held { guard, member }) = held else { return };
-        if !member.is_removed() && (side == Side::Replica || state.is_resettable()) {
+        if member.is_removed() {
+            return;
+        }
+        guard.session = 0;
+        if clean && guard.phase() == Phase::Ready && !guard.is_tainted {
+            guard.release_for_all();
+        } else if side == Side::Replica || state.is_resettable() {
             guard.recycle();
         }
     }
 
-    /// Gives back all connections.
-    pub fn give_back_all(&mut self, state: &SessionState, handle: &SessionHandle) {
-        self.give_back(Side::Primary, state, handle);
-        self.give_back(Side::Replica, state, handle);
-    }
-
-    /// Closes the connection on `side`.
+    /// Closes the connection on `side`, and forgets one that was given back.
     pub fn drop_side(&mut self, side: Side, handle: &SessionHandle) {
         handle.set_place(side, None);
-        match side {
-            Side::Primary => self.primary = None,
-            Side::Replica => self.replica = None,
-        }
+        *self.slot(side) = Slot::Empty;
     }
 
     /// Closes an unused connection to a replica that the configuration no longer names. `is_kept`:
@@ -130,7 +218,7 @@ impl Servers {
         }
         let in_use = state.transaction() == crate::route::Transaction::OnReplica
             || state.status.contains(StatusFlags::CURSOR_EXISTS);
-        if !in_use && self.replica.as_ref().is_some_and(|held| held.member.is_removed()) {
+        if !in_use && self.member(Side::Replica).is_some_and(is_removed) {
             self.drop_side(Side::Replica, handle);
         }
     }
@@ -146,7 +234,7 @@ impl Servers {
     /// When [`Servers::send_pending`] is due, if anything is pending on a connection.
     #[inline]
     pub fn pending_due(&self) -> Option<Instant> {
-        let due = |held: &Option<Held>| held.as_ref().and_then(|held| held.guard.pending_due());
+        let due = |slot: &Slot| slot.held().and_then(|held| held.guard.pending_due());
         match (due(&self.primary), due(&self.replica)) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -155,18 +243,23 @@ impl Servers {
 
     /// Sends what waits for a next command on its connection.
     pub async fn send_pending(&mut self) {
-        for held in [&mut self.primary, &mut self.replica].into_iter().flatten() {
-            held.guard.send_pending().await;
+        for slot in [&mut self.primary, &mut self.replica] {
+            if let Some(held) = slot.held_mut() {
+                held.guard.send_pending().await;
+            }
         }
     }
 
     /// Says that the primary connection is what the session's state was observed on.
     #[inline]
     pub fn primary_is_in_line(&mut self, state: &mut SessionState) {
-        if let Some(held) = &mut self.primary {
+        if let Some(held) = self.primary.held_mut() {
             let image = state.replayed.image(Side::Primary);
             if !Arc::ptr_eq(&held.guard.image, image) {
                 held.guard.image = Arc::clone(image);
+            }
+            if state.insert_id() == InsertId::Untold {
+                held.guard.insert_id = None;
             }
         }
     }
@@ -179,11 +272,11 @@ impl Servers {
         &mut self,
         side: Side,
         member: &Arc<Member>,
-        login: &LoginRecord,
+        needs: Needs,
         state: &mut SessionState,
-        handle: &SessionHandle,
-        settings: &Settings,
+        by: Asker<'_>,
     ) -> Result<(), Unavailable> {
+        let Asker { login, handle, settings } = by;
         if let Some(held) = self.get(side) {
             let bound = match side {
                 Side::Primary => state.is_bound_to_primary(),
@@ -197,10 +290,11 @@ impl Servers {
                 // A bound primary is what the state was observed on. A replica in a transaction is
                 // not: what belongs to the session is set on the primary.
                 let observed = bound && side == Side::Primary;
-                return if observed { Ok(()) } else { self.sync(side, state, handle).await };
+                let sync = self.sync(side, state, needs, handle);
+                return if observed { Ok(()) } else { sync.await };
             }
             if usable {
-                self.give_back(side, state, handle);
+                self.give_back(side, state, handle, false);
             } else {
                 held.member.report_failure(SessionFailure::Lost);
                 self.drop_side(side, handle);
@@ -210,10 +304,20 @@ impl Servers {
                 return Err(Unavailable::StateLost { in_transaction });
             }
         }
-        let held = checkout(member, side, login, state.replayed.image(side), settings).await;
+        let ticket = match std::mem::take(self.slot(side)) {
+            Slot::Parked(Parked { ticket, member: parked_at })
+                if Arc::ptr_eq(&parked_at, member) =>
+            {
+                ticket
+            }
+            _ => None,
+        };
+        let image = state.replayed.image(side);
+        let held = checkout(member, side, login, image, ticket, settings).await;
         let mut held = held.map_err(Unavailable::Pool)?;
-        if state.replayed.is_reset() {
-            held.guard.reset().await.map_err(Unavailable::Sync)?;
+        if held.guard.session != handle.id {
+            make_fit(&mut held, image).await?;
+            state.diagnostics.moved(side);
         }
         self.put(side, held, handle);
         if let Some(held) =
@@ -222,7 +326,7 @@ impl Servers {
             // Maybe it begins under other defaults than were told at its login.
             state.begin_with(held.guard.initial_state());
         }
-        self.sync(side, state, handle).await
+        self.sync(side, state, needs, handle).await
     }
 
     /// Brings the connection on `side` in line with the session.
@@ -230,10 +334,18 @@ impl Servers {
         &mut self,
         side: Side,
         state: &mut SessionState,
+        needs: Needs,
         handle: &SessionHandle,
     ) -> Result<(), Unavailable> {
         let Some(held) = self.get(side) else { return Ok(()) };
-        let result = held.guard.bring_in_line(state.replayed.image(side)).await;
+        let insert_id = match state.insert_id() {
+            InsertId::Known(id) if needs.insert_id && side == Side::Primary => Some(id),
+            _ => None,
+        };
+        let result = held
+            .guard
+            .bring_in_line(state.replayed.image(side), insert_id, needs.is_harmless)
+            .await;
         result.map_err(|error| {
             self.drop_side(side, handle);
             Unavailable::Sync(error)
@@ -258,8 +370,24 @@ pub async fn connect(
     hold(member, member.pool().open_anew(&key, schema, deadline).await)
 }
 
-/// Takes a connection from the pool that can be brought into the state of `image`; tells the monitor
-/// of a failure. On a replica's, nothing can be written.
+/// Resets a connection that cannot be brought into the state of `image` by what it is in.
+async fn make_fit(held: &mut Held, image: &Arc<Image>) -> Result<(), Unavailable> {
+    if held.guard.can_be(image) {
+        return Ok(());
+    }
+    if image.is_reset() {
+        return held.guard.reset().await.map_err(Unavailable::Sync);
+    }
+    match held.guard.reset_for_reuse().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Unavailable::Sync(backend::Error::State)),
+        Err(error) => Err(Unavailable::Sync(error)),
+    }
+}
+
+/// Takes a connection from the pool that can be brought into the state of `image`, the one of the
+/// `ticket` if it is still there; tells the monitor of a failure. On a replica's, nothing can be
+/// written.
 ///
 /// # Errors
 /// The pool's, the server's or the network's.
@@ -268,12 +396,13 @@ pub async fn checkout(
     side: Side,
     login: &LoginRecord,
     image: &Image,
+    ticket: Option<pool::Ticket>,
     settings: &Settings,
 ) -> Result<Held, pool::Error> {
     let key = LoginKey::new(login, side == Side::Replica);
     let wish = Wish { has_schema: image.has_schema(), fingerprint: image.fingerprint() };
     let deadline = Instant::now() + settings.checkout_timeout;
-    hold(member, member.pool().checkout(&key, wish, None, deadline).await)
+    hold(member, member.pool().checkout(&key, wish, ticket, deadline).await)
 }
 
 fn hold(

@@ -12,7 +12,7 @@ use super::execute::{Done, Job};
 use super::incoming::Incoming;
 use super::prepared::{ClientStatement, LAST_PREPARED, Sending};
 use super::reply;
-use super::servers::Held;
+use super::servers::{Asker, Held, Needs};
 use super::signature::signature;
 use crate::backend;
 use crate::backend::error::codes;
@@ -97,6 +97,7 @@ impl Session {
         if let Done::Forwarded(side, relayed) = done {
             known.last_side = side;
             known.has_cursor = has_cursor;
+            self.uses_cursors |= has_cursor;
             if known.num_columns > 0 && relayed.columns > 0 {
                 known.num_columns = relayed.columns;
             }
@@ -262,15 +263,15 @@ impl Session {
     /// returns its id there, or `None` if there is no such connection to be had.
     async fn ready_for_long_data(&mut self, id: u32, settings: &Settings) -> Option<u32> {
         let side = Side::Primary;
+        self.uses_cursors = true;
         // Noted first: where any of it does not arrive, the execution must not come about.
         let known = self.prepared.get_mut(id)?;
         let is_first = known.long_data_on.replace(side).is_none();
         known.begin_execution(None, &self.context.known_statements);
         let name = known.id();
         let member = self.home(&self.context.cluster.load(), &[])?;
-        let (login, handle) = (&self.login, &self.handle);
-        let ensured =
-            self.servers.ensure(side, &member, login, &mut self.state, handle, settings).await;
+        let by = Asker { login: &self.login, handle: &self.handle, settings };
+        let ensured = self.servers.ensure(side, &member, Needs::ALL, &mut self.state, by).await;
         ensured.ok()?;
         self.have_prepared(side, id).await.ok()?;
         let on_server = self.servers.get(side)?.guard.statements.get_mut(name)?;

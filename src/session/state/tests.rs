@@ -328,7 +328,12 @@ fn an_error_may_leave_state_behind() {
 
 /// What a connection in the session's schema is told, as text.
 fn replay(state: &mut SessionState, side: Side) -> Option<String> {
-    let begun = Image::new(state.replayed.is_reset(), state.schema().unwrap_or_default(), None, []);
+    let begun = Image::new(
+        state.replayed.image(side).is_reset(),
+        state.schema().unwrap_or_default(),
+        None,
+        [],
+    );
     let switch = begun.switch(state.replayed.image(side), b"").unwrap();
     assert_eq!(switch.schema, None);
     switch.set.map(|sql| String::from_utf8(sql).unwrap())
