@@ -51,19 +51,16 @@ pub struct ServerFacts {
 impl ServerFacts {
     /// The facts of a greeting and what was agreed on.
     pub fn of(greeting: &Greeting, capabilities: Capabilities) -> Self {
-        let is_mariadb = is_mariadb(&greeting.server_version);
         Self {
             version: greeting.server_version.clone(),
             thread_id: greeting.thread_id,
             server_capabilities: greeting.capabilities,
             capabilities,
             charset: greeting.charset,
-            is_mariadb,
+            is_mariadb: is_mariadb(&greeting.server_version),
         }
     }
-}
 
-impl ServerFacts {
     /// The version as servers write it in version comments: 90700 for 9.7.0, 101114 for 10.11.14;
     /// 0 if it cannot be read.
     pub fn version_number(&self) -> u32 {
@@ -129,7 +126,7 @@ pub struct Connection {
     pub status: StatusFlags,
     /// The session state that it is in.
     pub image: Arc<Image>,
-    /// Statements prepared here, by the session's statement id.
+    /// Statements prepared here.
     pub statements: Statements,
     /// It must not serve another session.
     pub is_tainted: bool,
@@ -236,10 +233,10 @@ impl Connection {
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.phase = Phase::Busy;
         self.pending_due = None;
-        let result = if self.pending.is_empty() {
+        let mut all = std::mem::take(&mut self.pending);
+        let result = if all.is_empty() {
             self.stream.write_all(bytes, WRITE_STALL).await
         } else {
-            let mut all = std::mem::take(&mut self.pending);
             all.extend_from_slice(bytes);
             self.stream.write_all(&all, WRITE_STALL).await
         };

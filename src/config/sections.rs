@@ -260,6 +260,10 @@ pub struct PoolConfig {
     pub idle_timeout: Duration,
     /// `max_lifetime`: a connection is closed at about this age, when it is idle, 100 ms to 1 d.
     pub max_lifetime: Duration,
+    /// `max_prepared_statements`: statements that are kept prepared on one connection, 1 to 10 000.
+    /// Each is some 10 KiB on its server, and counts for that one's `max_prepared_stmt_count` (16 382 by
+    /// default).
+    pub max_prepared_statements: usize,
 }
 
 impl Default for PoolConfig {
@@ -273,6 +277,7 @@ impl Default for PoolConfig {
             min_idle: 0,
             idle_timeout: Duration::from_secs(60),
             max_lifetime: Duration::from_secs(30 * 60),
+            max_prepared_statements: 250,
         }
     }
 }

@@ -106,6 +106,7 @@ max_connecting = 3
 min_idle = 2
 idle_timeout = "100ms"
 max_lifetime = "1d"
+max_prepared_statements = 9
 [auth]
 default_plugin = "mysql_native_password"
 rsa_private_key_file = "/abs/key.pem"
@@ -186,6 +187,7 @@ fn every_key_arrives_where_it_belongs() {
         min_idle: 2,
         idle_timeout: Duration::from_millis(100),
         max_lifetime: Duration::from_secs(86_400),
+        max_prepared_statements: 9,
     };
     assert_eq!(config.pool, expected);
     assert_eq!(config.accounts.len(), 2);

@@ -91,6 +91,7 @@ pub fn settings(
         login_timeout: config.login_timeout,
         connect_timeout: config.pool.connect_timeout,
         checkout_timeout: config.pool.checkout_timeout,
+        max_prepared_statements: config.pool.max_prepared_statements,
         pool_mode: config.pool.mode,
         max_packet: config.max_packet,
         client_tls,

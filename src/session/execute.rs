@@ -15,7 +15,7 @@ use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
-use super::relay::{Relay, RelayError, Relayed};
+use super::relay::{Relay, RelayError, Relayed, Withhold};
 use super::rules::text_of;
 use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
@@ -84,10 +84,18 @@ enum Attempt {
     Again(Failed),
     /// A part has reached the client; an ERR packet with this sequence id ends the response.
     Broken(Failed, u8),
-    /// Nothing has reached the client; a replica refused to run a function, which writes.
+    /// Nothing has reached the client; the statement is to be run once more.
+    Withheld(Why),
+}
+
+/// Why an error was withheld from the client.
+enum Why {
+    /// A replica refused to run a function, which writes.
     Refused,
-    /// Nothing has reached the client; a replica may lack what the primary has.
+    /// A replica may lack what the primary has.
     Behind(ErrPacket),
+    /// The server had no room for a prepared statement, and has now.
+    Full,
 }
 
 /// What made an attempt fail.
@@ -109,6 +117,8 @@ pub(super) struct Tried {
     pub behind: Option<ErrPacket>,
     /// No replica will do.
     pub primary_only: bool,
+    /// Room was made for a prepared statement.
+    pub made_room: bool,
 }
 
 impl Session {
@@ -139,8 +149,11 @@ impl Session {
                 return self.refuse(job.incoming, &routed, &settings, &cluster).await;
             };
             let (side, transaction) = (routed.side, self.state.transaction());
-            let may_be_behind = self.may_be_behind(&job, side, &tried);
-            let attempt = self.attempt(side, &member, &mut job, &settings, may_be_behind).await?;
+            let withhold = Withhold {
+                behind: self.may_be_behind(&job, side, &tried),
+                full: job.kind == ResponseKind::Prepare && !tried.made_room,
+            };
+            let attempt = self.attempt(side, &member, &mut job, &settings, withhold).await?;
             self.resume_tracking().await;
             let failed = match attempt {
                 Attempt::Done(done) => {
@@ -151,14 +164,8 @@ impl Session {
                     self.note_done(&job, &done, &tried);
                     return Ok(done);
                 }
-                Attempt::Behind(err) => {
-                    self.context.metrics.local().read_retried();
-                    tried.behind = Some(err);
-                    continue;
-                }
-                Attempt::Refused => {
-                    self.learn(&job, &settings);
-                    tried.refused = true;
+                Attempt::Withheld(why) => {
+                    self.note_withheld(why, &job, &settings, &mut tried);
                     continue;
                 }
                 Attempt::Again(failed) => failed,
@@ -188,6 +195,21 @@ impl Session {
         }
     }
 
+    /// What the client was not told of makes a difference to the next attempt.
+    fn note_withheld(&self, why: Why, job: &Job<'_>, settings: &Settings, tried: &mut Tried) {
+        match why {
+            Why::Behind(err) => {
+                self.context.metrics.local().read_retried();
+                tried.behind = Some(err);
+            }
+            Why::Full => tried.made_room = true,
+            Why::Refused => {
+                self.learn(job, settings);
+                tried.refused = true;
+            }
+        }
+    }
+
     /// A replica refused the statement for a function that writes: the primary runs it, now and from
     /// now on.
     fn learn(&self, job: &Job<'_>, settings: &Settings) {
@@ -214,7 +236,7 @@ impl Session {
         member: &Arc<Member>,
         job: &mut Job<'_>,
         settings: &Settings,
-        may_be_behind: bool,
+        mut withhold: Withhold,
     ) -> Result<Attempt, End> {
         let started = Instant::now();
         let on_replica = side == Side::Replica || self.is_kept();
@@ -228,7 +250,7 @@ impl Session {
         };
         match ready {
             Ok(None) => {}
-            Ok(Some(err)) if may_be_behind => return Ok(Attempt::Behind(err)),
+            Ok(Some(err)) if withhold.behind => return Ok(Attempt::Withheld(Why::Behind(err))),
             Ok(Some(err)) => {
                 self.answer_error(job, &err, 1).await?;
                 return Ok(Attempt::Done(Done::Failed));
@@ -239,6 +261,7 @@ impl Session {
             let lost = Unavailable::StateLost { in_transaction: false };
             return Ok(Attempt::Again(Failed::Unavailable(lost)));
         };
+        withhold.full &= held.guard.statements.can_make_room();
         self.handle.set_running_on(side);
         let _running = held.member.begin_query();
         if let Err(error) = held.guard.send(&job.incoming.frame).await {
@@ -264,7 +287,7 @@ impl Session {
             return Ok(Attempt::Again(Failed::Unavailable(Unavailable::Sync(error))));
         }
         let conditions = self.state.diagnostics.conditions();
-        let result = self.relay(side, job, last_seq, abandon, may_be_behind).await;
+        let result = self.relay(side, job, last_seq, abandon, withhold).await;
         if let Ok(relayed @ Relayed { withheld: None, .. }) = &result {
             self.note_conditions(side, job, relayed, conditions);
         }
@@ -300,7 +323,7 @@ impl Session {
         job: &Job<'_>,
         last_seq: u8,
         abandon: Option<&Arc<Member>>,
-        may_be_behind: bool,
+        withhold: Withhold,
     ) -> Result<Relayed, RelayError> {
         let Some(held) = self.servers.get(side) else {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
@@ -329,7 +352,7 @@ impl Session {
                 && self.state.transaction() == Transaction::None
                 && job.statement.flags.contains(Flags::UNKNOWN_FUNCTION),
             client_statement: job.statement_id,
-            may_be_behind,
+            withhold,
             warnings: counts.then(|| self.state.diagnostics.warnings()),
         };
         let state = &mut self.state;
@@ -352,9 +375,12 @@ impl Session {
     ) -> Result<Attempt, End> {
         match result {
             Ok(Relayed { withheld: Some(err), .. }) if REFUSALS.contains(&err.code) => {
-                Ok(Attempt::Refused)
+                Ok(Attempt::Withheld(Why::Refused))
             }
-            Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Behind(err)),
+            Ok(Relayed { withheld: Some(err), .. }) if self.makes_room(side, &err) => {
+                Ok(Attempt::Withheld(Why::Full))
+            }
+            Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Withheld(Why::Behind(err))),
             Ok(relayed) => {
                 self.note_found_rows(side, job, &relayed);
                 if let Some(ok) = relayed.prepare_ok

@@ -16,9 +16,9 @@
 //! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
-//!   [`tracked`]: what is
-//!   known of the session. Pure.
+//! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`],
+//!   [`text_prepared`], [`tracked`]: what is known of the session. [`known_statements`],
+//!   [`signature`]: which prepared statements sessions may share. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
@@ -38,6 +38,7 @@ mod found_rows;
 mod guesses;
 mod holds;
 mod incoming;
+mod known_statements;
 mod learned;
 mod limits;
 mod login;
@@ -54,6 +55,7 @@ mod reply;
 mod routing;
 mod rules;
 mod servers;
+mod signature;
 mod state;
 mod statements;
 mod strays;

@@ -95,10 +95,26 @@ pub struct Relay<'a> {
     pub refusable: bool,
     /// The client's id of the statement that the command is on.
     pub client_statement: Option<u32>,
-    /// The server may lack what the primary has: an error that says so is withheld.
-    pub may_be_behind: bool,
+    /// Which errors are withheld, besides refusals.
+    pub withhold: Withhold,
     /// How many warnings the client is told of, if not as many as the server says.
     pub warnings: Option<u16>,
+}
+
+/// Which errors of a server do not reach the client, for the statement is then run once more.
+#[derive(Clone, Copy, Debug)]
+pub struct Withhold {
+    /// Those which say that it lacks what the primary has.
+    pub behind: bool,
+    /// That which says that it has no room for a prepared statement.
+    pub full: bool,
+}
+
+impl Withhold {
+    fn covers(self, code: u16) -> bool {
+        self.behind && BEHIND.contains(&code)
+            || self.full && code == backend::error::codes::MAX_PREPARED_STMT_COUNT
+    }
 }
 
 /// How far one look at the buffered bytes came.
@@ -265,7 +281,7 @@ impl Relay<'_> {
                     let err = ErrPacket::parse(payload)?;
                     let untouched = relayed.bytes == 0 && self.scratch.is_empty();
                     let withheld = self.refusable && REFUSALS.contains(&err.code)
-                        || self.may_be_behind && BEHIND.contains(&err.code);
+                        || self.withhold.covers(err.code);
                     if untouched && withheld {
                         return Ok((end, Stop::Withheld(err)));
                     }

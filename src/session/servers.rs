@@ -211,7 +211,7 @@ impl Servers {
     }
 
     /// Notes whether a statement may have a cursor or long data on its connection.
-    pub fn hold_statement(&mut self, side: Side, id: u32, is_held: bool) {
+    pub fn hold_statement(&mut self, side: Side, id: u64, is_held: bool) {
         let on_server = self.get(side).and_then(|held| held.guard.statements.get_mut(id));
         if let Some(on_server) = on_server {
             on_server.is_held = is_held;
@@ -311,7 +311,6 @@ impl Servers {
         let mut held = held.map_err(Unavailable::Pool)?;
         let mut insert_id = None;
         if held.guard.session != handle.id {
-            held.guard.close_statements();
             make_fit(&mut held, image).await?;
             state.diagnostics.moved(side);
             insert_id = match state.insert_id() {
