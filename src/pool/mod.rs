@@ -5,7 +5,8 @@
 //! - [`idle`], [`queue`]: who gets which connection, who waits, when one is opened or closed; with
 //!   [`circuit`], when a server that refuses is asked again, and `list`. Pure.
 //! - [`guard`]: a connection that is held, and the ticket of one that was given back.
-//! - [`checkout`]: taking one. [`open`]: opening them. [`maintain`]: what time does to them.
+//! - [`checkout`]: taking one. [`open`]: opening them. [`maintain`]: what time does to them, and
+//!   `upkeep`, the pure part of that.
 //! - [`counters`]: for metrics.
 //!
 //! A connection that is given back is clean: it runs nothing, and says itself what its state is. What
@@ -28,6 +29,7 @@ mod list;
 pub mod maintain;
 pub mod open;
 pub mod queue;
+mod upkeep;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
