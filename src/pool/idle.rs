@@ -131,6 +131,8 @@ pub struct Store<K, C, W> {
     /// Places that are not free.
     pub(super) open: usize,
     pub(super) opening: usize,
+    /// Of these, those of waiters who open one themselves.
+    pub(super) rooms: usize,
     pub(super) idle: usize,
     pub(super) waiting: usize,
     /// The number of the next waiter.
@@ -153,6 +155,7 @@ impl<K: Key, C, W> Store<K, C, W> {
             accounts: HashMap::new(),
             open: 0,
             opening: 0,
+            rooms: 0,
             idle: 0,
             waiting: 0,
             next_seq: 0,
@@ -341,6 +344,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         let known = &mut self.slots[slot as usize];
         if let State::Opening { for_one } = std::mem::replace(&mut known.state, State::Taken) {
             self.opening -= 1;
+            self.rooms -= usize::from(for_one);
             if let Some(bucket) = self.buckets[known.bucket as usize].as_mut() {
                 bucket.opening -= usize::from(!for_one);
             }
@@ -397,6 +401,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         (known.bucket, known.expires, known.state) = (bucket, expires, State::Opening { for_one });
         self.open += 1;
         self.opening += 1;
+        self.rooms += usize::from(for_one);
         if let Some(bucket) = self.buckets[bucket as usize].as_mut() {
             bucket.places += 1;
             bucket.opening += usize::from(!for_one);

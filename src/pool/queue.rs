@@ -4,6 +4,10 @@
 //! Within a bucket first come is first served. Between buckets a connection that is given back goes
 //! to its own bucket first, as that costs nothing; only when somebody else has been waiting for
 //! [`PATIENCE`] is it closed to make room for theirs.
+//!
+//! Who wants to open a connection himself proves a login, and a thousand others may wait for that
+//! proof: after [`PATIENCE`] he comes before all who are in already. One at a time does, so that
+//! logins cannot keep the connections from those who are in.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -166,7 +170,8 @@ impl<K: Key, C, W> Store<K, C, W> {
             while self.hand_over(bucket, now, &mut work) {}
         }
         'again: loop {
-            for bucket in self.by_age() {
+            let due = self.due_for_room(now);
+            for bucket in due.into_iter().chain(self.by_age()) {
                 match self.space(bucket, now) {
                     Space::No => continue,
                     Space::Yes => {}
@@ -180,7 +185,7 @@ impl<K: Key, C, W> Store<K, C, W> {
                     }
                 }
                 let instead_of = work.close.pop();
-                match self.next_for_room(bucket) {
+                match self.next_for_room(bucket, due == Some(bucket)) {
                     Some(waiter) => {
                         let slot = self.reserve(bucket, true, now, random());
                         work.rooms.push((waiter, Room { slot, instead_of }));
@@ -194,15 +199,15 @@ impl<K: Key, C, W> Store<K, C, W> {
     }
 
     /// The first of those who want to open a connection themselves, if nobody who waits for any came
-    /// before and has none on its way.
-    fn next_for_room(&mut self, bucket: u32) -> Option<W> {
+    /// before and has none on its way, or if they are due.
+    fn next_for_room(&mut self, bucket: u32, is_due: bool) -> Option<W> {
         let known = self.bucket_mut(bucket)?;
         let first = known.waiting[Wanted::New as usize].front()?.seq;
         let earlier: usize = known.waiting[..Wanted::New as usize]
             .iter()
             .map(|queue| queue.partition_point(|waiter| waiter.seq < first))
             .sum();
-        if earlier > known.opening {
+        if earlier > known.opening && !is_due {
             return None;
         }
         let waiter = known.waiting[Wanted::New as usize].pop_front()?.waiter;
@@ -385,20 +390,18 @@ impl<K: Key, C, W> Store<K, C, W> {
         firsts.min_by_key(age)
     }
 
-    /// Whether a connection that is given back to this bucket must make room for another bucket's
-    /// first waiter, who came before all of this one's and has waited for long.
+    /// Whether a connection that is given back to this bucket must make room for a login that is due,
+    /// or for another bucket's first waiter, who came before all of this one's and has waited for
+    /// long.
     pub(super) fn is_due_elsewhere(&self, bucket: u32, now: Instant) -> bool {
         if self.waiting == 0 || self.open == 0 {
             return false;
         }
-        let Some(oldest) = self.by_age().into_iter().find(|other| {
-            let account = self.is_account_full(*other) && !self.is_same_account(*other, bucket);
-            self.may_connect(*other, now)
-                && !account
-                && !matches!(self.space(*other, now), Space::Yes)
-        }) else {
-            return false;
-        };
+        let helps = |other: &u32| self.is_helped(*other, bucket, now);
+        if self.due_for_room(now).is_some_and(|due| helps(&due)) {
+            return true;
+        }
+        let Some(oldest) = self.by_age().into_iter().find(helps) else { return false };
         let first = |bucket: u32| {
             let waiting = &self.bucket(bucket)?.waiting;
             let firsts = waiting.iter().filter_map(VecDeque::front);
@@ -408,6 +411,25 @@ impl<K: Key, C, W> Store<K, C, W> {
         oldest != bucket
             && now >= since + PATIENCE
             && first(bucket).is_none_or(|(own, _)| seq < own)
+    }
+
+    /// Whether one that waits in `other` can have a connection if, and only if, one of `bucket` is closed.
+    fn is_helped(&self, other: u32, bucket: u32, now: Instant) -> bool {
+        let account = self.is_account_full(other) && !self.is_same_account(other, bucket);
+        self.may_connect(other, now) && !account && !matches!(self.space(other, now), Space::Yes)
+    }
+
+    /// The bucket whose first login comes before all others who wait.
+    fn due_for_room(&self, now: Instant) -> Option<u32> {
+        if self.rooms > 0 {
+            return None;
+        }
+        let buckets = self.buckets.iter().enumerate();
+        let firsts = buckets.filter_map(|(index, bucket)| {
+            let first = bucket.as_ref()?.waiting[Wanted::New as usize].front()?;
+            (now >= first.since + PATIENCE).then_some((first.seq, index as u32))
+        });
+        firsts.min().map(|(_, bucket)| bucket)
     }
 
     fn is_same_account(&self, one: u32, other: u32) -> bool {
