@@ -58,8 +58,12 @@ pub struct Account {
 impl Account {
     /// The application's.
     pub fn app() -> Self {
-        let [user, password, schema] = ["app", "app_password", "shop"].map(str::to_owned);
-        Self { user, password, schema }
+        Self::named("app")
+    }
+
+    /// One of the test servers' accounts.
+    pub fn named(user: &str) -> Self {
+        Self { user: user.to_owned(), password: format!("{user}_password"), schema: "shop".into() }
     }
 }
 

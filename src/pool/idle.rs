@@ -63,7 +63,9 @@ pub enum Given<C, W> {
     Handed(W, C),
     /// It is kept.
     Parked(Place),
-    /// It is to be closed; its place is free already.
+    /// It is to be closed, and its place to be settled then.
+    Retire(C),
+    /// It is to be closed for somebody else's sake; its place is free already.
     Close(C),
 }
 
@@ -303,7 +305,11 @@ impl<K: Key, C, W> Store<K, C, W> {
         let is_new = matches!(known.state, State::Opening { .. });
         let is_old = !is_new && now >= known.expires;
         let over = self.limits.max_connections != 0 && self.open > self.limits.max_connections;
-        if over || is_old || self.is_due_elsewhere(bucket, now) {
+        if over || is_old {
+            self.set_taken(slot);
+            return Given::Retire(connection);
+        }
+        if self.is_due_elsewhere(bucket, now) {
             self.settle(slot);
             return Given::Close(connection);
         }
@@ -312,8 +318,8 @@ impl<K: Key, C, W> Store<K, C, W> {
             return Given::Handed(waiter, connection);
         }
         if self.is_closed {
-            self.settle(slot);
-            return Given::Close(connection);
+            self.set_taken(slot);
+            return Given::Retire(connection);
         }
         self.park(slot, connection, wish, is_owned, now)
     }

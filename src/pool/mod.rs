@@ -190,16 +190,21 @@ impl<O: Opener> Pool<O> {
     /// Closes idle connections, whose server is thought to be gone.
     pub fn clear(self: &Arc<Self>) {
         let gone = self.lock().drain(|_| true);
-        drop(gone);
-        self.pump();
+        self.close_all(gone);
     }
 
     /// Closes idle connections of keys that `is_gone` names: of an account whose password has changed,
     /// say.
     pub fn clear_keys(self: &Arc<Self>, is_gone: impl FnMut(&O::Key) -> bool) {
         let gone = self.lock().drain(is_gone);
-        drop(gone);
-        self.pump();
+        self.close_all(gone);
+    }
+
+    /// Closes what was taken out.
+    fn close_all(self: &Arc<Self>, gone: Vec<(u32, O::Connection)>) {
+        for (slot, connection) in gone {
+            Guard::new(connection, Seat::new(self, slot)).close();
+        }
     }
 
     fn opener(&self) -> &O {
@@ -235,6 +240,10 @@ impl<O: Opener> Pool<O> {
             };
             match given {
                 Given::Parked(place) => break (Some(place), others_wait),
+                Given::Retire(old) => {
+                    Guard::new(old, Seat::new(self, slot)).close();
+                    break (None, others_wait);
+                }
                 Given::Close(old) => {
                     closed = Some(old);
                     break (None, others_wait);

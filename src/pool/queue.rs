@@ -303,12 +303,11 @@ impl<K: Key, C, W> Store<K, C, W> {
         bucket.map_or(0, |bucket| bucket.places)
     }
 
-    /// Gives up one idle connection, which the server may have room for another instead.
-    pub fn give_up_one(&mut self) -> Option<C> {
+    /// Gives up one idle connection, which the server may have room for another instead. Its place is
+    /// to be settled once it is closed.
+    pub fn give_up_one(&mut self) -> Option<(u32, C)> {
         let slot = self.dispensable(None)?;
-        let connection = self.unpark(slot);
-        self.settle(slot);
-        connection
+        self.unpark(slot).map(|connection| (slot, connection))
     }
 
     /// The server has let this key in.

@@ -6,9 +6,13 @@ use super::idle::{Key, State, Store};
 use super::queue::Order;
 
 impl<K: Key, C, W> Store<K, C, W> {
-    /// Takes out what has been idle for too long or is too old. `is_dead` looks at one that is kept
-    /// otherwise.
-    pub fn expire(&mut self, now: Instant, mut is_dead: impl FnMut(&mut C) -> bool) -> Vec<C> {
+    /// Takes out what has been idle for too long or is too old, each to be closed and its place settled
+    /// then. `is_dead` looks at one that is kept otherwise.
+    pub fn expire(
+        &mut self,
+        now: Instant,
+        mut is_dead: impl FnMut(&mut C) -> bool,
+    ) -> Vec<(u32, C)> {
         let mut gone = Vec::new();
         let mut due: Vec<(Instant, u32)> = Vec::new();
         for index in 0..self.slots.len() {
@@ -16,8 +20,7 @@ impl<K: Key, C, W> Store<K, C, W> {
             let State::Idle(idle) = &mut slot.state else { continue };
             let is_idle = now >= idle.since + self.limits.idle_timeout;
             if now >= slot.expires || is_dead(&mut idle.connection) {
-                gone.extend(self.unpark(index as u32));
-                self.settle(index as u32);
+                gone.extend(self.take_out(index as u32));
             } else if is_idle {
                 due.push((idle.since, index as u32));
             }
@@ -26,8 +29,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         for (_, slot) in due {
             let bucket = self.slots[slot as usize].bucket;
             if self.idle_wanted(bucket, now) < self.bucket(bucket).map_or(0, |it| it.idle) {
-                gone.extend(self.unpark(slot));
-                self.settle(slot);
+                gone.extend(self.take_out(slot));
             }
         }
         self.forget_unused(now);
@@ -59,15 +61,19 @@ impl<K: Key, C, W> Store<K, C, W> {
         orders
     }
 
-    /// Takes out all idle connections, or those of keys that `is_gone` names.
-    pub fn drain(&mut self, mut is_gone: impl FnMut(&K) -> bool) -> Vec<C> {
+    fn take_out(&mut self, slot: u32) -> Option<(u32, C)> {
+        self.unpark(slot).map(|connection| (slot, connection))
+    }
+
+    /// Takes out all idle connections, or those of keys that `is_gone` names, each to be closed and its
+    /// place settled then.
+    pub fn drain(&mut self, mut is_gone: impl FnMut(&K) -> bool) -> Vec<(u32, C)> {
         let mut gone = Vec::new();
         for index in 0..self.slots.len() {
             let slot = &self.slots[index];
             let key = self.bucket(slot.bucket).map(|bucket| &bucket.key);
             if matches!(slot.state, State::Idle(_)) && key.is_some_and(&mut is_gone) {
-                gone.extend(self.unpark(index as u32));
-                self.settle(index as u32);
+                gone.extend(self.take_out(index as u32));
             }
         }
         gone

@@ -102,6 +102,8 @@ impl Servers {
         let Some(Held { guard, member }) = held else { return };
         if !member.is_removed() && (side == Side::Replica || state.is_resettable()) {
             guard.recycle();
+        } else {
+            guard.close();
         }
     }
 
@@ -114,9 +116,12 @@ impl Servers {
     /// Closes the connection on `side`.
     pub fn drop_side(&mut self, side: Side, handle: &SessionHandle) {
         handle.set_place(side, None);
-        match side {
-            Side::Primary => self.primary = None,
-            Side::Replica => self.replica = None,
+        let held = match side {
+            Side::Primary => self.primary.take(),
+            Side::Replica => self.replica.take(),
+        };
+        if let Some(held) = held {
+            held.guard.close();
         }
     }
 

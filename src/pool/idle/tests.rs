@@ -169,6 +169,10 @@ impl World {
             Given::Parked(place) if is_owned => self.tickets.push((key, place)),
             Given::Parked(_) => {}
             Given::Close(connection) => self.close(connection),
+            Given::Retire(connection) => {
+                self.close(connection);
+                self.store.settle(slot);
+            }
         }
     }
 
@@ -225,8 +229,10 @@ impl World {
             Step::Wait(millis) => self.now += Duration::from_millis(millis),
             Step::Expire => {
                 self.now += Duration::from_secs(20);
-                for connection in self.store.expire(self.now, |connection| *connection % 5 == 0) {
+                let gone = self.store.expire(self.now, |connection| *connection % 5 == 0);
+                for (slot, connection) in gone {
                     self.close(connection);
+                    self.store.settle(slot);
                 }
             }
             Step::Refused(key, all) => {
