@@ -81,6 +81,7 @@ impl<O: Opener> Pool<O> {
                 self.counters().checkout(outcome);
                 return Ok(guard);
             }
+            guard.close();
         }
     }
 

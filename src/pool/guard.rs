@@ -43,7 +43,8 @@ impl<O: Opener> Drop for Seat<O> {
     }
 }
 
-/// A connection that is held; dropping it closes the connection and settles the pool's account.
+/// A connection that is held; dropping it closes the connection and settles the pool's account, as
+/// [`Guard::close`] does more carefully.
 #[derive(Debug)]
 pub struct Guard<O: Opener = ToServer> {
     // Closed before its place is free.
@@ -69,6 +70,17 @@ impl<O: Opener> Guard<O> {
     pub fn release_for_all(self) {
         let (pool, slot) = self.seat.give();
         pool.give_back(slot, self.connection, false, None);
+    }
+
+    /// Closes the connection. Its place is free once the server has closed it, too: one that is opened
+    /// in its place does not exceed the server's own limit.
+    pub fn close(self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Self { connection, seat } = self;
+        runtime.spawn(async move {
+            connection.end().await;
+            drop(seat);
+        });
     }
 
     /// False once the server has closed the connection or said something unasked. No system call
@@ -100,13 +112,13 @@ impl Guard<ToServer> {
         let Some(deadline) = self.pool().reset_deadline() else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if !self.connection.is_resettable() || !self.is_usable() {
-            return;
+            return self.close();
         }
         runtime.spawn(async move {
             let reset = self.connection.reset_for_reuse();
             match tokio::time::timeout_at(deadline, reset).await {
                 Ok(Ok(true)) => self.release_for_all(),
-                Ok(Ok(false)) => {}
+                Ok(Ok(false)) => self.close(),
                 Ok(Err(error)) => tracing::debug!(%error, "a connection could not be reset"),
                 Err(_) => tracing::debug!("a connection was not reset in time"),
             }

@@ -63,7 +63,9 @@ pub enum Given<C, W> {
     Handed(W, C),
     /// It is kept.
     Parked(Place),
-    /// It is to be closed; its place is free already.
+    /// It is to be closed, and its place to be settled then.
+    Retire(C),
+    /// It is to be closed for somebody else's sake; its place is free already.
     Close(C),
 }
 
@@ -131,6 +133,8 @@ pub struct Store<K, C, W> {
     /// Places that are not free.
     pub(super) open: usize,
     pub(super) opening: usize,
+    /// Of these, those of waiters who open one themselves.
+    pub(super) rooms: usize,
     pub(super) idle: usize,
     pub(super) waiting: usize,
     /// The number of the next waiter.
@@ -153,6 +157,7 @@ impl<K: Key, C, W> Store<K, C, W> {
             accounts: HashMap::new(),
             open: 0,
             opening: 0,
+            rooms: 0,
             idle: 0,
             waiting: 0,
             next_seq: 0,
@@ -300,7 +305,11 @@ impl<K: Key, C, W> Store<K, C, W> {
         let is_new = matches!(known.state, State::Opening { .. });
         let is_old = !is_new && now >= known.expires;
         let over = self.limits.max_connections != 0 && self.open > self.limits.max_connections;
-        if over || is_old || self.is_due_elsewhere(bucket, now) {
+        if over || is_old {
+            self.set_taken(slot);
+            return Given::Retire(connection);
+        }
+        if self.is_due_elsewhere(bucket, now) {
             self.settle(slot);
             return Given::Close(connection);
         }
@@ -309,8 +318,8 @@ impl<K: Key, C, W> Store<K, C, W> {
             return Given::Handed(waiter, connection);
         }
         if self.is_closed {
-            self.settle(slot);
-            return Given::Close(connection);
+            self.set_taken(slot);
+            return Given::Retire(connection);
         }
         self.park(slot, connection, wish, is_owned, now)
     }
@@ -341,6 +350,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         let known = &mut self.slots[slot as usize];
         if let State::Opening { for_one } = std::mem::replace(&mut known.state, State::Taken) {
             self.opening -= 1;
+            self.rooms -= usize::from(for_one);
             if let Some(bucket) = self.buckets[known.bucket as usize].as_mut() {
                 bucket.opening -= usize::from(!for_one);
             }
@@ -397,6 +407,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         (known.bucket, known.expires, known.state) = (bucket, expires, State::Opening { for_one });
         self.open += 1;
         self.opening += 1;
+        self.rooms += usize::from(for_one);
         if let Some(bucket) = self.buckets[bucket as usize].as_mut() {
             bucket.places += 1;
             bucket.opening += usize::from(!for_one);

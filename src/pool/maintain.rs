@@ -17,7 +17,7 @@ impl<O: Opener> Pool<O> {
     pub fn maintain(self: &Arc<Self>) {
         let now = Instant::now();
         let gone = self.lock().expire(now, |connection| !connection.is_usable());
-        drop(gone);
+        self.close_all(gone);
         let orders = self.lock().prewarm(now, || fastrand::u64(..));
         for order in orders {
             self.start_opening(order);

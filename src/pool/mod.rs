@@ -5,7 +5,8 @@
 //! - [`idle`], [`queue`]: who gets which connection, who waits, when one is opened or closed; with
 //!   [`circuit`], when a server that refuses is asked again, and `list`. Pure.
 //! - [`guard`]: a connection that is held, and the ticket of one that was given back.
-//! - [`checkout`]: taking one. [`open`]: opening them. [`maintain`]: what time does to them.
+//! - [`checkout`]: taking one. [`open`]: opening them. [`maintain`]: what time does to them, and
+//!   `upkeep`, the pure part of that.
 //! - [`counters`]: for metrics.
 //!
 //! A connection that is given back is clean: it runs nothing, and says itself what its state is. What
@@ -28,6 +29,7 @@ mod list;
 pub mod maintain;
 pub mod open;
 pub mod queue;
+mod upkeep;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -196,16 +198,21 @@ impl<O: Opener> Pool<O> {
     /// Closes idle connections, whose server is thought to be gone.
     pub fn clear(self: &Arc<Self>) {
         let gone = self.lock().drain(|_| true);
-        drop(gone);
-        self.pump();
+        self.close_all(gone);
     }
 
     /// Closes idle connections of keys that `is_gone` names: of an account whose password has changed,
     /// say.
     pub fn clear_keys(self: &Arc<Self>, is_gone: impl FnMut(&O::Key) -> bool) {
         let gone = self.lock().drain(is_gone);
-        drop(gone);
-        self.pump();
+        self.close_all(gone);
+    }
+
+    /// Closes what was taken out.
+    fn close_all(self: &Arc<Self>, gone: Vec<(u32, O::Connection)>) {
+        for (slot, connection) in gone {
+            Guard::new(connection, Seat::new(self, slot)).close();
+        }
     }
 
     fn opener(&self) -> &O {
@@ -241,6 +248,10 @@ impl<O: Opener> Pool<O> {
             };
             match given {
                 Given::Parked(place) => break (Some(place), others_wait),
+                Given::Retire(old) => {
+                    Guard::new(old, Seat::new(self, slot)).close();
+                    break (None, others_wait);
+                }
                 Given::Close(old) => {
                     closed = Some(old);
                     break (None, others_wait);

@@ -78,7 +78,9 @@ impl<O: Opener> Pool<O> {
                 _ => (None, store.fail(Some(key), u64::MAX), None),
             }
         };
-        drop(given_up);
+        if let Some((slot, connection)) = given_up {
+            Guard::new(connection, Seat::new(self, slot)).close();
+        }
         for waiter in failed {
             // One that has gone away meanwhile need not be told.
             let _ = waiter.send(Err(error.duplicate()));
@@ -96,6 +98,9 @@ impl<O: Opener> Pool<O> {
 }
 
 async fn open<O: Opener>(pool: Arc<Pool<O>>, seat: Seat<O>, order: Order<O::Key, O::Connection>) {
+    if let Some(connection) = order.instead_of {
+        connection.end().await;
+    }
     let deadline = Instant::now() + pool.limits().connect_timeout;
     let result = match timeout_at(deadline, pool.opener().open(&order.key, deadline)).await {
         Ok(result) => result,

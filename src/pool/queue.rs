@@ -4,6 +4,10 @@
 //! Within a bucket first come is first served. Between buckets a connection that is given back goes
 //! to its own bucket first, as that costs nothing; only when somebody else has been waiting for
 //! [`PATIENCE`] is it closed to make room for theirs.
+//!
+//! Who wants to open a connection himself proves a login, and a thousand others may wait for that
+//! proof: after [`PATIENCE`] he comes before all who are in already. One at a time does, so that
+//! logins cannot keep the connections from those who are in.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -166,7 +170,8 @@ impl<K: Key, C, W> Store<K, C, W> {
             while self.hand_over(bucket, now, &mut work) {}
         }
         'again: loop {
-            for bucket in self.by_age() {
+            let due = self.due_for_room(now);
+            for bucket in due.into_iter().chain(self.by_age()) {
                 match self.space(bucket, now) {
                     Space::No => continue,
                     Space::Yes => {}
@@ -180,7 +185,7 @@ impl<K: Key, C, W> Store<K, C, W> {
                     }
                 }
                 let instead_of = work.close.pop();
-                match self.next_for_room(bucket) {
+                match self.next_for_room(bucket, due == Some(bucket)) {
                     Some(waiter) => {
                         let slot = self.reserve(bucket, true, now, random());
                         work.rooms.push((waiter, Room { slot, instead_of }));
@@ -194,15 +199,15 @@ impl<K: Key, C, W> Store<K, C, W> {
     }
 
     /// The first of those who want to open a connection themselves, if nobody who waits for any came
-    /// before and has none on its way.
-    fn next_for_room(&mut self, bucket: u32) -> Option<W> {
+    /// before and has none on its way, or if they are due.
+    fn next_for_room(&mut self, bucket: u32, is_due: bool) -> Option<W> {
         let known = self.bucket_mut(bucket)?;
         let first = known.waiting[Wanted::New as usize].front()?.seq;
         let earlier: usize = known.waiting[..Wanted::New as usize]
             .iter()
             .map(|queue| queue.partition_point(|waiter| waiter.seq < first))
             .sum();
-        if earlier > known.opening {
+        if earlier > known.opening && !is_due {
             return None;
         }
         let waiter = known.waiting[Wanted::New as usize].pop_front()?.waiter;
@@ -210,7 +215,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         Some(waiter)
     }
 
-    fn order(
+    pub(super) fn order(
         &mut self,
         bucket: u32,
         instead_of: Option<C>,
@@ -298,12 +303,11 @@ impl<K: Key, C, W> Store<K, C, W> {
         bucket.map_or(0, |bucket| bucket.places)
     }
 
-    /// Gives up one idle connection, which the server may have room for another instead.
-    pub fn give_up_one(&mut self) -> Option<C> {
+    /// Gives up one idle connection, which the server may have room for another instead. Its place is
+    /// to be settled once it is closed.
+    pub fn give_up_one(&mut self) -> Option<(u32, C)> {
         let slot = self.dispensable(None)?;
-        let connection = self.unpark(slot);
-        self.settle(slot);
-        connection
+        self.unpark(slot).map(|connection| (slot, connection))
     }
 
     /// The server has let this key in.
@@ -385,20 +389,18 @@ impl<K: Key, C, W> Store<K, C, W> {
         firsts.min_by_key(age)
     }
 
-    /// Whether a connection that is given back to this bucket must make room for another bucket's
-    /// first waiter, who came before all of this one's and has waited for long.
+    /// Whether a connection that is given back to this bucket must make room for a login that is due,
+    /// or for another bucket's first waiter, who came before all of this one's and has waited for
+    /// long.
     pub(super) fn is_due_elsewhere(&self, bucket: u32, now: Instant) -> bool {
         if self.waiting == 0 || self.open == 0 {
             return false;
         }
-        let Some(oldest) = self.by_age().into_iter().find(|other| {
-            let account = self.is_account_full(*other) && !self.is_same_account(*other, bucket);
-            self.may_connect(*other, now)
-                && !account
-                && !matches!(self.space(*other, now), Space::Yes)
-        }) else {
-            return false;
-        };
+        let helps = |other: &u32| self.is_helped(*other, bucket, now);
+        if self.due_for_room(now).is_some_and(|due| helps(&due)) {
+            return true;
+        }
+        let Some(oldest) = self.by_age().into_iter().find(helps) else { return false };
         let first = |bucket: u32| {
             let waiting = &self.bucket(bucket)?.waiting;
             let firsts = waiting.iter().filter_map(VecDeque::front);
@@ -410,75 +412,27 @@ impl<K: Key, C, W> Store<K, C, W> {
             && first(bucket).is_none_or(|(own, _)| seq < own)
     }
 
+    /// Whether one that waits in `other` can have a connection if, and only if, one of `bucket` is closed.
+    fn is_helped(&self, other: u32, bucket: u32, now: Instant) -> bool {
+        let account = self.is_account_full(other) && !self.is_same_account(other, bucket);
+        self.may_connect(other, now) && !account && !matches!(self.space(other, now), Space::Yes)
+    }
+
+    /// The bucket whose first login comes before all others who wait.
+    fn due_for_room(&self, now: Instant) -> Option<u32> {
+        if self.rooms > 0 {
+            return None;
+        }
+        let buckets = self.buckets.iter().enumerate();
+        let firsts = buckets.filter_map(|(index, bucket)| {
+            let first = bucket.as_ref()?.waiting[Wanted::New as usize].front()?;
+            (now >= first.since + PATIENCE).then_some((first.seq, index as u32))
+        });
+        firsts.min().map(|(_, bucket)| bucket)
+    }
+
     fn is_same_account(&self, one: u32, other: u32) -> bool {
         let account = |bucket: u32| self.bucket(bucket).map(|bucket| bucket.key.account());
         account(one) == account(other)
-    }
-
-    /// Takes out what has been idle for too long or is too old. `is_dead` looks at one that is kept
-    /// otherwise.
-    pub fn expire(&mut self, now: Instant, mut is_dead: impl FnMut(&mut C) -> bool) -> Vec<C> {
-        let mut gone = Vec::new();
-        let mut due: Vec<(Instant, u32)> = Vec::new();
-        for index in 0..self.slots.len() {
-            let slot = &mut self.slots[index];
-            let State::Idle(idle) = &mut slot.state else { continue };
-            let is_idle = now >= idle.since + self.limits.idle_timeout;
-            if now >= slot.expires || is_dead(&mut idle.connection) {
-                gone.extend(self.unpark(index as u32));
-                self.settle(index as u32);
-            } else if is_idle {
-                due.push((idle.since, index as u32));
-            }
-        }
-        due.sort_unstable();
-        for (_, slot) in due {
-            let bucket = self.slots[slot as usize].bucket;
-            if self.idle_wanted(bucket, now) < self.bucket(bucket).map_or(0, |it| it.idle) {
-                gone.extend(self.unpark(slot));
-                self.settle(slot);
-            }
-        }
-        self.forget_unused(now);
-        gone
-    }
-
-    /// How many idle connections a bucket is to have: none unless it was used within a lifetime.
-    pub(super) fn idle_wanted(&self, bucket: u32, now: Instant) -> usize {
-        let used = self.bucket(bucket).map(|bucket| bucket.used);
-        let in_use = used.is_some_and(|used| now < used + self.limits.max_lifetime);
-        if in_use { self.limits.min_idle } else { 0 }
-    }
-
-    /// Connections that are to be opened ahead: below all limits, and where nobody waits.
-    pub fn prewarm(&mut self, now: Instant, mut random: impl FnMut() -> u64) -> Vec<Order<K, C>> {
-        let mut orders = Vec::new();
-        if self.is_closed || self.waiting > 0 || self.limits.min_idle == 0 {
-            return orders;
-        }
-        for index in 0..self.buckets.len() as u32 {
-            while let Some(bucket) = self.bucket(index) {
-                let enough = bucket.idle + bucket.opening >= self.idle_wanted(index, now);
-                if enough || !self.may_open(index, now) {
-                    break;
-                }
-                orders.extend(self.order(index, None, now, random()));
-            }
-        }
-        orders
-    }
-
-    /// Takes out all idle connections, or those of keys that `is_gone` names.
-    pub fn drain(&mut self, mut is_gone: impl FnMut(&K) -> bool) -> Vec<C> {
-        let mut gone = Vec::new();
-        for index in 0..self.slots.len() {
-            let slot = &self.slots[index];
-            let key = self.bucket(slot.bucket).map(|bucket| &bucket.key);
-            if matches!(slot.state, State::Idle(_)) && key.is_some_and(&mut is_gone) {
-                gone.extend(self.unpark(index as u32));
-                self.settle(index as u32);
-            }
-        }
-        gone
     }
 }

@@ -48,13 +48,25 @@ struct FakeConnection {
     number: usize,
     schema: bool,
     fake: Fake,
+    has_ended: bool,
 }
 
 impl Drop for FakeConnection {
+    /// The server notices a little later, unless that was waited for.
     fn drop(&mut self) {
-        self.fake.0.open.fetch_sub(1, Ordering::Relaxed);
+        if self.has_ended {
+            return;
+        }
+        let shared = Arc::clone(&self.fake.0);
+        tokio::spawn(async move {
+            tokio::time::sleep(NOTICED_AFTER).await;
+            shared.open.fetch_sub(1, Ordering::Relaxed);
+        });
     }
 }
+
+/// How long the end of a connection takes.
+const NOTICED_AFTER: Duration = Duration::from_millis(1);
 
 impl Pooled for FakeConnection {
     fn is_usable(&mut self) -> bool {
@@ -69,8 +81,10 @@ impl Pooled for FakeConnection {
         Ok(())
     }
 
-    async fn end(self) {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    async fn end(mut self) {
+        tokio::time::sleep(NOTICED_AFTER).await;
+        self.has_ended = true;
+        self.fake.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -115,7 +129,7 @@ impl Opener for Fake {
         }
         let open = self.0.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.0.most.fetch_max(open, Ordering::Relaxed);
-        Ok(FakeConnection { number, schema: false, fake: self.clone() })
+        Ok(FakeConnection { number, schema: false, fake: self.clone(), has_ended: false })
     }
 }
 
@@ -133,6 +147,11 @@ async fn checkout(
     wait: Duration,
 ) -> Result<Guard<Fake>, Error> {
     pool.checkout(&key, WISH, None, Instant::now() + wait).await
+}
+
+/// Waits until what was closed is no more.
+async fn closed() {
+    tokio::time::sleep(2 * NOTICED_AFTER).await;
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -214,6 +233,7 @@ async fn connects_are_few_at_a_time_and_for_whoever_is_first() {
     let guards: Vec<_> = waiting.join_all().await;
     assert_eq!((guards.len(), fake.0.open.load(Ordering::Relaxed)), (10, 10));
     drop(guards);
+    closed().await;
     assert_eq!((pool.levels().open, fake.0.open.load(Ordering::Relaxed)), (0, 0));
 }
 
@@ -315,10 +335,12 @@ async fn what_the_server_has_closed_is_dropped_silently() {
     guards.into_iter().for_each(Guard::release_for_all);
     fake.server().closed = vec![1, 2];
     let guard = checkout(&pool, APP, SECOND).await.unwrap();
+    closed().await;
     assert_eq!((guard.number, fake.connects(), pool.levels().open), (3, 3, 1));
     guard.release_for_all();
     fake.server().closed.push(3);
     pool.maintain();
+    closed().await;
     assert_eq!(pool.levels().open, 0, "found without anybody's asking");
 }
 
@@ -386,6 +408,7 @@ async fn a_connection_in_use_is_closed_when_it_is_given_back_old() {
     let guard = checkout(&pool, APP, SECOND).await.unwrap();
     tokio::time::sleep(2 * SECOND).await;
     guard.release_for_all();
+    closed().await;
     assert_eq!(pool.levels(), Levels::default());
 }
 
@@ -397,8 +420,10 @@ async fn a_pool_that_is_closed_keeps_nothing() {
         (checkout(&pool, APP, SECOND).await.unwrap(), checkout(&pool, APP, SECOND).await.unwrap());
     one.release_for_all();
     pool.close();
+    closed().await;
     assert_eq!(pool.levels(), Levels { open: 1, ..Levels::default() });
     two.release_for_all();
+    closed().await;
     assert_eq!(pool.levels(), Levels::default());
     // What still runs may take a new one.
     checkout(&pool, APP, SECOND).await.unwrap();
@@ -432,11 +457,12 @@ async fn thousands_are_served_by_a_few() {
         let pool = Arc::clone(&pool);
         clients.spawn(async move {
             tokio::time::sleep(Duration::from_millis(u64::from(number % 50))).await;
-            let guard = checkout(&pool, APP, 60 * SECOND).await.unwrap();
+            let key = if number % 1000 < 300 { OTHER } else { APP };
+            let guard = checkout(&pool, key, 60 * SECOND).await.unwrap();
             tokio::time::sleep(Duration::from_millis(1)).await;
             match number % 7 {
                 // A few are closed.
-                0 => drop(guard),
+                0 => guard.close(),
                 _ => guard.release_for_all(),
             }
         });

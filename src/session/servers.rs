@@ -179,20 +179,24 @@ impl Servers {
             return;
         };
         if member.is_removed() {
-            return;
+            return guard.close();
         }
         guard.session = 0;
         if clean && guard.phase() == Phase::Ready && !guard.is_tainted {
             guard.release_for_all();
         } else if side == Side::Replica || state.is_resettable() {
             guard.recycle();
+        } else {
+            guard.close();
         }
     }
 
     /// Closes the connection on `side`, and forgets one that was given back.
     pub fn drop_side(&mut self, side: Side, handle: &SessionHandle) {
         handle.set_place(side, None);
-        *self.slot(side) = Slot::Empty;
+        if let Slot::Held(held) = std::mem::take(self.slot(side)) {
+            held.guard.close();
+        }
     }
 
     /// Closes an unused connection to a replica that the configuration no longer names. `is_kept`:

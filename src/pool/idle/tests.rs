@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::queue::{Order, Queued, Room, Wanted, Work};
+use super::super::queue::{Order, PATIENCE, Queued, Room, Wanted, Work};
 use super::*;
 use crate::protocol::ErrPacket;
 
@@ -169,6 +169,10 @@ impl World {
             Given::Parked(place) if is_owned => self.tickets.push((key, place)),
             Given::Parked(_) => {}
             Given::Close(connection) => self.close(connection),
+            Given::Retire(connection) => {
+                self.close(connection);
+                self.store.settle(slot);
+            }
         }
     }
 
@@ -225,8 +229,10 @@ impl World {
             Step::Wait(millis) => self.now += Duration::from_millis(millis),
             Step::Expire => {
                 self.now += Duration::from_secs(20);
-                for connection in self.store.expire(self.now, |connection| *connection % 5 == 0) {
+                let gone = self.store.expire(self.now, |connection| *connection % 5 == 0);
+                for (slot, connection) in gone {
                     self.close(connection);
+                    self.store.settle(slot);
                 }
             }
             Step::Refused(key, all) => {
@@ -470,4 +476,36 @@ fn who_has_waited_for_long_gets_what_others_give_back() {
     assert!(matches!(given, Given::Close(1)), "{given:?}");
     let opened = store.pump(now, || 0).open;
     assert_eq!(opened.iter().map(|order| order.key).collect::<Vec<_>>(), [(1, 0)]);
+}
+
+/// A proof of a login waits for no line of those who are in, of whichever account; but only one at a
+/// time comes before them.
+#[test]
+fn a_login_does_not_stand_in_line_behind_statements() {
+    const SHOP: Wish = Wish { has_schema: true, fingerprint: 1 };
+    let check = |key: TestKey| {
+        let (mut store, now) = parked(&[(1, false, SHOP), (2, false, SHOP)]);
+        let (first, ..) = store.take(&(0, 0), SHOP, None, now).unwrap();
+        let (second, ..) = store.take(&(0, 0), SHOP, None, now).unwrap();
+        (10..15).for_each(|waiter| drop(store.enqueue(&(0, 0), Wanted::Any, waiter, now)));
+        store.enqueue(&key, Wanted::New, 20, now);
+        store.enqueue(&key, Wanted::New, 21, now);
+        let given = store.give(first, 1, SHOP, false, now);
+        assert!(matches!(given, Given::Handed(10, 1)), "{key:?}: {given:?}");
+        let now = now + PATIENCE;
+        let given = store.give(first, 1, SHOP, false, now);
+        assert!(matches!(given, Given::Close(1)), "{key:?}: {given:?}");
+        let Work { open, rooms, .. } = store.pump(now, || 0);
+        assert!(open.is_empty(), "{key:?}: {open:?}");
+        let [(20, Room { slot, instead_of: None })] = rooms[..] else {
+            panic!("{key:?}: {rooms:?}")
+        };
+        let given = store.give(second, 2, SHOP, false, now);
+        assert!(matches!(given, Given::Handed(11, 2)), "{key:?}: {given:?}");
+        store.set_taken(slot);
+        let given = store.give(second, 2, SHOP, false, now);
+        assert!(matches!(given, Given::Close(2)), "{key:?}: {given:?}");
+    };
+    check((0, 0));
+    check((1, 0));
 }
