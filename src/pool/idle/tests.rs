@@ -487,7 +487,9 @@ fn a_login_does_not_stand_in_line_behind_statements() {
         let (mut store, now) = parked(&[(1, false, SHOP), (2, false, SHOP)]);
         let (first, ..) = store.take(&(0, 0), SHOP, None, now).unwrap();
         let (second, ..) = store.take(&(0, 0), SHOP, None, now).unwrap();
-        (10..15).for_each(|waiter| drop(store.enqueue(&(0, 0), Wanted::Any, waiter, now)));
+        for waiter in 10..15 {
+            let _ = store.enqueue(&(0, 0), Wanted::Any, waiter, now);
+        }
         store.enqueue(&key, Wanted::New, 20, now);
         store.enqueue(&key, Wanted::New, 21, now);
         let given = store.give(first, 1, SHOP, false, now);
