@@ -251,6 +251,18 @@ fn the_statement_before_decides_where_its_diagnostics_are() {
             ("GET DIAGNOSTICS @a = NUMBER", Primary, Reason::Diagnostics),
             ("SHOW WARNINGS", Primary, Reason::Diagnostics),
             ("SELECT ROW_COUNT()", Last, Reason::Diagnostics),
+            ("SELECT @@warning_count", Primary, Reason::Diagnostics),
+            ("SELECT @@error_count, ROW_COUNT()", Primary, Reason::Diagnostics),
+        ],
+    );
+    check_all(
+        SessionFacts { conditions_on: Side::Replica, ..SessionFacts::default() },
+        &Policy::default(),
+        &[
+            ("SELECT @@warning_count", Last, Reason::Diagnostics),
+            ("SELECT @@warning_count, FOUND_ROWS()", Last, Reason::Diagnostics),
+            ("SELECT @@warning_count, ROW_COUNT()", Primary, Reason::Diagnostics),
+            ("SELECT @@warning_count, @a", Primary, Reason::UserVariable),
         ],
     );
     check_all(

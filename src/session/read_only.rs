@@ -12,6 +12,7 @@
 use std::time::Instant;
 
 use super::Session;
+use super::diagnostics::Conditions;
 use super::execute::Job;
 use super::tracking::find;
 use crate::backend;
@@ -31,12 +32,13 @@ impl Session {
         side: Side,
         statement: &Statement,
     ) -> Result<(), backend::Error> {
+        let is_get = statement.kind == StatementKind::GetDiagnostics;
         // MySQL's OK to a CALL that changes nothing repeats the row count of the statement before.
-        let asks = statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
-        let asks = asks || statement.kind == StatementKind::GetDiagnostics;
         let repeats = statement.kind == StatementKind::Call;
-        let shows = statement.kind == StatementKind::ShowDiagnostics;
-        if !asks && !repeats && !shows {
+        let counts = statement.flags.contains(Flags::CONDITION_COUNT);
+        let rows = statement.flags.contains(Flags::ROW_COUNT_FUNCTION) || is_get || repeats;
+        let shows = statement.kind == StatementKind::ShowDiagnostics || counts && !rows;
+        if !rows && !shows {
             return Ok(());
         }
         let (last, conditions) = (self.state.last_side(), self.state.diagnostics.conditions());
@@ -48,7 +50,15 @@ impl Session {
             let forgets = conditions.on == Side::Replica;
             let as_if: &[u8] = if forgets { b"SELECT 1 FROM (SELECT 1) t" } else { b"SELECT 1" };
             held.guard.run(as_if).await?;
+        } else if side == Side::Primary
+            && (is_get || counts)
+            && conditions == (Conditions { on: Side::Replica, held: false })
+        {
+            // The replica's statement has ended what this connection still has.
+            held.guard.forget_conditions().await?;
+            self.state.diagnostics.forget_conditions(side, 0);
         }
+        let Some(held) = self.servers.get(side) else { return Ok(()) };
         // The servers' own way to make ROW_COUNT() 0.
         if !shows && self.state.diagnostics.take_aside() {
             held.guard.ping().await?;

@@ -102,8 +102,8 @@ bitflags::bitflags! {
         const ASSIGNS_USER_VARIABLE = 1 << 1;
         /// LAST_INSERT_ID(), CONNECTION_ID(), @@identity: answered from the connection's state.
         const SESSION_FUNCTION = 1 << 2;
-        /// ROW_COUNT(), @@warning_count: about the statement before.
-        const DIAGNOSTICS_FUNCTION = 1 << 3;
+        /// ROW_COUNT(): about the statement before.
+        const ROW_COUNT_FUNCTION = 1 << 3;
         /// VERSION(), USER(), LOAD_FILE(), position waits: another answer on another server.
         const SERVER_FUNCTION = 1 << 4;
         /// GET_LOCK() and kin.
@@ -161,15 +161,20 @@ bitflags::bitflags! {
         const TEXT_PREPARED = 1 << 29;
         /// FOUND_ROWS(): about the last query.
         const FOUND_ROWS_FUNCTION = 1 << 30;
+        /// @@warning_count, @@error_count: how many conditions there are of the statement before.
+        const CONDITION_COUNT = 1 << 31;
     }
 }
 
 impl Flags {
+    /// What asks about the statement before, whatever the kind.
+    pub const ABOUT_LAST: Flags = Flags::ROW_COUNT_FUNCTION.union(Flags::CONDITION_COUNT);
+
     /// What a replica cannot answer as the primary would, whatever the kind.
     pub const NOT_ON_REPLICA: Flags = Flags::USES_USER_VARIABLE
         .union(Flags::ASSIGNS_USER_VARIABLE)
         .union(Flags::SESSION_FUNCTION)
-        .union(Flags::DIAGNOSTICS_FUNCTION)
+        .union(Flags::ABOUT_LAST)
         .union(Flags::FOUND_ROWS_FUNCTION)
         .union(Flags::SERVER_FUNCTION)
         .union(Flags::USER_LOCK)

@@ -30,8 +30,8 @@ const SYNCED: &[&str] = &[
     "unique_checks",
 ];
 
-/// About the statement before.
-const DIAGNOSTICS: &[&str] = &["warning_count", "error_count"];
+/// About the conditions of the statement before.
+const CONDITION_COUNTS: &[&str] = &["warning_count", "error_count"];
 
 /// State of the primary's connection. (A replica's is always READ ONLY.)
 const SESSION: &[&str] = &[
@@ -100,8 +100,8 @@ pub(super) fn reads(token: &[u8]) -> Flags {
         Flags::SERVER_VARIABLE
     } else if holds(SYNCED, name) {
         Flags::SYNCED_VARIABLE
-    } else if holds(DIAGNOSTICS, name) {
-        Flags::DIAGNOSTICS_FUNCTION
+    } else if holds(CONDITION_COUNTS, name) {
+        Flags::CONDITION_COUNT
     } else if holds(SESSION, name) {
         Flags::SESSION_FUNCTION
     } else {

@@ -269,7 +269,7 @@ fn kinds_and_flags() {
         ("SELECT @@global . sql_mode", K::Read, Flags::SERVER_VARIABLE),
         ("SELECT @@server_id", K::Read, Flags::SERVER_VARIABLE),
         ("SELECT @@last_insert_id", K::Read, Flags::SESSION_FUNCTION),
-        ("SELECT @@error_count", K::Read, Flags::DIAGNOSTICS_FUNCTION),
+        ("SELECT @@error_count", K::Read, Flags::CONDITION_COUNT),
         (
             "SELECT 1 INTO @a",
             K::Read,
