@@ -114,7 +114,7 @@ impl Session {
             Ok(()) | Err(backend::Error::Server(_)) => {}
             Err(error) => return Err(error),
         }
-        if resets && self.state.diagnostics.row_count_is_zero() {
+        if resets && self.state.diagnostics.row_count() == 0 {
             held.guard.ping().await?;
         }
         Ok(())
