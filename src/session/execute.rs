@@ -349,7 +349,7 @@ impl Session {
             }
             Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Behind(err)),
             Ok(relayed) => {
-                if relayed.error_code.is_none() && self.state.diagnostics.found_on() != side {
+                if relayed.error_code.is_none() {
                     self.note_found_rows(side, job);
                 }
                 if let Some(ok) = relayed.prepare_ok
@@ -378,8 +378,15 @@ impl Session {
         }
     }
 
-    /// A statement has succeeded elsewhere than where FOUND_ROWS() was set last.
+    /// A statement has succeeded: it may have set FOUND_ROWS(), which matters on a replica, or elsewhere
+    /// than where it was set last.
     fn note_found_rows(&mut self, side: Side, job: &Job<'_>) {
+        if side == Side::Replica && job.kind == ResponseKind::Results {
+            self.found_rows.note_query(&job.statement);
+        }
+        if self.state.diagnostics.found_on() == side {
+            return;
+        }
         let make = self.state.lex_mode().make;
         let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
         if job.kind != ResponseKind::Prepare && sets() {

@@ -59,6 +59,7 @@ use std::sync::Arc;
 
 pub use context::{Context, Settings};
 use error::{End, Kind};
+use found_rows::FoundRowsUse;
 pub use learned::LearnedFunctions;
 use login::{Established, Failure};
 use pin::Pin;
@@ -92,6 +93,7 @@ pub struct Session {
     text_prepared: TextPrepared,
     /// User variables on the replica that belong on the primary.
     strays: Vec<Stray>,
+    found_rows: FoundRowsUse,
     /// The operator's rules for its user.
     rules: UserRules,
     /// A command has come and its response has not ended.
@@ -212,6 +214,7 @@ impl Session {
             prepared: Prepared::default(),
             text_prepared: TextPrepared::default(),
             strays: Vec::new(),
+            found_rows: FoundRowsUse::default(),
             rules,
             busy: false,
             touched: false,

@@ -2,8 +2,9 @@
 //! scripts it took for one of these.
 //!
 //! FOUND_ROWS() and ROW_COUNT() asked in one statement may be about two statements that ran on two
-//! servers. No connection has both values then, and to bring the one takes the other away: a query
-//! that has found so many rows makes ROW_COUNT() -1. Neither does a CALL tell whether it ran a query.
+//! servers. No connection has both values then, and to bring the one takes the other away, if it is more
+//! than 1. So FOUND_ROWS() is brought before the write, but for a session's first such question without
+//! SQL_CALC_FOUND_ROWS, of which nothing tells before. Neither does a CALL tell whether it ran a query.
 
 /// Asked by name, as the generator does, so that nothing else is taken for it.
 const BOTH_COUNTS: &str = "query SELECT FOUND_ROWS() AS f, ROW_COUNT() AS r\n";
