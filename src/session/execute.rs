@@ -17,7 +17,6 @@ use super::found_rows::sets_found_rows;
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed};
-use super::rules::text_of;
 use super::servers::Unavailable;
 use super::tracked::Tracked;
 use crate::backend;
@@ -27,7 +26,7 @@ use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
 use crate::protocol::response::ResponseKind;
 use crate::route::{PinCause, Side, Transaction};
-use crate::sql::{self, Flags, Make, NamesCollation, Statement, StatementKind};
+use crate::sql::{Flags, Make, Statement};
 
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
@@ -146,6 +145,7 @@ impl Session {
             self.resume_tracking().await;
             let failed = match attempt {
                 Attempt::Done(done) => {
+                    self.ask_untold().await;
                     if done.is_error() {
                         self.ask_for_status(&job.statement).await;
                     }
@@ -358,7 +358,7 @@ impl Session {
                     self.state.diagnostics.observe_prepare(side, ok.warnings);
                 }
                 if side == Side::Primary {
-                    self.note_collation(job);
+                    self.note_untold(job, &relayed);
                     self.servers.primary_is_in_line(&mut self.state);
                 }
                 self.count_times(side, &relayed, started, sent);
@@ -392,20 +392,6 @@ impl Session {
         if job.kind != ResponseKind::Prepare && sets() {
             self.state.diagnostics.set_found_on(side);
         }
-    }
-
-    /// Where the servers told of a character set and not of its collation, the text has it.
-    fn note_collation(&mut self, job: &Job<'_>) {
-        if !self.state.is_collation_untold() {
-            return;
-        }
-        let is_set = job.statement.kind == StatementKind::Set;
-        let text = text_of(job, &self.prepared, self.login.capabilities);
-        let text = text.filter(|_| is_set && !job.statement.flags.contains(Flags::MULTI));
-        let collation = text.map_or(NamesCollation::Unknown, |text| {
-            sql::names_collation(text, self.state.lex_mode())
-        });
-        self.state.set_collation(collation, Instant::now());
     }
 
     fn count_times(&self, side: Side, relayed: &Relayed, started: Instant, sent: Instant) {

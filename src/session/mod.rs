@@ -9,7 +9,7 @@
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
 //! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
-//!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
+//!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers. [`untold`]: what they miss.
 //! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
@@ -54,6 +54,7 @@ mod text_execute;
 mod text_prepared;
 mod tracked;
 mod tracking;
+mod untold;
 
 use std::sync::Arc;
 
@@ -94,6 +95,8 @@ pub struct Session {
     /// User variables on the replica that belong on the primary.
     strays: Vec<Stray>,
     found_rows: FoundRowsUse,
+    /// Variables that the primary's connection is to be asked for.
+    untold: Vec<&'static str>,
     /// The operator's rules for its user.
     rules: UserRules,
     /// A command has come and its response has not ended.
@@ -215,6 +218,7 @@ impl Session {
             text_prepared: TextPrepared::default(),
             strays: Vec::new(),
             found_rows: FoundRowsUse::default(),
+            untold: Vec::new(),
             rules,
             busy: false,
             touched: false,

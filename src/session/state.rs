@@ -359,12 +359,24 @@ impl SessionState {
                 self.observe_variable(names::COLLATION, name, now);
                 self.replayed.named(name);
             }
-            NamesCollation::OfCharset => self.replayed.named_by_charset(),
+            NamesCollation::OfCharset | NamesCollation::OfSchema => {
+                self.replayed.named_by_charset();
+            }
             NamesCollation::Unknown => {
                 self.replayed.names.is_told();
                 self.hold = self.hold.or(Some(HoldReason::UnknownState));
             }
         }
+    }
+
+    /// Takes in what the primary's connection reported when it was asked.
+    pub fn observe_report(&mut self, reported: &[u8], now: Instant) {
+        self.observe_changes(&Statement::of_kind(StatementKind::Set), reported, now);
+    }
+
+    /// What the session is like is known to the primary's connection alone.
+    pub fn is_unknown(&mut self) {
+        self.hold = self.hold.or(Some(HoldReason::UnknownState));
     }
 
     fn set_sql_mode(&mut self, value: &[u8]) {

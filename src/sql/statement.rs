@@ -141,8 +141,8 @@ bitflags::bitflags! {
         /// SET autocommit.
         const SETS_AUTOCOMMIT = 1 << 21;
         /// SET of something that no tracker reports or that must not be repeated elsewhere:
-        /// gtid_next, insert_id, a role, a resource group, CHARACTER SET (the collation is that of
-        /// the schema then), and MariaDB's `@@name` without a scope.
+        /// gtid_next, insert_id, a role, a resource group, and most of MariaDB's `@@name` without a scope
+        /// ([`crate::sql::unreported_variables`] has the others).
         const SETS_UNREPLAYABLE = 1 << 22;
         /// MariaDB's SET STATEMENT … FOR; the kind is the inner statement's.
         const SET_STATEMENT = 1 << 23;
