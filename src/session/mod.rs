@@ -69,7 +69,7 @@ use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
 use strays::Stray;
-use text_prepared::TextPrepared;
+pub use text_prepared::TextPrepared;
 
 use crate::auth::Nonce;
 use crate::cluster::Flavor;
