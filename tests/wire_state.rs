@@ -236,9 +236,9 @@ fn read_only_transactions() -> Vec<(&'static str, Vec<Step>)> {
 
 /// Which commands forget the warnings, counts and rows of the statement before, and what SHOW
 /// WARNINGS and kin say after them.
-fn diagnostics(make: Make) -> Vec<(String, Vec<Step>)> {
+fn diagnostics() -> Vec<(String, Vec<Step>)> {
     let results = Expect::Results;
-    let mut commands = vec![
+    let commands = vec![
         Step::prepare("SELECT ROW_COUNT(), LAST_INSERT_ID()"),
         Step::prepare("SELEC 1"),
         Step::raw(0x02, b"shop", results),
@@ -252,12 +252,10 @@ fn diagnostics(make: Make) -> Vec<(String, Vec<Step>)> {
         q("SELECT 1; SELECT 2/0"),
         q("SELECT 1; SELECT * FROM no_such"),
         q("DO 1/0"),
+        q("SET @@sql_notes = 1"),
+        q("SELECT LAST_INSERT_ID(), ROW_COUNT()"),
+        q("START TRANSACTION"),
     ];
-    // In MariaDB a statement without tables keeps the warnings of the one before; behind lagwise, only
-    // of one on the same server.
-    if make == Make::MySql {
-        commands.extend([q("SET @@sql_notes = 1"), q("SELECT LAST_INSERT_ID(), ROW_COUNT()")]);
-    }
     let befores = [
         "SELECT 1/0, CAST('x' AS SIGNED)",
         "DO CAST('y' AS SIGNED)",
@@ -400,7 +398,7 @@ fn all(make: Make) {
             world.compare_caught_up(name, options, &script);
         }
     }
-    for (name, script) in diagnostics(make) {
+    for (name, script) in diagnostics() {
         world.compare(&name, &options[0], &script);
     }
     let read_only = "lagwise_queries_total{target=\"replica\",reason=\"read_only_transaction\"}";

@@ -57,6 +57,9 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
     if let Some(route) = by_read_only(statement, facts, policy) {
         return route;
     }
+    if let Some(route) = by_kept_conditions(statement, facts) {
+        return route;
+    }
     if let Some(route) = by_transaction(statement, facts) {
         return route;
     }
@@ -144,6 +147,16 @@ fn is_refused(statement: &Statement, facts: &SessionFacts) -> bool {
         StatementKind::Write | StatementKind::Ddl => !temporary,
         _ => true,
     }
+}
+
+/// A transaction does not make MariaDB forget the conditions of a read before it, which are where that
+/// ran.
+fn by_kept_conditions(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
+    let is_kept = facts.conditions_on == Side::Replica && facts.last_warned;
+    let on_primary = facts.transaction == Transaction::OnPrimary || !facts.autocommit;
+    let asks = statement.flags.contains(Flags::CONDITION_COUNT)
+        || matches!(statement.kind, StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics);
+    by_diagnostics(statement, facts).filter(|_| is_kept && on_primary && asks)
 }
 
 fn by_transaction(statement: &Statement, facts: &SessionFacts) -> Option<Route> {

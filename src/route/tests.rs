@@ -310,6 +310,42 @@ fn the_statement_before_decides_where_its_diagnostics_are() {
     );
 }
 
+/// A transaction that begins on the primary leaves them on the replica, in MariaDB.
+#[test]
+fn conditions_of_before_a_transaction() {
+    for (transaction, autocommit) in [(Transaction::OnPrimary, true), (Transaction::None, false)] {
+        let facts = SessionFacts {
+            transaction,
+            autocommit,
+            conditions_on: Side::Replica,
+            last_warned: true,
+            ..SessionFacts::default()
+        };
+        let other = match autocommit {
+            true => Reason::Transaction,
+            false => Reason::AutocommitOff,
+        };
+        check_all(
+            facts,
+            &Policy::default(),
+            &[
+                ("SHOW WARNINGS", Last, Reason::Diagnostics),
+                ("SELECT @@warning_count", Last, Reason::Diagnostics),
+                ("GET DIAGNOSTICS @a = NUMBER", Last, Reason::Diagnostics),
+                ("SELECT ROW_COUNT()", Primary, other),
+                ("SELECT @@warning_count, @a", Primary, other),
+                ("SHOW WARNINGS; SELECT 1", Primary, other),
+                ("SELECT 1", Primary, other),
+            ],
+        );
+        check_all(
+            SessionFacts { last_warned: false, ..facts },
+            &Policy::default(),
+            &[("SHOW WARNINGS", Primary, other)],
+        );
+    }
+}
+
 #[test]
 fn the_policy_decides_on_functions_hints_and_variables() {
     let set = |names: &[&str]| Arc::new(names.iter().copied().collect());

@@ -16,7 +16,7 @@ use super::error::{End, Kind};
 use super::found_rows::sets_found_rows;
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
-use super::relay::{Relay, RelayError, Relayed};
+use super::relay::{Relay, RelayError, Relayed, Shown};
 use super::servers::Unavailable;
 use super::tracked::Tracked;
 use crate::backend;
@@ -145,10 +145,7 @@ impl Session {
             self.resume_tracking().await;
             let failed = match attempt {
                 Attempt::Done(done) => {
-                    self.ask_untold().await;
-                    if done.is_error() {
-                        self.ask_for_status(&job.statement).await;
-                    }
+                    self.ask_what_it_left(&job, &done).await;
                     self.leave_replica(side, transaction).await;
                     self.note_done(&job, &done, &tried);
                     return Ok(done);
@@ -187,6 +184,14 @@ impl Session {
             }
             self.context.metrics.local().read_retried();
             tried.avoid.push(member);
+        }
+    }
+
+    /// After a statement: has the primary's connection say what its answer has not told.
+    async fn ask_what_it_left(&mut self, job: &Job<'_>, done: &Done) {
+        self.ask_untold().await;
+        if done.is_error() {
+            self.ask_for_status(&job.statement).await;
         }
     }
 
@@ -305,6 +310,7 @@ impl Session {
         let executed = job.statement_id.filter(|_| job.kind == ResponseKind::Results);
         let executed = executed.and_then(|id| self.prepared.get(id));
         let known_columns = executed.map(|known| known.num_columns).filter(|&count| count > 0);
+        let session = self.state.is_elsewhere(side).then_some(self.state.status);
         let aside = job.aside();
         let is_mysql = self.state.lex_mode().make == Make::MySql;
         let counts = is_mysql && aside.is_some_and(Aside::counts_warnings);
@@ -314,7 +320,7 @@ impl Session {
             tracked,
             statement_id: prepare.then(|| self.prepared.next_id()),
             touched: &mut self.touched,
-            known_columns,
+            shown: Shown { known_columns, session },
             abandon: abandon.map(|member| &**member),
             scratch: &mut self.scratch,
             // Other functions that are not built in do not get to a replica.

@@ -205,10 +205,7 @@ impl SessionState {
 
     /// Takes in the status flags that the server on `side` reported at the end of a result.
     pub fn observe_status(&mut self, side: Side, status: StatusFlags, now: Instant) {
-        let elsewhere = self.transaction == Transaction::OnPrimary
-            || !self.status.contains(StatusFlags::AUTOCOMMIT);
-        if side == Side::Replica && elsewhere {
-            // What runs there nevertheless has no part in the session's transaction.
+        if self.is_elsewhere(side) {
             return;
         }
         self.status = status - StatusFlags::MORE_RESULTS_EXISTS;
@@ -232,6 +229,14 @@ impl SessionState {
         };
         self.twin &= self.transaction == Transaction::OnReplica;
         self.lex_mode.no_backslash_escapes = status.contains(StatusFlags::NO_BACKSLASH_ESCAPES);
+    }
+
+    /// True for a replica, if the session's transaction, or the next one, is on the primary: what runs on
+    /// the replica nevertheless has no part in it.
+    pub fn is_elsewhere(&self, side: Side) -> bool {
+        side == Side::Replica
+            && (self.transaction == Transaction::OnPrimary
+                || !self.status.contains(StatusFlags::AUTOCOMMIT))
     }
 
     /// Whether the READ ONLY transaction on a replica has a counterpart on the primary.
