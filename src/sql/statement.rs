@@ -95,7 +95,7 @@ bitflags::bitflags! {
     /// What a statement does besides being of its kind. Found token by token, so a flag may be set by
     /// a word that the server reads otherwise; it is never missing.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Flags: u32 {
+    pub struct Flags: u64 {
         /// `@name` occurs.
         const USES_USER_VARIABLE = 1;
         /// `:=`, SET @name, or INTO @name.
@@ -162,7 +162,7 @@ bitflags::bitflags! {
         /// FOUND_ROWS(): about the last query.
         const FOUND_ROWS_FUNCTION = 1 << 30;
         /// @@warning_count, @@error_count: how many conditions there are of the statement before.
-        const CONDITION_COUNT = 1 << 31;
+        const CONDITION_COUNT = 1 << 32;
     }
 }
 
