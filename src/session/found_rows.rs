@@ -99,6 +99,7 @@ pub fn sets_found_rows(statement: &Statement, text: Option<&[u8]>, make: Make) -
         | LockTables
         | UnlockTables
         | Kill
+        | Handler
         | LoadData { .. }
         | Xa => false,
         // Of no table, it is 0 afterwards in MariaDB.
@@ -120,7 +121,7 @@ pub fn sets_found_rows(statement: &Statement, text: Option<&[u8]>, make: Make) -
             let of_one = values || one_table && !has(b"join") && !has(b"using");
             has(b"select") || !of_one
         }
-        Read | LockingRead | Describe | Call | TextExecute | Handler | Unknown => true,
+        Read | LockingRead | Describe | Call | TextExecute | Unknown => true,
     }
 }
 
@@ -228,7 +229,14 @@ mod tests {
         for sql in ["SELECT 1", "SHOW TABLES", "SHOW STATUS", "DESCRIBE t", "CALL p()"] {
             check(sql, true, true);
         }
-        for sql in ["SET a = 1", "BEGIN", "USE x", "SHOW CREATE TABLE t", "DROP TABLE t"] {
+        for sql in [
+            "SET a = 1",
+            "BEGIN",
+            "USE x",
+            "SHOW CREATE TABLE t",
+            "DROP TABLE t",
+            "HANDLER t READ FIRST",
+        ] {
             check(sql, false, false);
         }
         check("INSERT INTO t VALUES (1) ON DUPLICATE KEY UPDATE a = 1", false, false);
