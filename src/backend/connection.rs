@@ -370,6 +370,22 @@ impl Connection {
         self.finish(ResponseKind::Results).await.map(drop)
     }
 
+    /// Sets variables of the session to themselves, and returns what the server reports of them: their
+    /// values.
+    ///
+    /// # Errors
+    /// The server refuses, or the connection breaks.
+    pub async fn report(&mut self, names: &[&str]) -> Result<Vec<u8>, Error> {
+        let one = |name: &&str| format!("SESSION {name}=@@SESSION.{name}");
+        let sql = format!("SET {}", names.iter().map(one).collect::<Vec<_>>().join(", "));
+        let mut packet = Vec::new();
+        self.build_query(&mut packet, sql.as_bytes());
+        self.send(&packet).await?;
+        let summary = self.finish(ResponseKind::Results).await?;
+        self.forget_warnings(summary.warnings).await?;
+        Ok(summary.state)
+    }
+
     /// Gives the trackers the server's defaults: what it reports and shows is as on a connection that
     /// is not lagwise's. In a transaction, those of GTIDs stay on.
     ///

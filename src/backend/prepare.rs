@@ -146,6 +146,31 @@ impl Connection {
         }
     }
 
+    /// Makes a MariaDB forget the warnings and errors of the statement before, and nothing else: neither
+    /// ROW_COUNT() nor FOUND_ROWS(). A statement that is prepared and has a table does that; measured on
+    /// MariaDB 10.11.
+    ///
+    /// # Errors
+    /// The connection breaks.
+    pub async fn forget_conditions(&mut self) -> Result<(), Error> {
+        let sql = b"SELECT 1 FROM (SELECT 1) t";
+        let mut command = Vec::new();
+        build_packet(&mut command, 0, |out| {
+            out.push(code::STMT_PREPARE);
+            out.extend_from_slice(sql);
+        });
+        self.send(&command).await?;
+        match self.finish_prepare().await {
+            Ok(id) => {
+                self.queue_close(ServerStatement::new(id));
+                Ok(())
+            }
+            // There is no room for a statement. ROW_COUNT() is -1 then.
+            Err(Error::Server(_)) => self.run(sql).await,
+            Err(error) => Err(error),
+        }
+    }
+
     /// DEALLOCATE PREPARE of these.
     fn build_drops(&self, names: &[Box<[u8]>]) -> Vec<u8> {
         let mut packets = Vec::new();

@@ -57,14 +57,12 @@ pub struct Diagnostics {
     untold: bool,
     /// The area holds conditions, though the statement that only looked at them told of none.
     holds: bool,
-    /// It changed no rows and found none.
-    no_rows: bool,
+    /// ROW_COUNT(): rows changed; -1 after a result set or an error, 0 after a login.
+    row_count: i64,
     aside: bool,
     /// The side whose connection has the warnings and errors; in MariaDB not always that of the last
     /// statement.
     conditions_on: Side,
-    /// What ROW_COUNT() is.
-    row_count: RowCount,
     /// The connection of `side` is still the one that ran the last statement.
     row_count_there: bool,
     /// The side whose connection has set FOUND_ROWS() last.
@@ -73,21 +71,6 @@ pub struct Diagnostics {
     found: FoundRows,
     /// The connection of `found_on` is still the one that has set it.
     found_there: bool,
-}
-
-/// ROW_COUNT() after the last statement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RowCount {
-    /// -1: rows were sent, or an error.
-    None,
-    /// So many rows were changed.
-    Changed(u64),
-}
-
-impl Default for RowCount {
-    fn default() -> Self {
-        Self::Changed(0)
-    }
 }
 
 /// FOUND_ROWS() after the last query.
@@ -162,17 +145,18 @@ impl Diagnostics {
             Told::Err(_) => (1, true),
         };
         let holds = warnings > 0 || looks && self.holds;
-        let no_rows = matches!(told, Told::Ok(ok) if ok.affected_rows == 0);
         let row_count = match told {
-            Told::Ok(ok) if ok.header == OK_HEADER => RowCount::Changed(ok.affected_rows),
-            _ => RowCount::None,
+            // Measured: GET DIAGNOSTICS leaves it, unless it finds no such condition.
+            Told::Ok(ok) if looks && ok.header == OK_HEADER && ok.warnings == 0 => self.row_count,
+            Told::Ok(ok) if looks || ok.header != OK_HEADER => -1,
+            Told::Ok(ok) => i64::try_from(ok.affected_rows).unwrap_or(i64::MAX),
+            Told::Eof(_) | Told::Err(_) => -1,
         };
         *self = Self {
             side,
             warnings,
             untold,
             holds,
-            no_rows,
             aside: false,
             conditions_on: side,
             row_count,
@@ -195,12 +179,12 @@ impl Diagnostics {
 
     /// ROW_COUNT(), if it has to be brought about where `side` is, because the statement that it is
     /// about ran on a connection that is not the session's any more.
-    pub fn row_count_to_bring(&self, side: Side) -> Option<RowCount> {
+    pub fn row_count_to_bring(&self, side: Side) -> Option<i64> {
         (self.side == side && !self.row_count_there).then_some(self.row_count)
     }
 
     /// ROW_COUNT(), if the connection of `side` has it.
-    pub fn row_count_there(&self, side: Side) -> Option<RowCount> {
+    pub fn row_count_there(&self, side: Side) -> Option<i64> {
         (self.side == side && self.row_count_there).then_some(self.row_count)
     }
 
@@ -209,9 +193,9 @@ impl Diagnostics {
         self.row_count_there = true;
     }
 
-    /// Whether ROW_COUNT() is 0.
-    pub fn row_count_is_zero(&self) -> bool {
-        self.no_rows
+    /// ROW_COUNT(), as the statement before has left it.
+    pub fn row_count(&self) -> i64 {
+        self.row_count
     }
 
     /// The side whose connection has set FOUND_ROWS() last.
@@ -241,7 +225,9 @@ impl Diagnostics {
 
     /// A command of those that keep the warnings has succeeded.
     pub fn step_aside(&mut self, aside: Aside) {
-        self.aside |= aside.resets_row_count();
+        if aside.resets_row_count() {
+            (self.aside, self.row_count) = (true, 0);
+        }
     }
 
     /// Whether ROW_COUNT() is 0 since such a command; once.
@@ -299,6 +285,48 @@ mod tests {
         assert_eq!((area.side(), area.warnings()), (Side::Primary, 1));
         area.add(Side::Replica, 2);
         assert_eq!((area.warnings(), area.is_untold()), (3, false));
+    }
+
+    #[test]
+    fn rows_are_counted_as_the_servers_do() {
+        #[track_caller]
+        fn check(before: Told<'_>, told: Told<'_>, looks: bool, want: i64) {
+            let mut area = Diagnostics::default();
+            area.observe(Side::Primary, &before, false);
+            area.observe(Side::Primary, &told, looks);
+            assert_eq!(area.row_count(), want);
+            area.step_aside(Aside::SetOption);
+            assert_eq!(area.row_count(), want);
+            area.step_aside(Aside::Ping);
+            assert_eq!(area.row_count(), 0);
+        }
+        let ok = |header, affected_rows, warnings| {
+            let status = StatusFlags::AUTOCOMMIT;
+            let (info, state): (&[u8], &[u8]) = (b"", b"");
+            Told::Ok(OkPacket {
+                header,
+                affected_rows,
+                last_insert_id: 0,
+                status,
+                warnings,
+                info,
+                state,
+            })
+        };
+        let eof = Told::Eof(EofPacket { warnings: 0, status: StatusFlags::AUTOCOMMIT });
+        let two = ok(0, 2, 0);
+        check(eof, two, false, 2);
+        check(two, ok(0, 0, 0), false, 0);
+        check(two, eof, false, -1);
+        // Rows end with an OK packet of another header.
+        check(two, ok(0xfe, 0, 0), false, -1);
+        check(two, Told::Err(1146), false, -1);
+        // GET DIAGNOSTICS, and one of no such condition; SHOW WARNINGS.
+        check(two, ok(0, 0, 0), true, 2);
+        check(eof, ok(0, 0, 0), true, -1);
+        check(two, ok(0, 0, 1), true, -1);
+        check(two, ok(0xfe, 0, 0), true, -1);
+        check(two, eof, true, -1);
     }
 
     #[test]

@@ -15,8 +15,7 @@ use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
-use super::relay::{Relay, RelayError, Relayed, Withhold};
-use super::rules::text_of;
+use super::relay::{Relay, RelayError, Relayed, Shown, Withhold};
 use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
@@ -26,7 +25,7 @@ use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
 use crate::protocol::response::ResponseKind;
 use crate::route::{PinCause, Side, Transaction};
-use crate::sql::{self, Flags, Make, NamesCollation, Statement, StatementKind};
+use crate::sql::{Flags, Make, Statement};
 
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
@@ -157,9 +156,7 @@ impl Session {
             self.resume_tracking().await;
             let failed = match attempt {
                 Attempt::Done(done) => {
-                    if done.is_error() {
-                        self.ask_for_status(&job.statement).await;
-                    }
+                    self.ask_what_it_left(&job, &done).await;
                     self.leave_replica(side, transaction).await;
                     self.note_done(&job, &done, &tried);
                     return Ok(done);
@@ -207,6 +204,14 @@ impl Session {
                 self.learn(job, settings);
                 tried.refused = true;
             }
+        }
+    }
+
+    /// After a statement: has the primary's connection say what its answer has not told.
+    async fn ask_what_it_left(&mut self, job: &Job<'_>, done: &Done) {
+        self.ask_untold().await;
+        if done.is_error() {
+            self.ask_for_status(&job.statement).await;
         }
     }
 
@@ -335,6 +340,7 @@ impl Session {
         let executed = job.statement_id.filter(|_| job.kind == ResponseKind::Results);
         let executed = executed.and_then(|id| self.prepared.get(id));
         let known_columns = executed.map(|known| known.num_columns).filter(|&count| count > 0);
+        let session = self.state.is_elsewhere(side).then_some(self.state.status);
         let aside = job.aside();
         let is_mysql = self.state.lex_mode().make == Make::MySql;
         let counts = is_mysql && aside.is_some_and(Aside::counts_warnings);
@@ -344,7 +350,7 @@ impl Session {
             tracked,
             statement_id: prepare.then(|| self.prepared.next_id()),
             touched: &mut self.touched,
-            known_columns,
+            shown: Shown { known_columns, session },
             abandon: abandon.map(|member| &**member),
             scratch: &mut self.scratch,
             // Other functions that are not built in do not get to a replica.
@@ -389,7 +395,7 @@ impl Session {
                     self.state.diagnostics.observe_prepare(side, ok.warnings);
                 }
                 if side == Side::Primary {
-                    self.note_collation(job);
+                    self.note_untold(job, &relayed);
                     self.servers.primary_is_in_line(&mut self.state);
                 }
                 if self.state.diagnostics.conditions().held
@@ -412,20 +418,6 @@ impl Session {
             Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
             Err(RelayError::File(error)) => Err(error.into()),
         }
-    }
-
-    /// Where the servers told of a character set and not of its collation, the text has it.
-    fn note_collation(&mut self, job: &Job<'_>) {
-        if !self.state.is_collation_untold() {
-            return;
-        }
-        let is_set = job.statement.kind == StatementKind::Set;
-        let text = text_of(job, &self.prepared, self.login.capabilities);
-        let text = text.filter(|_| is_set && !job.statement.flags.contains(Flags::MULTI));
-        let collation = text.map_or(NamesCollation::Unknown, |text| {
-            sql::names_collation(text, self.state.lex_mode())
-        });
-        self.state.set_collation(collation, Instant::now());
     }
 
     fn count_times(&self, side: Side, relayed: &Relayed, started: Instant, sent: Instant) {

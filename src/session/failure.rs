@@ -22,7 +22,7 @@ const LEAVES_SOMETHING: Flags = Flags::INTO
     .union(Flags::ASSIGNS_USER_VARIABLE)
     .union(Flags::USER_LOCK)
     .union(Flags::SEQUENCE)
-    .union(Flags::DIAGNOSTICS_FUNCTION)
+    .union(Flags::ABOUT_LAST)
     .union(Flags::FOUND_ROWS_FUNCTION)
     .union(Flags::AMBIGUOUS);
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Session;
-use super::diagnostics::{FoundRows, RowCount};
+use super::diagnostics::FoundRows;
 use super::execute::Job;
 use super::found_rows::ANSWER_TIME;
 use super::state::{InsertId, SessionState};
@@ -115,7 +115,7 @@ fn by_state(state: &SessionState, side: Side) -> Option<Hold> {
     }
     match diagnostics.row_count_there(side) {
         // A server has no statement that brings about any other number.
-        Some(RowCount::Changed(2..)) => Some(Hold::RowCount),
+        Some(2..) => Some(Hold::RowCount),
         _ => None,
     }
 }
@@ -195,13 +195,13 @@ impl Session {
         self.settle_at = None;
         for side in [Side::Primary, Side::Replica] {
             if is_untold(&self.state, side) && self.hold_on(side).is_none() {
-                self.ask_untold(side).await;
+                self.ask_counts(side).await;
             }
         }
         self.park(PoolMode::Transaction);
     }
 
-    async fn ask_untold(&mut self, side: Side) {
+    async fn ask_counts(&mut self, side: Side) {
         const BOTH: &str = "SELECT LAST_INSERT_ID(), FOUND_ROWS()";
         let Some(held) = self.servers.get(side) else { return };
         if !held.is_usable() {

@@ -44,7 +44,8 @@ const MAX_VARIANTS: usize = 16;
 const OF_ONE_SESSION: Flags = Flags::USES_USER_VARIABLE
     .union(Flags::ASSIGNS_USER_VARIABLE)
     .union(Flags::SESSION_FUNCTION)
-    .union(Flags::DIAGNOSTICS_FUNCTION)
+    .union(Flags::ROW_COUNT_FUNCTION)
+    .union(Flags::CONDITION_COUNT)
     .union(Flags::FOUND_ROWS_FUNCTION)
     .union(Flags::USER_LOCK)
     .union(Flags::SYNCED_VARIABLE)

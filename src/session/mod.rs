@@ -11,7 +11,7 @@
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
 //! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
-//!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
+//!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers. [`untold`]: what they miss.
 //! - [`holds`]: what keeps a connection between statements.
 //! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
@@ -63,6 +63,7 @@ mod text_execute;
 mod text_prepared;
 mod tracked;
 mod tracking;
+mod untold;
 
 use std::sync::Arc;
 
@@ -70,6 +71,7 @@ use tokio::time::Instant;
 
 pub use context::{Context, Settings};
 use error::{End, Kind};
+use found_rows::FoundRowsUse;
 use guesses::Origin;
 pub use holds::Hold;
 pub use learned::LearnedFunctions;
@@ -82,7 +84,7 @@ use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
 use strays::Stray;
-use text_prepared::TextPrepared;
+pub use text_prepared::TextPrepared;
 
 use crate::auth::Nonce;
 use crate::cluster::Flavor;
@@ -108,6 +110,9 @@ pub struct Session {
     text_prepared: TextPrepared,
     /// User variables on the replica that belong on the primary.
     strays: Vec<Stray>,
+    found_rows: FoundRowsUse,
+    /// Variables that the primary's connection is to be asked for.
+    untold: Vec<&'static str>,
     /// The operator's rules for its user.
     rules: UserRules,
     /// Where its client is.
@@ -261,6 +266,8 @@ impl Session {
             prepared: Prepared::default(),
             text_prepared: TextPrepared::default(),
             strays: Vec::new(),
+            found_rows: FoundRowsUse::default(),
+            untold: Vec::new(),
             rules,
             origin,
             place,

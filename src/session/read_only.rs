@@ -12,7 +12,7 @@
 use std::time::Instant;
 
 use super::Session;
-use super::diagnostics::RowCount;
+use super::diagnostics::Conditions;
 use super::execute::Job;
 use super::tracking::find;
 use crate::backend;
@@ -32,12 +32,13 @@ impl Session {
         side: Side,
         statement: &Statement,
     ) -> Result<(), backend::Error> {
+        let is_get = statement.kind == StatementKind::GetDiagnostics;
         // MySQL's OK to a CALL that changes nothing repeats the row count of the statement before.
-        let asks = statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
-        let asks = asks || statement.kind == StatementKind::GetDiagnostics;
         let repeats = statement.kind == StatementKind::Call;
-        let shows = statement.kind == StatementKind::ShowDiagnostics;
-        if !asks && !repeats && !shows {
+        let counts = statement.flags.contains(Flags::CONDITION_COUNT);
+        let rows = statement.flags.contains(Flags::ROW_COUNT_FUNCTION) || is_get || repeats;
+        let shows = statement.kind == StatementKind::ShowDiagnostics || counts && !rows;
+        if !rows && !shows {
             return Ok(());
         }
         let (last, conditions) = (self.state.last_side(), self.state.diagnostics.conditions());
@@ -49,14 +50,22 @@ impl Session {
             let forgets = conditions.on == Side::Replica;
             let as_if: &[u8] = if forgets { b"SELECT 1 FROM (SELECT 1) t" } else { b"SELECT 1" };
             held.guard.run(as_if).await?;
+        } else if side == Side::Primary
+            && (is_get || counts)
+            && conditions == (Conditions { on: Side::Replica, held: false })
+        {
+            // The replica's statement has ended what this connection still has.
+            held.guard.forget_conditions().await?;
+            self.state.diagnostics.forget_conditions(side, 0);
         }
+        let Some(held) = self.servers.get(side) else { return Ok(()) };
         if let Some(count) = self.state.diagnostics.row_count_to_bring(side) {
             // Another session's last statement may have left warnings here.
             held.guard.run(b"SELECT 1 FROM (SELECT 1) t").await?;
             match count {
-                RowCount::Changed(1) => held.guard.run(b"SELECT 1 INTO @lagwise").await?,
-                RowCount::Changed(_) => drop(held.guard.ping().await?),
-                RowCount::None => {}
+                1 => held.guard.run(b"SELECT 1 INTO @lagwise").await?,
+                -1 => {}
+                _ => drop(held.guard.ping().await?),
             }
             self.state.diagnostics.brought_row_count();
         }

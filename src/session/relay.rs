@@ -83,9 +83,8 @@ pub struct Relay<'a> {
     /// Set as soon as a part of the response may have reached the client; it survives when the
     /// session is ended in the middle.
     pub touched: &'a mut bool,
-    /// For the execution of a prepared statement with a result set: the number of columns that the
-    /// client has been told of.
-    pub known_columns: Option<u16>,
+    /// What the client is told otherwise than by the server.
+    pub shown: Shown,
     /// The server, if the response may be given up when it goes down before its first byte.
     pub abandon: Option<&'a Member>,
     /// Room for rewritten packets, kept from response to response.
@@ -116,6 +115,38 @@ impl Withhold {
             || self.full && code == backend::error::codes::MAX_PREPARED_STMT_COUNT
     }
 }
+
+/// Status flags that the client is told otherwise than by the server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown {
+    /// For the execution of a prepared statement with a result set: the number of columns that the
+    /// client has been told of.
+    pub known_columns: Option<u16>,
+    /// The session's flags, if its transaction is on another connection.
+    pub session: Option<StatusFlags>,
+}
+
+impl Shown {
+    /// The flags at the end of a result set of so many columns.
+    ///
+    /// A server sets METADATA_CHANGED when it had to prepare a statement anew and found another
+    /// number of columns than its connection had been told. The client is told the same by what it
+    /// has been told, over whichever connection.
+    fn status(self, told: StatusFlags, columns: u16) -> StatusFlags {
+        let mut status = told;
+        if let Some(known) = self.known_columns.filter(|_| columns > 0) {
+            status.set(StatusFlags::METADATA_CHANGED, columns != known);
+        }
+        match self.session {
+            Some(session) => (status - OF_TRANSACTION) | (session & OF_TRANSACTION),
+            None => status,
+        }
+    }
+}
+
+/// Status flags about the session's transaction.
+const OF_TRANSACTION: StatusFlags =
+    StatusFlags::IN_TRANS.union(StatusFlags::IN_TRANS_READONLY).union(StatusFlags::AUTOCOMMIT);
 
 /// How far one look at the buffered bytes came.
 enum Stop {
@@ -256,7 +287,7 @@ impl Relay<'_> {
                     let ok = OkPacket::parse(payload, true)?;
                     relayed.has_cursor = ok.status.contains(StatusFlags::CURSOR_EXISTS);
                     observe(Told::Ok(ok));
-                    let status = with_metadata(ok.status, self.known_columns, tracker.columns());
+                    let status = self.shown.status(ok.status, tracker.columns());
                     let hides = !ok.state.is_empty() && !self.tracked.is_everything();
                     let warnings = self.warnings.unwrap_or(ok.warnings);
                     if hides || status != ok.status || warnings != ok.warnings {
@@ -325,7 +356,7 @@ impl Relay<'_> {
         let buffered = self.server.stream().buffered();
         let Some(&[low, high]) = buffered.get(at..at + 2) else { return };
         let told = StatusFlags::from_bits_retain(u16::from_le_bytes([low, high]));
-        let mut status = with_metadata(told, self.known_columns, columns);
+        let mut status = self.shown.status(told, columns);
         if !self.tracked.is_everything() {
             status -= StatusFlags::SESSION_STATE_CHANGED;
         }
@@ -373,19 +404,6 @@ impl Relay<'_> {
             }
         }
     }
-}
-
-/// The status flags that the client is told at the end of a result set of so many columns.
-///
-/// A server sets METADATA_CHANGED when it had to prepare a statement anew and found another
-/// number of columns than its connection had been told. The client is told the same by what it
-/// has been told, over whichever connection.
-fn with_metadata(status: StatusFlags, known: Option<u16>, columns: u16) -> StatusFlags {
-    let mut status = status;
-    if let Some(known) = known.filter(|_| columns > 0) {
-        status.set(StatusFlags::METADATA_CHANGED, columns != known);
-    }
-    status
 }
 
 /// Passes one frame on from client to server, in pieces as they come.

@@ -236,10 +236,7 @@ impl SessionState {
 
     /// Takes in the status flags that the server on `side` reported at the end of a result.
     pub fn observe_status(&mut self, side: Side, status: StatusFlags, now: Instant) {
-        let elsewhere = self.transaction == Transaction::OnPrimary
-            || !self.status.contains(StatusFlags::AUTOCOMMIT);
-        if side == Side::Replica && elsewhere {
-            // What runs there nevertheless has no part in the session's transaction.
+        if self.is_elsewhere(side) {
             return;
         }
         self.status = status - StatusFlags::MORE_RESULTS_EXISTS;
@@ -267,6 +264,14 @@ impl SessionState {
         };
         self.twin &= self.transaction == Transaction::OnReplica;
         self.lex_mode.no_backslash_escapes = status.contains(StatusFlags::NO_BACKSLASH_ESCAPES);
+    }
+
+    /// True for a replica, if the session's transaction, or the next one, is on the primary: what runs on
+    /// the replica nevertheless has no part in it.
+    pub fn is_elsewhere(&self, side: Side) -> bool {
+        side == Side::Replica
+            && (self.transaction == Transaction::OnPrimary
+                || !self.status.contains(StatusFlags::AUTOCOMMIT))
     }
 
     /// Whether the READ ONLY transaction on a replica has a counterpart on the primary.
@@ -397,12 +402,24 @@ impl SessionState {
                 self.observe_variable(names::COLLATION, name, now);
                 self.replayed.named(name);
             }
-            NamesCollation::OfCharset => self.replayed.named_by_charset(),
+            NamesCollation::OfCharset | NamesCollation::OfSchema => {
+                self.replayed.named_by_charset();
+            }
             NamesCollation::Unknown => {
                 self.replayed.names.is_told();
                 self.hold = self.hold.or(Some(HoldReason::UnknownState));
             }
         }
+    }
+
+    /// Takes in what the primary's connection reported when it was asked.
+    pub fn observe_report(&mut self, reported: &[u8], now: Instant) {
+        self.observe_changes(&Statement::of_kind(StatementKind::Set), reported, now);
+    }
+
+    /// What the session is like is known to the primary's connection alone.
+    pub fn is_unknown(&mut self) {
+        self.hold = self.hold.or(Some(HoldReason::UnknownState));
     }
 
     fn set_sql_mode(&mut self, value: &[u8]) {

@@ -33,7 +33,7 @@ fn forgets_warnings(job: &Job<'_>) -> bool {
     let statement = &job.statement;
     let looks =
         matches!(statement.kind, StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics)
-            || statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION)
+            || statement.flags.intersects(Flags::ABOUT_LAST)
                 && !statement.flags.contains(Flags::USES_USER_VARIABLE);
     !looks && !command.is_some_and(|command| keeps.contains(command))
 }

@@ -134,7 +134,7 @@ impl TextPrepared {
                 self.known.insert(name, known);
             }
         }
-        let asks = |known: &Known| known.statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
+        let asks = |known: &Known| known.statement.flags.intersects(Flags::ABOUT_LAST);
         self.asks = self.known.values().any(asks);
     }
 

@@ -80,7 +80,7 @@ impl Classifier<'_> {
             Class::Harmless | Class::Keyword => Flags::empty(),
             Class::Unknown => self.unknown_call(),
             Class::Session => Flags::SESSION_FUNCTION,
-            Class::Diagnostics => Flags::DIAGNOSTICS_FUNCTION,
+            Class::Diagnostics => Flags::ROW_COUNT_FUNCTION,
             Class::FoundRows => Flags::FOUND_ROWS_FUNCTION,
             Class::Server => Flags::SERVER_FUNCTION,
             Class::UserLock => Flags::USER_LOCK,

@@ -2,6 +2,7 @@
 //! them when a connection is lost. On both makes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod bulk;
 #[path = "../raw/mod.rs"]
 mod raw;
 #[path = "../support/mod.rs"]
@@ -439,6 +440,7 @@ fn all(make: Make) {
     part("meaning", meaning);
     part("ids", ids);
     part("lost connections", lost_connections);
+    part("bulk executions", bulk::all);
     part("full servers", full);
     part("replicas that are behind", behind);
     part("places of text statements", text::places);
