@@ -69,6 +69,8 @@ families! {
         "Login attempts by result: ok, denied by a server, error, or timeout.";
     LOGINS_REMEMBERED = Counter "lagwise_logins_remembered_total" []
         "Logins answered without a server, by what one had said to the same login within 10 s.";
+    SETS_REMEMBERED = Counter "lagwise_sets_remembered_total" []
+        "SET and USE answered without a server, by what one had said to the same words within 10 s.";
     LOGINS_DELAYED = Counter "lagwise_logins_delayed_total" []
         "Logins held back because of wrong passwords of the same account or address before.";
     CLIENTS_REJECTED = Counter "lagwise_clients_rejected_total" ["cause"]

@@ -147,6 +147,7 @@ impl Scrape {
         self.family(&names::READ_RETRIES, [([], at(READ_RETRIES))]);
         self.family(&names::BAD_HINTS, [([], at(BAD_HINTS))]);
         self.family(&names::LOGINS_REMEMBERED, [([], at(worker::LOGINS_REMEMBERED))]);
+        self.family(&names::SETS_REMEMBERED, [([], at(worker::SETS_REMEMBERED))]);
         self.family(&names::LOGINS_DELAYED, [([], at(worker::LOGINS_DELAYED))]);
         self.family(&names::FUNCTION_REFUSALS, [([], at(FUNCTION_REFUSALS))]);
         let logins = LoginResult::NAMES.iter().enumerate();

@@ -284,6 +284,7 @@ fn no_two_counters_share_a_slot() {
         worker::BAD_HINTS,
         worker::LOGINS_REMEMBERED,
         worker::LOGINS_DELAYED,
+        worker::SETS_REMEMBERED,
         worker::FUNCTION_REFUSALS,
     ];
     slots.extend(range(LoginResult::NAMES.len()).map(|i| layout.login(i)));

@@ -135,7 +135,8 @@ pub(super) const FUNCTION_REFUSALS: usize = 5;
 pub(super) const BAD_HINTS: usize = 6;
 pub(super) const LOGINS_REMEMBERED: usize = 7;
 pub(super) const LOGINS_DELAYED: usize = 8;
-const BYTES_AT: usize = 9;
+pub(super) const SETS_REMEMBERED: usize = 9;
+const BYTES_AT: usize = 10;
 const LOGINS_AT: usize = BYTES_AT + Direction::NAMES.len();
 const PROXY_SECONDS_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
 const SERVER_SECONDS_AT: usize = PROXY_SECONDS_AT + HISTOGRAM_LEN;
@@ -343,6 +344,11 @@ impl WorkerMetrics {
     /// Counts a login that was answered by what a server had said before.
     pub fn login_remembered(&self) {
         self.add(LOGINS_REMEMBERED, 1);
+    }
+
+    /// Counts a SET or USE that was answered by what a server had said before.
+    pub fn set_remembered(&self) {
+        self.add(SETS_REMEMBERED, 1);
     }
 
     /// Counts a login that is held back because of wrong passwords before.

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use super::advice::Advice;
 use super::credentials::Credentials;
 use super::guesses::Guesses;
+use super::known_sets::KnownSets;
 use super::known_statements::KnownStatements;
 use super::learned::LearnedFunctions;
 use super::limits::{Clients, Place, Who};
@@ -94,6 +95,8 @@ pub struct Context {
     pub credentials: Credentials,
     /// Logins that a server has accepted lately.
     pub proofs: Arc<Proofs>,
+    /// SET and USE that a server has accepted lately.
+    pub known_sets: KnownSets,
     /// Wrong passwords.
     pub guesses: Guesses,
     /// Clients by account and address.
@@ -127,6 +130,7 @@ impl Context {
             registry: Arc::default(),
             credentials: Credentials::default(),
             proofs: Arc::default(),
+            known_sets: KnownSets::default(),
             guesses: Guesses::default(),
             clients: Arc::default(),
             native_hashes: Arc::default(),

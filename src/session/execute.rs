@@ -130,6 +130,9 @@ impl Session {
         let cluster = self.context.cluster.snapshot();
         job.statement = job.statement.knowing(&settings.policy.read_only_functions);
         self.weigh_hint(&mut job, &settings, &cluster);
+        if let Some(done) = self.answer_known_set(&job, &settings).await? {
+            return Ok(done);
+        }
         if let Err(failed) = self.settle_strays(&job, &settings).await {
             let primary = Arc::clone(cluster.primary());
             return self.give_up(job, &primary, failed, 1).await;
@@ -226,6 +229,7 @@ impl Session {
     /// A statement is done. Where a replica failed and the primary did not, the session has seen what
     /// the replica lacks, and must not be shown less again.
     fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried) {
+        self.remember_set(job, done);
         self.note_strays(job, done);
         self.note_thread(job);
         let by_primary = matches!(done, Done::Forwarded(Side::Primary, _));
@@ -286,7 +290,15 @@ impl Session {
             last_seq = job.incoming.last_seq();
         }
         let sent = Instant::now();
-        if let Err(error) = held.guard.finish_owed().await {
+        let owed = tokio::select! {
+            biased;
+            owed = held.guard.finish_owed() => owed,
+            () = went_down(abandon) => {
+                held.guard.mark_broken();
+                Err(backend::Error::TimedOut("the server went down"))
+            }
+        };
+        if let Err(error) = owed {
             // A harmless statement has run in another state than it should have.
             self.servers.drop_side(side, &self.handle);
             return Ok(Attempt::Again(Failed::Unavailable(Unavailable::Sync(error))));
@@ -363,9 +375,15 @@ impl Session {
         };
         let state = &mut self.state;
         let statement = observed(job);
-        let observe = |told: Told<'_>| match aside {
-            Some(aside) => state.observe_aside(side, aside, &statement, told, Instant::now()),
-            None => state.observe(side, &statement, told, Instant::now()),
+        let learning = &mut self.learning;
+        let observe = |told: Told<'_>| {
+            if let Some(learning) = learning {
+                learning.observe(&told);
+            }
+            match aside {
+                Some(aside) => state.observe_aside(side, aside, &statement, told, Instant::now()),
+                None => state.observe(side, &statement, told, Instant::now()),
+            }
         };
         relay.run(tracker, observe).await
     }

@@ -12,7 +12,7 @@
 //!   functions that replicas refuse.
 //! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
 //!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers. [`untold`]: what they miss.
-//! - [`holds`]: what keeps a connection between statements.
+//! - [`known_sets`]: SET and USE that need no server. [`holds`]: what keeps a connection between statements.
 //! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
@@ -38,6 +38,7 @@ mod found_rows;
 mod guesses;
 mod holds;
 mod incoming;
+mod known_sets;
 mod known_statements;
 mod learned;
 mod limits;
@@ -74,6 +75,7 @@ use error::{End, Kind};
 use found_rows::FoundRowsUse;
 use guesses::Origin;
 pub use holds::Hold;
+use known_sets::Learning;
 pub use learned::LearnedFunctions;
 use limits::Place;
 use login::{Established, Failure};
@@ -130,6 +132,8 @@ pub struct Session {
     pin_count: Option<PinCount>,
     /// Why it keeps a server connection while it waits for a command.
     hold_count: Option<(Hold, HoldCount)>,
+    /// The SET that runs, if its answer is to be remembered.
+    learning: Option<Box<Learning>>,
     /// When connections are asked for what only they know.
     settle_at: Option<Instant>,
     /// It has asked for the id of its connection to the primary.
@@ -277,6 +281,7 @@ impl Session {
             scratch: Vec::new(),
             pin_count: None,
             hold_count: None,
+            learning: None,
             settle_at: None,
             knows_thread: false,
             uses_cursors: false,
