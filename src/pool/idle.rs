@@ -479,4 +479,4 @@ fn jittered(time: Duration, random: u64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
