@@ -51,6 +51,19 @@ impl Socket {
         Ok(())
     }
 
+    /// Ready once there may be something to read, or the end of the stream. No system call while
+    /// nothing has arrived.
+    ///
+    /// # Errors
+    /// The event loop is gone.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
     /// True for a Unix socket, which no network can listen to.
     pub fn is_unix(&self) -> bool {
         matches!(self, Self::Unix(_))

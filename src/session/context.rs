@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::abandoned::Abandoned;
 use super::advice::Advice;
 use super::credentials::Credentials;
 use super::guesses::Guesses;
@@ -91,6 +92,8 @@ pub struct Context {
     pub proofs: Arc<Proofs>,
     /// Wrong passwords.
     pub guesses: Guesses,
+    /// Queries whose client has gone.
+    pub abandoned: Abandoned,
     /// Clients by account and address.
     pub clients: Arc<Clients>,
     /// Hashes of mysql_native_password accounts as the servers store them.
@@ -121,6 +124,7 @@ impl Context {
             credentials: Credentials::default(),
             proofs: Arc::default(),
             guesses: Guesses::default(),
+            abandoned: Abandoned::default(),
             clients: Arc::default(),
             native_hashes: Arc::default(),
             advice: Advice::default(),

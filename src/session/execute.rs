@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Session;
+use super::abandoned;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
 use super::found_rows::sets_found_rows;
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
-use super::relay::{Relay, RelayError, Relayed};
+use super::relay::{Relay, RelayError, Relayed, went_down};
 use super::rules::text_of;
 use super::servers::Unavailable;
 use super::tracked::Tracked;
@@ -85,9 +86,17 @@ enum Attempt {
     Again(Failed),
     /// A part has reached the client; an ERR packet with this sequence id ends the response.
     Broken(Failed, u8),
-    /// Nothing has reached the client; a replica refused to run a function, which writes.
+    /// Nothing has reached the client, and the statement has had no effect.
+    Without(Why),
+}
+
+/// Why a statement has had no effect where it was sent.
+enum Why {
+    /// The server had closed the connection for its own reasons, and did not read it.
+    Unread,
+    /// A replica refused to run a function, which writes.
     Refused,
-    /// Nothing has reached the client; a replica may lack what the primary has.
+    /// A replica may lack what the primary has.
     Behind(ErrPacket),
 }
 
@@ -104,6 +113,8 @@ pub(super) enum Failed {
 pub(super) struct Tried {
     /// Servers that failed.
     pub avoid: Vec<Arc<Member>>,
+    /// Connections that the server had closed.
+    pub unread: usize,
     /// A replica refused it.
     pub refused: bool,
     /// The error of a replica that may lack what the primary has.
@@ -152,16 +163,11 @@ impl Session {
                     self.note_done(&job, &done, &tried);
                     return Ok(done);
                 }
-                Attempt::Behind(err) => {
-                    self.context.metrics.local().read_retried();
-                    tried.behind = Some(err);
-                    continue;
-                }
-                Attempt::Refused => {
-                    self.learn(&job, &settings);
-                    tried.refused = true;
-                    continue;
-                }
+                Attempt::Without(why) => match self.move_on(why, side, &job, &settings, &mut tried)
+                {
+                    None => continue,
+                    Some(lost) => Failed::Unavailable(lost),
+                },
                 Attempt::Again(failed) => failed,
                 Attempt::Broken(failed, seq) => {
                     self.note_failure(side, &job, &failed);
@@ -187,6 +193,37 @@ impl Session {
             self.context.metrics.local().read_retried();
             tried.avoid.push(member);
         }
+    }
+
+    /// Sees to it that a statement which has had no effect on `side` is sent again, or says why it cannot
+    /// be.
+    fn move_on(
+        &mut self,
+        why: Why,
+        side: Side,
+        job: &Job<'_>,
+        settings: &Settings,
+        tried: &mut Tried,
+    ) -> Option<Unavailable> {
+        match why {
+            Why::Behind(err) => {
+                self.context.metrics.local().read_retried();
+                tried.behind = Some(err);
+            }
+            Why::Refused => {
+                self.learn(job, settings);
+                tried.refused = true;
+            }
+            Why::Unread => {
+                tried.unread += 1;
+                if tried.unread >= MAX_ATTEMPTS || !self.is_free(job, side) {
+                    let in_transaction = self.state.transaction() != Transaction::None;
+                    return Some(Unavailable::StateLost { in_transaction });
+                }
+                self.servers.drop_side(side, &self.handle);
+            }
+        }
+        None
     }
 
     /// A replica refused the statement for a function that writes: the primary runs it, now and from
@@ -222,13 +259,13 @@ impl Session {
         let ready = tokio::select! {
             biased;
             ready = self.get_ready(side, member, job, settings) => ready,
-            () = went_down(abandon) => {
+            () = went_down(abandon.map(|member| &**member)) => {
                 Err(Failed::Lost(backend::Error::TimedOut("the server went down")))
             }
         };
         match ready {
             Ok(None) => {}
-            Ok(Some(err)) if may_be_behind => return Ok(Attempt::Behind(err)),
+            Ok(Some(err)) if may_be_behind => return Ok(Attempt::Without(Why::Behind(err))),
             Ok(Some(err)) => {
                 self.answer_error(job, &err, 1).await?;
                 return Ok(Attempt::Done(Done::Failed));
@@ -318,6 +355,7 @@ impl Session {
             touched: &mut self.touched,
             known_columns,
             abandon: abandon.map(|member| &**member),
+            watches_client: is_watched(job),
             scratch: &mut self.scratch,
             // Other functions that are not built in do not get to a replica.
             refusable: side == Side::Replica
@@ -347,9 +385,9 @@ impl Session {
     ) -> Result<Attempt, End> {
         match result {
             Ok(Relayed { withheld: Some(err), .. }) if REFUSALS.contains(&err.code) => {
-                Ok(Attempt::Refused)
+                Ok(Attempt::Without(Why::Refused))
             }
-            Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Behind(err)),
+            Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Without(Why::Behind(err))),
             Ok(relayed) => {
                 if relayed.error_code.is_none() && self.state.diagnostics.found_on() != side {
                     self.note_found_rows(side, job);
@@ -375,8 +413,28 @@ impl Session {
                 self.count_error(Kind::Lost);
                 Err(End::ServerLost(error.to_string()))
             }
-            Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
+            Err(RelayError::Unread(err)) => {
+                tracing::debug!(session = self.id(), %err, "the server had closed a connection");
+                Ok(Attempt::Without(Why::Unread))
+            }
+            Err(RelayError::Abandoned) => {
+                self.abandon(side);
+                Err(End::ClientGone("closed while its query ran".to_owned()))
+            }
+            Err(RelayError::Client(error)) => {
+                if is_watched(job) {
+                    self.abandon(side);
+                }
+                Err(End::ClientGone(error.to_string()))
+            }
             Err(RelayError::File(error)) => Err(error.into()),
+        }
+    }
+
+    /// The client has gone: what runs for it on `side` is ended.
+    fn abandon(&mut self, side: Side) {
+        if let Some(held) = self.servers.take(side, &self.handle) {
+            abandoned::end(&self.context, held, self.login.clone());
         }
     }
 
@@ -422,12 +480,13 @@ impl Session {
     }
 }
 
-/// Returns once a server that may be abandoned is down.
-async fn went_down(abandon: Option<&Arc<Member>>) {
-    match abandon {
-        Some(member) => member.went_down().await,
-        None => std::future::pending().await,
-    }
+/// Whether a statement is ended when its client goes: one that writes nothing. Others run to their end,
+/// as they do on a direct connection.
+fn is_watched(job: &Job<'_>) -> bool {
+    let statement = &job.statement;
+    let asks = statement.is_query() || statement.kind == StatementKind::LockingRead;
+    let is_query = asks && !statement.may_write();
+    is_query && !statement.flags.contains(Flags::MULTI) && job.kind == ResponseKind::Results
 }
 
 /// What the session is taken to have run: a PREPARE runs nothing.

@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// True if nothing ties the statement to its connection.
-    fn is_free(&self, job: &Job<'_>, side: Side) -> bool {
+    pub(super) fn is_free(&self, job: &Job<'_>, side: Side) -> bool {
         let bound = match side {
             Side::Primary => self.state.is_bound_to_primary(),
             Side::Replica => self.state.transaction() == Transaction::OnReplica,

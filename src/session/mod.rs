@@ -14,6 +14,7 @@
 //!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
 //! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
+//! - [`abandoned`]: queries whose client has gone.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
 //!   [`tracked`]: what is
@@ -22,6 +23,7 @@
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
 
+mod abandoned;
 pub mod advice;
 mod commands;
 mod conditions;

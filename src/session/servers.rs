@@ -94,12 +94,7 @@ impl Servers {
 
     /// Gives back the connection on `side`, which is reset then.
     pub fn give_back(&mut self, side: Side, state: &SessionState, handle: &SessionHandle) {
-        handle.set_place(side, None);
-        let held = match side {
-            Side::Primary => self.primary.take(),
-            Side::Replica => self.replica.take(),
-        };
-        let Some(Held { guard, member }) = held else { return };
+        let Some(Held { guard, member }) = self.take(side, handle) else { return };
         if !member.is_removed() && (side == Side::Replica || state.is_resettable()) {
             guard.recycle();
         } else {
@@ -113,14 +108,18 @@ impl Servers {
         self.give_back(Side::Replica, state, handle);
     }
 
-    /// Closes the connection on `side`.
-    pub fn drop_side(&mut self, side: Side, handle: &SessionHandle) {
+    /// Takes the connection on `side` away from the session.
+    pub fn take(&mut self, side: Side, handle: &SessionHandle) -> Option<Held> {
         handle.set_place(side, None);
-        let held = match side {
+        match side {
             Side::Primary => self.primary.take(),
             Side::Replica => self.replica.take(),
-        };
-        if let Some(held) = held {
+        }
+    }
+
+    /// Closes the connection on `side`.
+    pub fn drop_side(&mut self, side: Side, handle: &SessionHandle) {
+        if let Some(held) = self.take(side, handle) {
             held.guard.close();
         }
     }
