@@ -106,7 +106,7 @@ fn shop() -> Image {
 /// A session in its schema.
 async fn begin(pool: &Arc<Pool>, key: &LoginKey) -> Guard {
     let mut guard = take(pool, key).await;
-    guard.bring_in_line(&Arc::new(shop())).await.unwrap();
+    guard.bring_in_line(&Arc::new(shop()), None, false).await.unwrap();
     guard
 }
 

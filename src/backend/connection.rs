@@ -51,19 +51,16 @@ pub struct ServerFacts {
 impl ServerFacts {
     /// The facts of a greeting and what was agreed on.
     pub fn of(greeting: &Greeting, capabilities: Capabilities) -> Self {
-        let is_mariadb = is_mariadb(&greeting.server_version);
         Self {
             version: greeting.server_version.clone(),
             thread_id: greeting.thread_id,
             server_capabilities: greeting.capabilities,
             capabilities,
             charset: greeting.charset,
-            is_mariadb,
+            is_mariadb: is_mariadb(&greeting.server_version),
         }
     }
-}
 
-impl ServerFacts {
     /// The version as servers write it in version comments: 90700 for 9.7.0, 101114 for 10.11.14;
     /// 0 if it cannot be read.
     pub fn version_number(&self) -> u32 {
@@ -117,6 +114,8 @@ pub struct Connection {
     pub(super) initial_state: Vec<u8>,
     /// Commands without a response that go out with the next command.
     pub(super) pending: Vec<u8>,
+    /// Responses that come before that of the next command.
+    pub(super) owed: usize,
     /// When `pending` must go out though no command has come.
     pub(super) pending_due: Option<Instant>,
     /// The trackers are off; whether those of GTIDs are.
@@ -127,10 +126,16 @@ pub struct Connection {
     pub status: StatusFlags,
     /// The session state that it is in.
     pub image: Arc<Image>,
-    /// Statements prepared here, by the session's statement id.
+    /// Statements prepared here.
     pub statements: Statements,
     /// It must not serve another session.
     pub is_tainted: bool,
+    /// The id of the session that used it last; 0 for none.
+    pub session: u32,
+    /// The last statements may have left warnings or errors.
+    pub has_conditions: bool,
+    /// What LAST_INSERT_ID() is here, if that is known.
+    pub insert_id: Option<u64>,
     /// SET NAMES of its login.
     pub(super) names: Option<Vec<u8>>,
     /// The role that its login activated; only of MariaDB.
@@ -158,6 +163,7 @@ impl Connection {
             login_ok,
             initial_state: Vec::new(),
             pending: Vec::new(),
+            owed: 0,
             pending_due: None,
             tracking_stopped: None,
             read_only: false,
@@ -165,6 +171,9 @@ impl Connection {
             image: Arc::default(),
             statements: Statements::default(),
             is_tainted: false,
+            session: 0,
+            has_conditions: false,
+            insert_id: Some(0),
             names: None,
             login_role: None,
             role_reset: None,
@@ -224,10 +233,10 @@ impl Connection {
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.phase = Phase::Busy;
         self.pending_due = None;
-        let result = if self.pending.is_empty() {
+        let mut all = std::mem::take(&mut self.pending);
+        let result = if all.is_empty() {
             self.stream.write_all(bytes, WRITE_STALL).await
         } else {
-            let mut all = std::mem::take(&mut self.pending);
             all.extend_from_slice(bytes);
             self.stream.write_all(&all, WRITE_STALL).await
         };
@@ -317,6 +326,7 @@ impl Connection {
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
         self.image = Arc::new(self.image.after_reset());
+        self.insert_id = Some(0);
         self.statements.clear();
         self.text_statements.clear();
         self.forget_warnings(summary.warnings).await
@@ -437,6 +447,7 @@ impl Connection {
         kind: ResponseKind,
         mut each: impl FnMut(usize, &[u8]) -> Result<(), Malformed>,
     ) -> Result<Summary, Error> {
+        self.finish_owed().await?;
         let result = self.read_response(kind, &mut each).await;
         match &result {
             Ok(_) | Err(Error::Server(_)) => self.mark_ready(),
@@ -445,7 +456,7 @@ impl Connection {
         result
     }
 
-    async fn read_response(
+    pub(super) async fn read_response(
         &mut self,
         kind: ResponseKind,
         each: &mut impl FnMut(usize, &[u8]) -> Result<(), Malformed>,

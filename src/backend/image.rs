@@ -104,6 +104,16 @@ impl Image {
         self.fingerprint
     }
 
+    /// The default schema; empty for none.
+    pub fn schema(&self) -> &[u8] {
+        &self.schema
+    }
+
+    /// Whether it began with the server's defaults, not with those of its login.
+    pub fn is_reset(&self) -> bool {
+        self.is_reset
+    }
+
     /// Whether there is a default schema.
     pub fn has_schema(&self) -> bool {
         !self.schema.is_empty()

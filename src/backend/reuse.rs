@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::connection::{Connection, Phase};
 use super::error::Error;
+use super::image::Switch;
 use super::sync;
 use crate::protocol::command::code;
 use crate::protocol::frame::build_packet;
@@ -66,12 +67,21 @@ impl Connection {
         self.build_query(&mut packets, self.role_reset.unwrap_or_default().as_bytes());
         let names = self.names.as_deref().unwrap_or_default();
         self.build_query(&mut packets, &[b"SET ", names].concat());
+        // MariaDB's reset keeps the schema, and forgets which character set that has.
+        let schema = self.image.schema().to_vec();
+        let again = self.facts().is_mariadb && !schema.is_empty();
+        if again {
+            self.build_switch(&mut packets, &Switch { schema: Some(schema.into()), set: None });
+        }
         let tracking = sync::tracking_statement(self.facts().is_mariadb, self.read_only);
         self.build_query(&mut packets, &tracking);
         self.send(&packets).await?;
         self.finish(ResponseKind::Results).await?;
         let role = self.finish_rows().await?;
         self.finish(ResponseKind::Results).await?;
+        if again {
+            self.finish(ResponseKind::Results).await?;
+        }
         let summary = self.finish(ResponseKind::Results).await?;
         if self.login_role.as_ref().is_some_and(|at_login| *at_login != role) {
             return Ok(false);
@@ -81,6 +91,7 @@ impl Connection {
         self.text_statements.clear();
         self.tracking_stopped = None;
         self.image = Arc::new(self.image.after_login());
+        (self.session, self.insert_id) = (0, Some(0));
         self.forget_warnings(summary.warnings).await?;
         Ok(self.phase == Phase::Ready)
     }

@@ -110,6 +110,7 @@ impl Entries {
             min_idle,
             idle_timeout,
             max_lifetime,
+            max_prepared_statements,
         } = pool;
         self.add("pool.mode", mode);
         self.add("pool.connect_timeout", format_duration(*connect_timeout));
@@ -119,6 +120,7 @@ impl Entries {
         self.add("pool.min_idle", min_idle);
         self.add("pool.idle_timeout", format_duration(*idle_timeout));
         self.add("pool.max_lifetime", format_duration(*max_lifetime));
+        self.add("pool.max_prepared_statements", max_prepared_statements);
     }
 
     /// One server; keys are relative to it.

@@ -232,6 +232,8 @@ impl Default for ConsistencyConfig {
 word_enum! {
     /// For how long a session has a server connection to itself.
     pub enum PoolMode {
+        /// While a statement or a transaction runs, or it holds what no other connection can be given.
+        Transaction = "transaction",
         /// Until the client leaves; it is reset then, and serves another.
         Session = "session",
     }
@@ -258,12 +260,16 @@ pub struct PoolConfig {
     pub idle_timeout: Duration,
     /// `max_lifetime`: a connection is closed at about this age, when it is idle, 100 ms to 1 d.
     pub max_lifetime: Duration,
+    /// `max_prepared_statements`: statements that are kept prepared on one connection, 1 to 10 000.
+    /// Each is some 10 KiB on its server, and counts for that one's `max_prepared_stmt_count` (16 382 by
+    /// default).
+    pub max_prepared_statements: usize,
 }
 
 impl Default for PoolConfig {
     fn default() -> Self {
         Self {
-            mode: PoolMode::Session,
+            mode: PoolMode::Transaction,
             connect_timeout: Duration::from_secs(1),
             checkout_timeout: Duration::from_secs(5),
             max_connections_per_account: 0,
@@ -271,6 +277,7 @@ impl Default for PoolConfig {
             min_idle: 0,
             idle_timeout: Duration::from_secs(60),
             max_lifetime: Duration::from_secs(30 * 60),
+            max_prepared_statements: 250,
         }
     }
 }

@@ -218,6 +218,11 @@ fn pool(table: &Table<'_>) -> PoolConfig {
         max_lifetime: table
             .duration("max_lifetime", 100 * MS..=DAY)
             .unwrap_or(default.max_lifetime),
+        max_prepared_statements: count(
+            "max_prepared_statements",
+            1..=10_000,
+            default.max_prepared_statements,
+        ),
     }
 }
 

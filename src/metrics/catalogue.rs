@@ -85,6 +85,8 @@ families! {
         "Statements with a hint that was ignored: not understood, or a tag that no replica has.";
     PINS = Counter "lagwise_pins_total" ["cause"]
         "Times a session was pinned to the primary, by cause.";
+    HOLDING_SESSIONS = Gauge "lagwise_holding_sessions" ["reason"]
+        "Sessions that keep a server connection between statements now, by what holds it.";
     PINNED_SESSIONS = Gauge "lagwise_pinned_sessions" []
         "Sessions whose reads go to the primary now because of a pin.";
     READ_RETRIES = Counter "lagwise_read_retries_total" []

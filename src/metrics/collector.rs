@@ -161,6 +161,8 @@ impl Scrape {
         self.list(&names::CLIENTS_REJECTED, labels.reject_causes, |i| at(layout.rejected(i)));
         self.list(&names::COMMANDS, labels.commands, |i| at(layout.command(i)));
         self.list(&names::PINS, labels.pin_causes, |i| at(layout.pin(i)));
+        let held = |i: usize| open(layout.hold(i), layout.hold_end(i));
+        self.list(&names::HOLDING_SESSIONS, labels.holds, held);
         self.product(
             &names::QUERIES,
             labels.targets,

@@ -14,6 +14,7 @@ const LABELS: LabelSets = LabelSets {
     reasons: &["read", "write", "unknown"],
     commands: &["query", "ping"],
     pin_causes: &["write", "call"],
+    holds: &["transaction"],
     reject_causes: &["max_clients"],
     error_kinds: &["connect", "protocol"],
 };
@@ -290,6 +291,7 @@ fn no_two_counters_share_a_slot() {
     slots.extend(range(Direction::NAMES.len()).map(|i| layout.bytes(i)));
     slots.extend(range(layout.commands).map(|i| layout.command(i)));
     slots.extend(range(layout.pin_causes).map(|i| layout.pin(i)));
+    slots.extend(range(layout.holds).flat_map(|i| [layout.hold(i), layout.hold_end(i)]));
     slots.extend(range(layout.reject_causes).map(|i| layout.rejected(i)));
     slots.extend(pairs(Side::NAMES.len(), layout.error_kinds).map(|(a, b)| layout.error(a, b)));
     slots.extend(pairs(layout.targets, layout.reasons).map(|(a, b)| layout.query(a, b)));

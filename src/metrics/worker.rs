@@ -28,6 +28,8 @@ pub struct LabelSets {
     pub commands: &'static [&'static str],
     /// `cause` of `lagwise_pins_total`.
     pub pin_causes: &'static [&'static str],
+    /// `reason` of `lagwise_holding_sessions`.
+    pub holds: &'static [&'static str],
     /// `cause` of `lagwise_clients_rejected_total`.
     pub reject_causes: &'static [&'static str],
     /// `kind` of `lagwise_errors_total`.
@@ -120,10 +122,12 @@ pub(super) struct Layout {
     pub reasons: usize,
     pub commands: usize,
     pub pin_causes: usize,
+    pub holds: usize,
     pub reject_causes: usize,
     pub error_kinds: usize,
     commands_at: usize,
     pins_at: usize,
+    holds_at: usize,
     rejected_at: usize,
     errors_at: usize,
     queries_at: usize,
@@ -151,18 +155,20 @@ const FIXED_LEN: usize = SERVER_SECONDS_AT + HISTOGRAM_LEN * Role::NAMES.len();
 impl Layout {
     /// Each list gets one place more than it has values: the last one counts [`OTHER`].
     pub(super) fn new(labels: &LabelSets) -> Self {
-        let [targets, reasons, commands, pin_causes, reject_causes, error_kinds] = [
+        let [targets, reasons, commands, pin_causes, holds, reject_causes, error_kinds] = [
             labels.targets,
             labels.reasons,
             labels.commands,
             labels.pin_causes,
+            labels.holds,
             labels.reject_causes,
             labels.error_kinds,
         ]
         .map(|list| list.len() + 1);
         let commands_at = FIXED_LEN;
         let pins_at = commands_at + commands;
-        let rejected_at = pins_at + pin_causes;
+        let holds_at = pins_at + pin_causes;
+        let rejected_at = holds_at + 2 * holds;
         let errors_at = rejected_at + reject_causes;
         let queries_at = errors_at + Side::NAMES.len() * error_kinds;
         let len = queries_at + targets * reasons;
@@ -171,10 +177,12 @@ impl Layout {
             reasons,
             commands,
             pin_causes,
+            holds,
             reject_causes,
             error_kinds,
             commands_at,
             pins_at,
+            holds_at,
             rejected_at,
             errors_at,
             queries_at,
@@ -204,6 +212,16 @@ impl Layout {
 
     pub(super) fn pin(&self, cause: usize) -> usize {
         self.pins_at + cause.min(self.pin_causes - 1)
+    }
+
+    /// Where holds that have begun are counted.
+    pub(super) fn hold(&self, reason: usize) -> usize {
+        self.holds_at + reason.min(self.holds - 1)
+    }
+
+    /// Where holds that have ended are counted.
+    pub(super) fn hold_end(&self, reason: usize) -> usize {
+        self.hold(reason) + self.holds
     }
 
     pub(super) fn rejected(&self, cause: usize) -> usize {
@@ -287,6 +305,16 @@ impl WorkerMetrics {
 
     pub(super) fn pin_ended(&self) {
         self.add(PINS_ENDED, 1);
+    }
+
+    /// Counts a hold by index into [`LabelSets::holds`]; [`super::Metrics::hold`] pairs it with its
+    /// end.
+    pub(super) fn hold_started(&self, reason: usize) {
+        self.add(self.layout.hold(reason), 1);
+    }
+
+    pub(super) fn hold_ended(&self, reason: usize) {
+        self.add(self.layout.hold_end(reason), 1);
     }
 
     /// Counts the end of one login attempt.

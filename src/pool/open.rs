@@ -115,9 +115,14 @@ async fn open<O: Opener>(pool: Arc<Pool<O>>, seat: Seat<O>, order: Order<O::Key,
 
 impl Opener for ToServer {
     type Key = LoginKey;
-    type Connection = Connection;
+    // It moves between pool and session at every statement.
+    type Connection = Box<Connection>;
 
-    async fn open(&self, key: &LoginKey, deadline: Instant) -> Result<Connection, BackendError> {
+    async fn open(
+        &self,
+        key: &LoginKey,
+        deadline: Instant,
+    ) -> Result<Box<Connection>, BackendError> {
         let login = &key.login;
         // It serves many processes.
         let attributes = login.attributes.as_deref().map(|it| without_attribute(it, b"_pid"));
@@ -131,13 +136,13 @@ impl Opener for ToServer {
             track: true,
             read_only: key.read_only,
         };
-        backend::connect(&self.0, login, deadline).await
+        backend::connect(&self.0, login, deadline).await.map(Box::new)
     }
 }
 
-impl Pooled for Connection {
+impl Pooled for Box<Connection> {
     fn is_usable(&mut self) -> bool {
-        Self::is_usable(self)
+        Connection::is_usable(self)
     }
 
     fn wish(&self) -> Wish {
@@ -145,7 +150,7 @@ impl Pooled for Connection {
     }
 
     fn come_here(&mut self) -> std::io::Result<()> {
-        Self::come_here(self)
+        Connection::come_here(self)
     }
 
     async fn end(self) {
@@ -163,7 +168,7 @@ impl Pool {
         &self,
         key: &LoginKey,
         deadline: Instant,
-    ) -> Result<Connection, BackendError> {
+    ) -> Result<Box<Connection>, BackendError> {
         let opened = timeout_at(deadline, self.opener().open(key, deadline)).await;
         opened.unwrap_or(Err(BackendError::TimedOut("connecting")))
     }
@@ -203,7 +208,7 @@ impl Pool {
             result => self.note_connect(key, began, result.as_ref().err()),
         }
         seat.set_taken();
-        Ok(Guard::new(result?, seat))
+        Ok(Guard::new(Box::new(result?), seat))
     }
 }
 

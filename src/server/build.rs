@@ -21,7 +21,7 @@ use crate::pool::Limits;
 use crate::protocol::Command;
 use crate::route::{PinCause, Policy, Reason, Rule, Rules, Side};
 use crate::session::error::Kind;
-use crate::session::{LearnedFunctions, RejectCause, Settings};
+use crate::session::{Hold, LearnedFunctions, RejectCause, Settings};
 use crate::sql::Prefix;
 
 /// Silent peers among the servers are given up after this long.
@@ -55,6 +55,7 @@ pub const LABELS: LabelSets = LabelSets {
     reasons: Reason::NAMES,
     commands: Command::NAMES,
     pin_causes: PinCause::NAMES,
+    holds: Hold::NAMES,
     reject_causes: RejectCause::NAMES,
     error_kinds: Kind::NAMES,
 };
@@ -90,6 +91,8 @@ pub fn settings(
         login_timeout: config.login_timeout,
         connect_timeout: config.pool.connect_timeout,
         checkout_timeout: config.pool.checkout_timeout,
+        max_prepared_statements: config.pool.max_prepared_statements,
+        pool_mode: config.pool.mode,
         max_packet: config.max_packet,
         client_tls,
         require_tls: config.client_tls.mode == ClientTlsMode::Require,

@@ -10,8 +10,7 @@
 //! The other connection is beside the pool's limits, for the pool may be full of such queries. For
 //! each server there are [`AT_ONCE`] at most, and a KILL each [`PACE`].
 //!
-//! Deliberately absent: which queries are ended at all ([`super::execute`]). Statements that may
-//! write run on, as they do on a direct connection.
+//! Deliberately absent: statements that may write. They run on, as they do on a direct connection.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,11 +18,16 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::Session;
 use super::context::Context;
+use super::execute::Job;
 use super::servers::{Held, LoginRecord};
 use crate::backend::{Connection, Error};
 use crate::metrics::Abandoned as Outcome;
 use crate::pool::LoginKey;
+use crate::protocol::response::ResponseKind;
+use crate::route::Side;
+use crate::sql::{Flags, StatementKind};
 
 /// Connections for KILLs to one server at a time.
 pub const AT_ONCE: usize = 2;
@@ -113,9 +117,18 @@ impl Case {
     }
 }
 
+impl Session {
+    /// The client has gone: what runs for it on `side` is ended.
+    pub(super) fn abandon(&mut self, side: Side) {
+        if let Some(held) = self.servers.take(side, &self.handle) {
+            end(&self.context, held, self.login.clone());
+        }
+    }
+}
+
 /// Ends the query that runs on a connection, whose client has gone, and closes the connection. In the
 /// background.
-pub fn end(context: &Arc<Context>, held: Held, login: LoginRecord) {
+fn end(context: &Arc<Context>, held: Held, login: LoginRecord) {
     let server = held.member.config().name.clone();
     if context.abandoned.enter(&server, Case { held, login, since: Instant::now() }) {
         tokio::spawn(work(Arc::clone(context), server));
@@ -139,7 +152,7 @@ async fn work(context: Arc<Context>, server: String) {
 }
 
 /// Kills the queries of these cases, which are of one account.
-async fn kill(context: &Context, server: &str, cases: Vec<Case>, mut aside: Connection) {
+async fn kill(context: &Context, server: &str, cases: Vec<Case>, mut aside: Box<Connection>) {
     for case in cases {
         let now = Instant::now();
         sleep_until(context.abandoned.turn(server, now)).await;
@@ -160,7 +173,16 @@ async fn kill(context: &Context, server: &str, cases: Vec<Case>, mut aside: Conn
         };
         leave(context, case, outcome);
     }
-    aside.quit().await;
+    (*aside).quit().await;
+}
+
+/// Whether a statement is ended when its client goes: one that writes nothing. Others run to their end,
+/// as they do on a direct connection.
+pub(super) fn is_watched(job: &Job<'_>) -> bool {
+    let statement = &job.statement;
+    let asks = statement.is_query() || statement.kind == StatementKind::LockingRead;
+    let is_query = asks && !statement.may_write();
+    is_query && !statement.flags.contains(Flags::MULTI) && job.kind == ResponseKind::Results
 }
 
 /// ER_NO_SUCH_THREAD

@@ -41,6 +41,10 @@ impl Session {
                     self.servers.send_pending().await;
                     continue;
                 }
+                () = at(self.settle_at) => {
+                    self.settle().await;
+                    continue;
+                }
             };
             self.handle.set_idle(false);
             if self.handle.interrupt() == Interrupt::Kill {
@@ -53,6 +57,9 @@ impl Session {
                 Ok(()) => Box::pin(self.command(&mut incoming)).await,
                 Err(end) => Err(end),
             };
+            if result.is_ok() {
+                self.park(settings.pool_mode);
+            }
             if let Err(end) = result {
                 match end {
                     End::Refused(_) => self.count_error(Kind::BadPacket),

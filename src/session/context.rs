@@ -12,6 +12,7 @@ use super::abandoned::Abandoned;
 use super::advice::Advice;
 use super::credentials::Credentials;
 use super::guesses::Guesses;
+use super::known_statements::KnownStatements;
 use super::learned::LearnedFunctions;
 use super::limits::{Clients, Place, Who};
 use super::proofs::Proofs;
@@ -19,7 +20,7 @@ use super::registry::Registry;
 use crate::auth::{Credential, KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
-use crate::config::Pin;
+use crate::config::{Pin, PoolMode};
 use crate::metrics::{Metrics, RuleCount};
 use crate::route::Policy;
 
@@ -48,6 +49,10 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a statement may wait for a connection.
     pub checkout_timeout: Duration,
+    /// Prepared statements that are kept on one connection.
+    pub max_prepared_statements: usize,
+    /// For how long a session has a server connection to itself.
+    pub pool_mode: PoolMode,
     /// Longest command of a client, in bytes.
     pub max_packet: usize,
     /// TLS towards clients, where it is offered.
@@ -100,6 +105,8 @@ pub struct Context {
     pub native_hashes: Arc<ArcSwap<NativeHashes>>,
     /// Which users the log has spoken of.
     pub advice: Advice,
+    /// Texts of prepared statements.
+    pub known_statements: KnownStatements,
     /// For passwords of clients without TLS.
     pub rsa_key: RsaKey,
     /// Where lagwise is in its life.
@@ -128,6 +135,7 @@ impl Context {
             clients: Arc::default(),
             native_hashes: Arc::default(),
             advice: Advice::default(),
+            known_statements: KnownStatements::default(),
             rsa_key,
             lifecycle,
             sessions: AtomicUsize::new(0),

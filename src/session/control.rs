@@ -176,7 +176,8 @@ impl Session {
     fn become_established(&mut self, established: Established) {
         let Established { login, welcome, first, schema, nonce, rules, place, .. } = established;
         let nonce: Nonce = nonce;
-        self.servers.give_back_all(&self.state, &self.handle);
+        self.leave();
+        (self.knows_thread, self.settle_at) = (false, None);
         let pin = std::mem::take(&mut self.state.pin);
         self.state = super::new_state(&welcome, &login, schema);
         // What this client wrote as another user it may look for as this one.
@@ -219,7 +220,8 @@ impl Session {
         self.prepared.clear();
         self.text_prepared.clear();
         self.strays.clear();
-        self.servers.give_back(Side::Replica, &self.state, &self.handle);
+        self.give_back(Side::Replica);
+        self.knows_thread = false;
         let status = self.state.status;
         self.state.reset(status);
         let image = Arc::clone(self.state.replayed.image(Side::Primary));

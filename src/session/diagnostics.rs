@@ -9,6 +9,9 @@ use crate::protocol::OkPacket;
 use crate::protocol::eof::EofPacket;
 use crate::route::Side;
 
+/// Header of an OK packet that stands for no rows; at the end of rows it is 0xfe.
+const OK_HEADER: u8 = 0;
+
 /// What a server told at the end of one result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told<'a> {
@@ -46,7 +49,7 @@ impl Aside {
 }
 
 /// What is known of the last statement's diagnostics area.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Diagnostics {
     side: Side,
     warnings: u16,
@@ -60,8 +63,46 @@ pub struct Diagnostics {
     /// The side whose connection has the warnings and errors; in MariaDB not always that of the last
     /// statement.
     conditions_on: Side,
+    /// What ROW_COUNT() is.
+    row_count: RowCount,
+    /// The connection of `side` is still the one that ran the last statement.
+    row_count_there: bool,
     /// The side whose connection has set FOUND_ROWS() last.
     found_on: Side,
+    /// What FOUND_ROWS() is, where it could be told.
+    found: FoundRows,
+    /// The connection of `found_on` is still the one that has set it.
+    found_there: bool,
+}
+
+/// ROW_COUNT() after the last statement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowCount {
+    /// -1: rows were sent, or an error.
+    None,
+    /// So many rows were changed.
+    Changed(u64),
+}
+
+impl Default for RowCount {
+    fn default() -> Self {
+        Self::Changed(0)
+    }
+}
+
+/// FOUND_ROWS() after the last query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoundRows {
+    /// So many.
+    Known(u64),
+    /// Only the connection that ran the query knows.
+    Untold,
+}
+
+impl Default for FoundRows {
+    fn default() -> Self {
+        Self::Known(0)
+    }
 }
 
 /// Which connection has the session's warnings and errors, and whether there are any.
@@ -122,10 +163,50 @@ impl Diagnostics {
         };
         let holds = warnings > 0 || looks && self.holds;
         let no_rows = matches!(told, Told::Ok(ok) if ok.affected_rows == 0);
-        let found_on = self.found_on;
-        let conditions_on = side;
-        *self =
-            Self { side, warnings, untold, holds, no_rows, aside: false, conditions_on, found_on };
+        let row_count = match told {
+            Told::Ok(ok) if ok.header == OK_HEADER => RowCount::Changed(ok.affected_rows),
+            _ => RowCount::None,
+        };
+        *self = Self {
+            side,
+            warnings,
+            untold,
+            holds,
+            no_rows,
+            aside: false,
+            conditions_on: side,
+            row_count,
+            row_count_there: true,
+            ..*self
+        };
+    }
+
+    /// The statement that has ended has left ROW_COUNT() as it was before it.
+    pub fn keep_row_count(&mut self, before: &Self) {
+        self.row_count = before.row_count;
+        self.row_count_there = before.row_count_there && before.side == self.side;
+    }
+
+    /// The connection of a side is another one now, or there is none.
+    pub fn moved(&mut self, side: Side) {
+        self.row_count_there &= self.side != side;
+        self.found_there &= self.found_on != side;
+    }
+
+    /// ROW_COUNT(), if it has to be brought about where `side` is, because the statement that it is
+    /// about ran on a connection that is not the session's any more.
+    pub fn row_count_to_bring(&self, side: Side) -> Option<RowCount> {
+        (self.side == side && !self.row_count_there).then_some(self.row_count)
+    }
+
+    /// ROW_COUNT(), if the connection of `side` has it.
+    pub fn row_count_there(&self, side: Side) -> Option<RowCount> {
+        (self.side == side && self.row_count_there).then_some(self.row_count)
+    }
+
+    /// The connection on `side` has the session's ROW_COUNT() now.
+    pub fn brought_row_count(&mut self) {
+        self.row_count_there = true;
     }
 
     /// Whether ROW_COUNT() is 0.
@@ -138,9 +219,24 @@ impl Diagnostics {
         self.found_on
     }
 
+    /// Whether the connection of `side` has the session's FOUND_ROWS().
+    pub fn has_found_rows(&self, side: Side) -> bool {
+        self.found_on == side && self.found_there
+    }
+
+    /// FOUND_ROWS(), where it could be told.
+    pub fn found(&self) -> FoundRows {
+        self.found
+    }
+
+    /// The connection that has FOUND_ROWS() has said what it is.
+    pub fn tell_found(&mut self, rows: u64) {
+        self.found = FoundRows::Known(rows);
+    }
+
     /// A statement on `side` has set FOUND_ROWS().
-    pub fn set_found_on(&mut self, side: Side) {
-        self.found_on = side;
+    pub fn set_found(&mut self, side: Side, found: FoundRows) {
+        (self.found_on, self.found, self.found_there) = (side, found, true);
     }
 
     /// A command of those that keep the warnings has succeeded.

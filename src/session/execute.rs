@@ -10,16 +10,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Session;
-use super::abandoned;
+use super::abandoned::is_watched;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
-use super::found_rows::sets_found_rows;
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
-use super::relay::{Relay, RelayError, Relayed, went_down};
+use super::relay::{Relay, RelayError, Relayed, Withhold, went_down};
 use super::rules::text_of;
-use super::servers::Unavailable;
+use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::Member;
@@ -31,7 +30,7 @@ use crate::route::{PinCause, Side, Transaction};
 use crate::sql::{self, Flags, Make, NamesCollation, Statement, StatementKind};
 
 /// Connections that one statement may try: the first, and two more for a read.
-const MAX_ATTEMPTS: usize = 3;
+pub(super) const MAX_ATTEMPTS: usize = 3;
 
 /// What is sent for a statement, and what its response is.
 pub struct Job<'a> {
@@ -86,18 +85,20 @@ enum Attempt {
     Again(Failed),
     /// A part has reached the client; an ERR packet with this sequence id ends the response.
     Broken(Failed, u8),
-    /// Nothing has reached the client, and the statement has had no effect.
-    Without(Why),
+    /// Nothing has reached the client; the statement is to be run once more.
+    Withheld(Why),
 }
 
-/// Why a statement has had no effect where it was sent.
-enum Why {
+/// Why a statement is to be run once more.
+pub(super) enum Why {
     /// The server had closed the connection for its own reasons, and did not read it.
     Unread,
     /// A replica refused to run a function, which writes.
     Refused,
     /// A replica may lack what the primary has.
     Behind(ErrPacket),
+    /// The server had no room for a prepared statement, and has now.
+    Full,
 }
 
 /// What made an attempt fail.
@@ -121,6 +122,8 @@ pub(super) struct Tried {
     pub behind: Option<ErrPacket>,
     /// No replica will do.
     pub primary_only: bool,
+    /// Room was made for a prepared statement.
+    pub made_room: bool,
 }
 
 impl Session {
@@ -151,8 +154,11 @@ impl Session {
                 return self.refuse(job.incoming, &routed, &settings, &cluster).await;
             };
             let (side, transaction) = (routed.side, self.state.transaction());
-            let may_be_behind = self.may_be_behind(&job, side, &tried);
-            let attempt = self.attempt(side, &member, &mut job, &settings, may_be_behind).await?;
+            let withhold = Withhold {
+                behind: self.may_be_behind(&job, side, &tried),
+                full: job.kind == ResponseKind::Prepare && !tried.made_room,
+            };
+            let attempt = self.attempt(side, &member, &mut job, &settings, withhold).await?;
             self.resume_tracking().await;
             let failed = match attempt {
                 Attempt::Done(done) => {
@@ -163,11 +169,12 @@ impl Session {
                     self.note_done(&job, &done, &tried);
                     return Ok(done);
                 }
-                Attempt::Without(why) => match self.move_on(why, side, &job, &settings, &mut tried)
-                {
-                    None => continue,
-                    Some(lost) => Failed::Unavailable(lost),
-                },
+                Attempt::Withheld(why) => {
+                    match self.note_withheld(why, side, &job, &settings, &mut tried) {
+                        None => continue,
+                        Some(lost) => Failed::Unavailable(lost),
+                    }
+                }
                 Attempt::Again(failed) => failed,
                 Attempt::Broken(failed, seq) => {
                     self.note_failure(side, &job, &failed);
@@ -195,40 +202,9 @@ impl Session {
         }
     }
 
-    /// Sees to it that a statement which has had no effect on `side` is sent again, or says why it cannot
-    /// be.
-    fn move_on(
-        &mut self,
-        why: Why,
-        side: Side,
-        job: &Job<'_>,
-        settings: &Settings,
-        tried: &mut Tried,
-    ) -> Option<Unavailable> {
-        match why {
-            Why::Behind(err) => {
-                self.context.metrics.local().read_retried();
-                tried.behind = Some(err);
-            }
-            Why::Refused => {
-                self.learn(job, settings);
-                tried.refused = true;
-            }
-            Why::Unread => {
-                tried.unread += 1;
-                if tried.unread >= MAX_ATTEMPTS || !self.is_free(job, side) {
-                    let in_transaction = self.state.transaction() != Transaction::None;
-                    return Some(Unavailable::StateLost { in_transaction });
-                }
-                self.servers.drop_side(side, &self.handle);
-            }
-        }
-        None
-    }
-
     /// A replica refused the statement for a function that writes: the primary runs it, now and from
     /// now on.
-    fn learn(&self, job: &Job<'_>, settings: &Settings) {
+    pub(super) fn learn(&self, job: &Job<'_>, settings: &Settings) {
         settings.learned.learn(&job.statement);
         self.context.metrics.local().function_refused();
         tracing::debug!(session = self.id(), "a replica refused a function that writes");
@@ -238,6 +214,7 @@ impl Session {
     /// the replica lacks, and must not be shown less again.
     fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried) {
         self.note_strays(job, done);
+        self.note_thread(job);
         let by_primary = matches!(done, Done::Forwarded(Side::Primary, _));
         if by_primary && done.is_success() && tried.behind.is_some() {
             self.state.pin.write(PinCause::Behind, Instant::now());
@@ -251,7 +228,7 @@ impl Session {
         member: &Arc<Member>,
         job: &mut Job<'_>,
         settings: &Settings,
-        may_be_behind: bool,
+        mut withhold: Withhold,
     ) -> Result<Attempt, End> {
         let started = Instant::now();
         let on_replica = side == Side::Replica || self.is_kept();
@@ -265,7 +242,7 @@ impl Session {
         };
         match ready {
             Ok(None) => {}
-            Ok(Some(err)) if may_be_behind => return Ok(Attempt::Without(Why::Behind(err))),
+            Ok(Some(err)) if withhold.behind => return Ok(Attempt::Withheld(Why::Behind(err))),
             Ok(Some(err)) => {
                 self.answer_error(job, &err, 1).await?;
                 return Ok(Attempt::Done(Done::Failed));
@@ -276,6 +253,7 @@ impl Session {
             let lost = Unavailable::StateLost { in_transaction: false };
             return Ok(Attempt::Again(Failed::Unavailable(lost)));
         };
+        withhold.full &= held.guard.statements.can_make_room();
         self.handle.set_running_on(side);
         let _running = held.member.begin_query();
         if let Err(error) = held.guard.send(&job.incoming.frame).await {
@@ -295,8 +273,13 @@ impl Session {
             last_seq = job.incoming.last_seq();
         }
         let sent = Instant::now();
+        if let Err(error) = held.guard.finish_owed().await {
+            // A harmless statement has run in another state than it should have.
+            self.servers.drop_side(side, &self.handle);
+            return Ok(Attempt::Again(Failed::Unavailable(Unavailable::Sync(error))));
+        }
         let conditions = self.state.diagnostics.conditions();
-        let result = self.relay(side, job, last_seq, abandon, may_be_behind).await;
+        let result = self.relay(side, job, last_seq, abandon, withhold).await;
         if let Ok(relayed @ Relayed { withheld: None, .. }) = &result {
             self.note_conditions(side, job, relayed, conditions);
         }
@@ -315,10 +298,10 @@ impl Session {
         if self.servers.member(side).is_none() {
             self.renew_proof();
         }
-        self.servers
-            .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
-            .await
-            .map_err(Failed::Unavailable)?;
+        let is_harmless = job.statement.is_read();
+        let by = Asker { login: &self.login, handle: &self.handle, settings, is_harmless };
+        let ensured = self.servers.ensure(side, member, &mut self.state, by).await;
+        ensured.map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
         self.follow_read(side, &job.statement).await.map_err(Failed::Lost)?;
         self.bring_found_rows(side, &job.statement).await.map_err(Failed::Lost)?;
@@ -332,7 +315,7 @@ impl Session {
         job: &Job<'_>,
         last_seq: u8,
         abandon: Option<&Arc<Member>>,
-        may_be_behind: bool,
+        withhold: Withhold,
     ) -> Result<Relayed, RelayError> {
         let Some(held) = self.servers.get(side) else {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
@@ -362,7 +345,7 @@ impl Session {
                 && self.state.transaction() == Transaction::None
                 && job.statement.flags.contains(Flags::UNKNOWN_FUNCTION),
             client_statement: job.statement_id,
-            may_be_behind,
+            withhold,
             warnings: counts.then(|| self.state.diagnostics.warnings()),
         };
         let state = &mut self.state;
@@ -385,13 +368,14 @@ impl Session {
     ) -> Result<Attempt, End> {
         match result {
             Ok(Relayed { withheld: Some(err), .. }) if REFUSALS.contains(&err.code) => {
-                Ok(Attempt::Without(Why::Refused))
+                Ok(Attempt::Withheld(Why::Refused))
             }
-            Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Without(Why::Behind(err))),
+            Ok(Relayed { withheld: Some(err), .. }) if self.makes_room(side, &err) => {
+                Ok(Attempt::Withheld(Why::Full))
+            }
+            Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Withheld(Why::Behind(err))),
             Ok(relayed) => {
-                if relayed.error_code.is_none() && self.state.diagnostics.found_on() != side {
-                    self.note_found_rows(side, job);
-                }
+                self.note_found_rows(side, job, &relayed);
                 if let Some(ok) = relayed.prepare_ok
                     && self.state.lex_mode().make == Make::MySql
                 {
@@ -400,6 +384,11 @@ impl Session {
                 if side == Side::Primary {
                     self.note_collation(job);
                     self.servers.primary_is_in_line(&mut self.state);
+                }
+                if self.state.diagnostics.conditions().held
+                    && let Some(held) = self.servers.get(side)
+                {
+                    held.guard.has_conditions = true;
                 }
                 self.count_times(side, &relayed, started, sent);
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))
@@ -415,7 +404,7 @@ impl Session {
             }
             Err(RelayError::Unread(err)) => {
                 tracing::debug!(session = self.id(), %err, "the server had closed a connection");
-                Ok(Attempt::Without(Why::Unread))
+                Ok(Attempt::Withheld(Why::Unread))
             }
             Err(RelayError::Abandoned) => {
                 self.abandon(side);
@@ -428,22 +417,6 @@ impl Session {
                 Err(End::ClientGone(error.to_string()))
             }
             Err(RelayError::File(error)) => Err(error.into()),
-        }
-    }
-
-    /// The client has gone: what runs for it on `side` is ended.
-    fn abandon(&mut self, side: Side) {
-        if let Some(held) = self.servers.take(side, &self.handle) {
-            abandoned::end(&self.context, held, self.login.clone());
-        }
-    }
-
-    /// A statement has succeeded elsewhere than where FOUND_ROWS() was set last.
-    fn note_found_rows(&mut self, side: Side, job: &Job<'_>) {
-        let make = self.state.lex_mode().make;
-        let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
-        if job.kind != ResponseKind::Prepare && sets() {
-            self.state.diagnostics.set_found_on(side);
         }
     }
 
@@ -478,15 +451,6 @@ impl Session {
         metrics.proxy_time(nanos(own));
         metrics.bytes(Direction::ToClient, relayed.bytes);
     }
-}
-
-/// Whether a statement is ended when its client goes: one that writes nothing. Others run to their end,
-/// as they do on a direct connection.
-fn is_watched(job: &Job<'_>) -> bool {
-    let statement = &job.statement;
-    let asks = statement.is_query() || statement.kind == StatementKind::LockingRead;
-    let is_query = asks && !statement.may_write();
-    is_query && !statement.flags.contains(Flags::MULTI) && job.kind == ResponseKind::Results
 }
 
 /// What the session is taken to have run: a PREPARE runs nothing.

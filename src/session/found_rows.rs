@@ -10,8 +10,12 @@
 use tokio::time::{Duration, Instant};
 
 use super::Session;
+use super::diagnostics::FoundRows;
+use super::execute::Job;
+use super::relay::Relayed;
 use super::tracking::find;
 use crate::backend;
+use crate::protocol::response::ResponseKind;
 use crate::route::Side;
 use crate::sql::{Flags, Make, Statement, StatementKind};
 
@@ -79,7 +83,50 @@ pub fn sets_found_rows(statement: &Statement, text: Option<&[u8]>, make: Make) -
     }
 }
 
+/// FOUND_ROWS() after a statement that has set it, whose response has ended.
+fn found_by(statement: &Statement, relayed: &Relayed, make: Make) -> FoundRows {
+    let unclear = Flags::FINDS_MORE_ROWS
+        | Flags::MULTI
+        | Flags::AMBIGUOUS
+        | Flags::UNKNOWN_FUNCTION
+        | Flags::SET_STATEMENT;
+    let is_counted = match statement.kind {
+        StatementKind::Read | StatementKind::LockingRead => true,
+        StatementKind::Show | StatementKind::Describe | StatementKind::ShowServer => true,
+        StatementKind::ShowDiagnostics => make == Make::MySql,
+        _ => false,
+    };
+    if is_counted
+        && relayed.columns > 0
+        && !relayed.has_cursor
+        && !statement.flags.intersects(unclear)
+    {
+        FoundRows::Known(relayed.rows)
+    } else {
+        FoundRows::Untold
+    }
+}
+
 impl Session {
+    /// A statement has ended on `side`.
+    pub(super) fn note_found_rows(&mut self, side: Side, job: &Job<'_>, relayed: &Relayed) {
+        let make = self.state.lex_mode().make;
+        let is_query =
+            matches!(job.statement.kind, StatementKind::Read | StatementKind::LockingRead);
+        if relayed.error_code.is_some() {
+            // It may have set the number nevertheless.
+            if self.state.diagnostics.has_found_rows(side) {
+                self.state.diagnostics.set_found(side, FoundRows::Untold);
+            }
+            return;
+        }
+        let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
+        if job.kind != ResponseKind::Prepare && (is_query || sets()) {
+            let found = found_by(&job.statement, relayed, make);
+            self.state.diagnostics.set_found(side, found);
+        }
+    }
+
     /// Before a statement on `side` that asks for FOUND_ROWS(): brings the number there, if it is on
     /// the session's other connection.
     ///
@@ -91,22 +138,15 @@ impl Session {
         statement: &Statement,
     ) -> Result<(), backend::Error> {
         let asks = statement.flags.contains(Flags::FOUND_ROWS_FUNCTION);
-        if !asks || self.state.diagnostics.found_on() == side {
+        if !asks || self.state.diagnostics.has_found_rows(side) {
             return Ok(());
         }
-        let other = self.state.diagnostics.found_on();
-        self.state.diagnostics.set_found_on(side);
-        let Some(held) = self.servers.get(other) else { return Ok(()) };
-        if !held.is_usable() {
-            return Ok(());
-        }
-        let deadline = Instant::now() + ANSWER_TIME;
-        let Ok(rows) = held.guard.query_rows("SELECT FOUND_ROWS()", deadline).await else {
-            return Ok(());
+        let number = match self.state.diagnostics.found() {
+            FoundRows::Known(number) => Some(number),
+            FoundRows::Untold => self.ask_found_rows().await,
         };
-        let value = rows.first().and_then(|row| row.first()).and_then(Option::as_deref);
-        let value = value.and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
-        let Some(number) = value.filter(|number| *number <= MAX_CARRIED) else { return Ok(()) };
+        let Some(number) = number.filter(|number| *number <= MAX_CARRIED) else { return Ok(()) };
+        self.state.diagnostics.set_found(side, FoundRows::Known(number));
         let resets = self.state.last_side() == side;
         let Some(held) = self.servers.get(side) else { return Ok(()) };
         match held.guard.run(rows_of(number).as_bytes()).await {
@@ -118,6 +158,18 @@ impl Session {
             held.guard.ping().await?;
         }
         Ok(())
+    }
+
+    /// Asks the connection that has the number.
+    async fn ask_found_rows(&mut self) -> Option<u64> {
+        let held = self.servers.get(self.state.diagnostics.found_on())?;
+        if !held.is_usable() {
+            return None;
+        }
+        let deadline = Instant::now() + ANSWER_TIME;
+        let rows = held.guard.query_rows("SELECT FOUND_ROWS()", deadline).await.ok()?;
+        let value = rows.into_iter().flatten().next().flatten()?;
+        std::str::from_utf8(&value).ok()?.parse().ok()
     }
 }
 

@@ -12,13 +12,14 @@
 //!   functions that replicas refuse.
 //! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
 //!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
+//! - [`holds`]: what keeps a connection between statements.
 //! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
 //! - [`abandoned`]: queries whose client has gone.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
-//!   [`tracked`]: what is
-//!   known of the session. Pure.
+//! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`],
+//!   [`text_prepared`], [`tracked`]: what is known of the session. [`known_statements`],
+//!   [`signature`]: which prepared statements sessions may share. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
@@ -37,7 +38,9 @@ mod execute;
 mod failure;
 mod found_rows;
 mod guesses;
+mod holds;
 mod incoming;
+mod known_statements;
 mod learned;
 mod limits;
 mod login;
@@ -54,6 +57,7 @@ mod reply;
 mod routing;
 mod rules;
 mod servers;
+mod signature;
 mod state;
 mod statements;
 mod strays;
@@ -64,9 +68,12 @@ mod tracking;
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 pub use context::{Context, Settings};
 use error::{End, Kind};
 use guesses::Origin;
+pub use holds::Hold;
 pub use learned::LearnedFunctions;
 use limits::Place;
 use login::{Established, Failure};
@@ -81,7 +88,8 @@ use text_prepared::TextPrepared;
 
 use crate::auth::Nonce;
 use crate::cluster::Flavor;
-use crate::metrics::{LoginResult, PinCount};
+use crate::config::PoolMode;
+use crate::metrics::{HoldCount, LoginResult, PinCount};
 use crate::net::listen::Accepted;
 use crate::net::{PacketStream, Socket, Transport};
 use crate::route::{Side, UserRules};
@@ -117,6 +125,14 @@ pub struct Session {
     /// Room for rewritten packets.
     scratch: Vec<u8>,
     pin_count: Option<PinCount>,
+    /// Why it keeps a server connection while it waits for a command.
+    hold_count: Option<(Hold, HoldCount)>,
+    /// When connections are asked for what only they know.
+    settle_at: Option<Instant>,
+    /// It has asked for the id of its connection to the primary.
+    knows_thread: bool,
+    /// It has opened a cursor, or sent long data.
+    uses_cursors: bool,
 }
 
 /// Serves one accepted client until it leaves.
@@ -255,6 +271,10 @@ impl Session {
             touched: false,
             scratch: Vec::new(),
             pin_count: None,
+            hold_count: None,
+            settle_at: None,
+            knows_thread: false,
+            uses_cursors: false,
         };
         session.take_first(first);
         session
@@ -309,7 +329,16 @@ impl Session {
 
     /// Gives back the connections to the servers.
     fn leave(&mut self) {
-        self.servers.give_back_all(&self.state, &self.handle);
+        for side in [Side::Primary, Side::Replica] {
+            self.give_back(side);
+        }
+    }
+
+    /// Gives back the connection of a side, of which nothing is needed any more.
+    fn give_back(&mut self, side: Side) {
+        let settings = self.context.settings.load();
+        let clean = settings.pool_mode == PoolMode::Transaction && self.leaves_clean(side);
+        self.servers.give_back(side, &self.state, &self.handle, clean);
     }
 
     /// Keeps the gauge of pinned sessions right.

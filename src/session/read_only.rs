@@ -12,6 +12,7 @@
 use std::time::Instant;
 
 use super::Session;
+use super::diagnostics::RowCount;
 use super::execute::Job;
 use super::tracking::find;
 use crate::backend;
@@ -48,6 +49,16 @@ impl Session {
             let forgets = conditions.on == Side::Replica;
             let as_if: &[u8] = if forgets { b"SELECT 1 FROM (SELECT 1) t" } else { b"SELECT 1" };
             held.guard.run(as_if).await?;
+        }
+        if let Some(count) = self.state.diagnostics.row_count_to_bring(side) {
+            // Another session's last statement may have left warnings here.
+            held.guard.run(b"SELECT 1 FROM (SELECT 1) t").await?;
+            match count {
+                RowCount::Changed(1) => held.guard.run(b"SELECT 1 INTO @lagwise").await?,
+                RowCount::Changed(_) => drop(held.guard.ping().await?),
+                RowCount::None => {}
+            }
+            self.state.diagnostics.brought_row_count();
         }
         // The servers' own way to make ROW_COUNT() 0.
         if !shows && self.state.diagnostics.take_aside() {

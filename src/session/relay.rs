@@ -63,6 +63,10 @@ pub struct Relayed {
     pub error_code: Option<u16>,
     /// Number of columns of the last result set, if there was one.
     pub columns: u16,
+    /// Number of its rows.
+    pub rows: u64,
+    /// It ended where rows of a cursor begin.
+    pub has_cursor: bool,
     /// Bytes sent to the client.
     pub bytes: u64,
     /// The server's error, if nothing of it has reached the client, because another server is to be
@@ -97,10 +101,26 @@ pub struct Relay<'a> {
     pub refusable: bool,
     /// The client's id of the statement that the command is on.
     pub client_statement: Option<u32>,
-    /// The server may lack what the primary has: an error that says so is withheld.
-    pub may_be_behind: bool,
+    /// Which errors are withheld, besides refusals.
+    pub withhold: Withhold,
     /// How many warnings the client is told of, if not as many as the server says.
     pub warnings: Option<u16>,
+}
+
+/// Which errors of a server do not reach the client, for the statement is then run once more.
+#[derive(Clone, Copy, Debug)]
+pub struct Withhold {
+    /// Those which say that it lacks what the primary has.
+    pub behind: bool,
+    /// That which says that it has no room for a prepared statement.
+    pub full: bool,
+}
+
+impl Withhold {
+    fn covers(self, code: u16) -> bool {
+        self.behind && BEHIND.contains(&code)
+            || self.full && code == backend::error::codes::MAX_PREPARED_STMT_COUNT
+    }
 }
 
 /// How far one look at the buffered bytes came.
@@ -144,7 +164,9 @@ impl Relay<'_> {
     ) -> Result<Relayed, RelayError> {
         let mut relayed = Relayed::default();
         let mut reads = 0_u32;
-        let (mut need, mut held) = (1, 0);
+        // It may have come along with an answer before it.
+        let is_here = !self.server.stream().buffered().is_empty();
+        let (mut need, mut held) = (usize::from(!is_here), 0);
         loop {
             self.fill(need, relayed.bytes > 0).await.map_err(|error| match error {
                 RelayError::Midway { error, .. } => {
@@ -178,6 +200,7 @@ impl Relay<'_> {
                 Stop::End | Stop::Withheld(_) => {
                     relayed.in_one_read = reads == 1;
                     relayed.columns = tracker.columns();
+                    relayed.rows = tracker.rows();
                     return Ok(relayed);
                 }
                 Stop::File => {
@@ -243,6 +266,7 @@ impl Relay<'_> {
             match control {
                 Control::Ok => {
                     let ok = OkPacket::parse(payload, true)?;
+                    relayed.has_cursor = ok.status.contains(StatusFlags::CURSOR_EXISTS);
                     observe(Told::Ok(ok));
                     let status = with_metadata(ok.status, self.known_columns, tracker.columns());
                     let hides = !ok.state.is_empty() && !self.tracked.is_everything();
@@ -259,7 +283,9 @@ impl Relay<'_> {
                     }
                 }
                 Control::Eof => {
-                    observe(Told::Eof(EofPacket::parse(payload)?));
+                    let eof = EofPacket::parse(payload)?;
+                    relayed.has_cursor = eof.status.contains(StatusFlags::CURSOR_EXISTS);
+                    observe(Told::Eof(eof));
                     self.change_eof(start, tracker.columns());
                 }
                 Control::DefinitionsEof => self.change_eof(start, tracker.columns()),
@@ -267,7 +293,7 @@ impl Relay<'_> {
                     let err = ErrPacket::parse(payload)?;
                     let untouched = relayed.bytes == 0 && self.scratch.is_empty();
                     let withheld = self.refusable && REFUSALS.contains(&err.code)
-                        || self.may_be_behind && BEHIND.contains(&err.code);
+                        || self.withhold.covers(err.code);
                     if untouched && withheld {
                         return Ok((end, Stop::Withheld(err)));
                     }

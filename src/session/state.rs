@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::diagnostics::{Aside, Diagnostics, Told};
-use super::effects::{leaves_something, runs_unseen, was_not_run};
+use super::effects::{leaves_something, may_set_insert_id, runs_unseen, was_not_run};
 use super::names;
 use super::pin::Pin;
 use super::replayed::{Replayed, Unreplayable};
@@ -15,7 +15,16 @@ use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
 use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction, is_server_schema};
-use crate::sql::{ClientCharset, Flags, LexMode, NamesCollation, Statement, StatementKind};
+use crate::sql::{ClientCharset, Flags, LexMode, Make, NamesCollation, Statement, StatementKind};
+
+/// LAST_INSERT_ID() of a session. OK packets do not tell it: they name also ids that were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertId {
+    /// This.
+    Known(u64),
+    /// Only the primary's connection knows.
+    Untold,
+}
 
 /// The state of one session.
 #[derive(Debug)]
@@ -32,8 +41,10 @@ pub struct SessionState {
     /// SET TRANSACTION for the next transaction is outstanding.
     one_shot: bool,
     /// The primary connection knows something that reads elsewhere do not need but a new
-    /// connection would lack: LAST_INSERT_ID(), user variables, statements of PREPARE, a HANDLER.
+    /// connection would lack: user variables, statements of PREPARE, a HANDLER.
     carries: bool,
+    /// What LAST_INSERT_ID() is.
+    insert_id: InsertId,
     /// The client sets the session trackers itself.
     untracked: bool,
     /// Something was set that COM_RESET_CONNECTION leaves.
@@ -59,6 +70,7 @@ impl SessionState {
             hold: None,
             one_shot: false,
             carries: false,
+            insert_id: InsertId::Known(0),
             untracked: false,
             outlives_reset: false,
             unsettled: false,
@@ -117,6 +129,7 @@ impl SessionState {
             || self.one_shot
             || self.unsettled
             || self.carries
+            || self.insert_id == InsertId::Untold
             || self.twin
     }
 
@@ -135,7 +148,7 @@ impl SessionState {
             conditions_on: self.diagnostics.conditions().on,
             in_server_schema: is_server_schema(self.replayed.schema()),
             has_twin: self.twin,
-            carries: self.carries,
+            carries: self.carries || self.insert_id != InsertId::Known(0),
             ..SessionFacts::default()
         }
     }
@@ -147,10 +160,19 @@ impl SessionState {
             statement.kind,
             StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics
         );
+        let diagnostics = self.diagnostics;
         self.diagnostics.observe(side, &told, looks);
+        // MariaDB 10.11, of those that read information_schema.
+        let is_show = matches!(statement.kind, StatementKind::Show | StatementKind::Describe);
+        if is_show && self.lex_mode.make == Make::MariaDb && matches!(told, Told::Err(_)) {
+            self.diagnostics.keep_row_count(&diagnostics);
+        }
         match told {
             Told::Ok(ok) => {
-                self.carries |= side == Side::Primary && ok.last_insert_id != 0;
+                if side == Side::Primary && (ok.last_insert_id != 0 || may_set_insert_id(statement))
+                {
+                    self.insert_id = InsertId::Untold;
+                }
                 self.observe_status(side, ok.status, now);
                 if side == Side::Primary && ok.status.contains(StatusFlags::SESSION_STATE_CHANGED) {
                     self.observe_changes(statement, ok.state, now);
@@ -161,6 +183,9 @@ impl SessionState {
                 }
             }
             Told::Eof(EofPacket { status, .. }) => {
+                if side == Side::Primary && may_set_insert_id(statement) {
+                    self.insert_id = InsertId::Untold;
+                }
                 self.observe_status(side, status, now);
                 let ended = !status.contains(StatusFlags::MORE_RESULTS_EXISTS);
                 if ended && side == Side::Primary {
@@ -178,6 +203,9 @@ impl SessionState {
                     self.transaction == Transaction::OnPrimary && self.pin.cause().is_some();
                 if statement.may_write() || wrote {
                     self.pin.write(PinCause::FailedWrite, now);
+                }
+                if statement.may_write() || may_set_insert_id(statement) {
+                    self.insert_id = InsertId::Untold;
                 }
                 self.hold_for(statement);
             }
@@ -200,7 +228,7 @@ impl SessionState {
             self.observe(side, statement, told, now);
             return self.diagnostics.add(on, before);
         }
-        let kept = std::mem::take(&mut self.diagnostics);
+        let kept = self.diagnostics;
         self.observe(side, statement, told, now);
         self.diagnostics = kept;
         self.diagnostics.step_aside(aside);
@@ -215,6 +243,10 @@ impl SessionState {
             return;
         }
         self.status = status - StatusFlags::MORE_RESULTS_EXISTS;
+        if side == Side::Primary {
+            // MariaDB's trackers do not tell of SET @@autocommit.
+            self.replayed.set_autocommit(status.contains(StatusFlags::AUTOCOMMIT));
+        }
         let open = status.contains(StatusFlags::IN_TRANS);
         // What the transaction wrote became visible now, however it was ended. Where the server
         // names the GTID, that follows and takes the place of this.
@@ -414,8 +446,29 @@ impl SessionState {
         self.one_shot = false;
         self.unsettled = false;
         self.carries = false;
+        self.insert_id = InsertId::Known(0);
         self.untracked = false;
         self.twin = false;
+    }
+
+    /// What LAST_INSERT_ID() is.
+    pub fn insert_id(&self) -> InsertId {
+        self.insert_id
+    }
+
+    /// The primary's connection has said what LAST_INSERT_ID() is.
+    pub fn tell_insert_id(&mut self, id: u64) {
+        self.insert_id = InsertId::Known(id);
+    }
+
+    /// Whether the primary's connection has something that cannot be brought to another.
+    pub fn carries(&self) -> bool {
+        self.carries
+    }
+
+    /// Whether a transaction of which no status flag tells is being prepared.
+    pub fn awaits_transaction(&self) -> bool {
+        self.one_shot || self.unsettled
     }
 
     /// The primary connection has got something that a new one would lack.

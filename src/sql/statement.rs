@@ -161,6 +161,9 @@ bitflags::bitflags! {
         const TEXT_PREPARED = 1 << 29;
         /// FOUND_ROWS(): about the last query.
         const FOUND_ROWS_FUNCTION = 1 << 30;
+        /// FOUND_ROWS() afterwards need not be the number of rows that are sent: OFFSET, LIMIT with
+        /// two numbers, a set operation, VALUES. (Asked of MySQL 9.7 and MariaDB 10.11.)
+        const FINDS_MORE_ROWS = 1 << 31;
     }
 }
 

@@ -1,8 +1,9 @@
 //! One script, direct and through lagwise, and what differs.
 
-use crate::ground::Plot;
+use crate::ground::{Plot, Pools};
 use crate::script::{Action, Names, Replicas, Script};
 use crate::support::Make;
+use crate::support::wire::caps;
 use crate::support::wire::{Answer, Client, Options, Packet, Transcript, differences};
 
 /// What came of a script.
@@ -48,7 +49,14 @@ impl<'a> Runner<'a> {
         let run = format!("lock_{}_{:07}", self.worker, self.runs);
         let (schema, other) = (self.plot.schema.clone(), self.plot.other.clone());
         let names = Names { schema: &schema, other: &other, run: &run, xa: 0 };
-        let transcript = match script.options(&names).login(port) {
+        let mut options = script.options(&names);
+        if self.plot.ground.pools != Pools::Ample {
+            // All can use one another's connections.
+            options.caps &= !caps::FOUND_ROWS;
+            options.caps |= caps::SESSION_TRACK | caps::DEPRECATE_EOF | caps::MULTI_STATEMENTS;
+            options.charset = 45;
+        }
+        let transcript = match options.login(port) {
             Err(packet) => {
                 vec![("login".to_owned(), vec![proven(packet)])]
             }

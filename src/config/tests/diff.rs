@@ -306,6 +306,12 @@ const ROWS: &[Row] = &[
     ),
     ("pool.min_idle", ["", ""], ["", "pool.min_idle = 9"], &["pool.min_idle: 0 -> 9"]),
     (
+        "pool.max_prepared_statements",
+        ["", ""],
+        ["", "pool.max_prepared_statements = 9"],
+        &["pool.max_prepared_statements: 250 -> 9"],
+    ),
+    (
         "pool.idle_timeout",
         ["", ""],
         ["", "pool.idle_timeout = \"1s\""],

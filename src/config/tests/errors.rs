@@ -50,7 +50,8 @@ fn all_of_them_at_once_in_the_order_of_lines() {
             &format!("2: monitor.password: missing; {SOURCES}"),
             "3: monitor.up_after: 101 is out of range; allowed: 1 to 100",
             "6: pool.foo: unknown key; allowed: checkout_timeout, connect_timeout, idle_timeout, \
-             max_connecting, max_connections_per_account, max_lifetime, min_idle, mode",
+             max_connecting, max_connections_per_account, max_lifetime, \
+             max_prepared_statements, min_idle, mode",
         ],
     );
 }
@@ -212,6 +213,7 @@ fn bounds_of_counts() {
         ("pool.max_connections_per_account", 0, 100_000),
         ("pool.max_connecting", 1, 1000),
         ("pool.min_idle", 0, 1000),
+        ("pool.max_prepared_statements", 1, 10_000),
         ("server.weight", 1, 1000),
         ("server.max_connections", 1, 100_000),
     ] {
