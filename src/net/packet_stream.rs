@@ -133,6 +133,11 @@ impl PacketStream {
         }
     }
 
+    /// Whether something has arrived that was not read, or the end of the stream; by a system call.
+    pub fn has_news(&self) -> bool {
+        self.transport.as_ref().is_none_or(Transport::has_news)
+    }
+
     /// As [`PacketStream::fill`], to be polled beside something else.
     ///
     /// # Errors

@@ -68,6 +68,14 @@ impl Transport {
         }
     }
 
+    /// Whether something has arrived that was not read, or the end of the stream; by a system call.
+    pub fn has_news(&self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.has_news(),
+            Self::Tls(stream) => stream.get_ref().0.has_news(),
+        }
+    }
+
     /// Ready once there may be something to read, or the end of the stream.
     ///
     /// # Errors

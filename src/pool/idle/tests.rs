@@ -332,7 +332,11 @@ impl World {
                 let has_schema = it.2.wish.has_schema;
                 it.1 == *key && *wanted != Wanted::New && (*wanted == Wanted::Any || !has_schema)
             };
-            let free = idle.iter().filter(fits).find(|it| !it.2.is_owned);
+            // Another may be opened for it as soon as that is allowed.
+            let is_stale = |it: &(u32, TestKey, &Idle<u32>)| {
+                self.now >= it.2.since + limits.idle_timeout * 9 / 10
+            };
+            let free = idle.iter().filter(fits).find(|it| !it.2.is_owned && !is_stale(it));
             assert!(free.is_none(), "{wanted:?} of {key:?} waits beside {free:?}");
             let bucket = store.find_ref(key).unwrap();
             let waiting = self.waiting.values().filter(|it| it.0 == *key).count();
