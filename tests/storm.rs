@@ -164,7 +164,9 @@ fn cost(proxy: &Proxy) -> String {
 
 fn run(make: Make) {
     let lab = Lab::start(make, 1);
-    check(&lab, "session");
+    for mode in ["transaction", "session"] {
+        check(&lab, mode);
+    }
 }
 
 #[test]

@@ -110,6 +110,8 @@ pub struct Connection {
     pub(super) stream: PacketStream,
     facts: ServerFacts,
     pub(super) phase: Phase,
+    /// Since when it has been ready.
+    pub(super) ready_since: Instant,
     login_ok: Vec<u8>,
     pub(super) initial_state: Vec<u8>,
     /// Commands without a response that go out with the next command.
@@ -160,6 +162,7 @@ impl Connection {
             stream,
             facts,
             phase: Phase::Ready,
+            ready_since: Instant::now(),
             login_ok,
             initial_state: Vec::new(),
             pending: Vec::new(),
@@ -217,6 +220,7 @@ impl Connection {
     pub fn mark_ready(&mut self) {
         if self.phase == Phase::Busy {
             self.phase = Phase::Ready;
+            self.ready_since = Instant::now();
         }
         self.stream.release();
     }

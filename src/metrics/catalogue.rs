@@ -73,6 +73,8 @@ families! {
         "SET and USE answered without a server, by what one had said to the same words within 10 s.";
     LOGINS_DELAYED = Counter "lagwise_logins_delayed_total" []
         "Logins held back because of wrong passwords of the same account or address before.";
+    ABANDONED_QUERIES = Counter "lagwise_abandoned_queries_total" ["outcome"]
+        "Queries whose client had gone: killed on their server, or failed to be.";
     CLIENTS_REJECTED = Counter "lagwise_clients_rejected_total" ["cause"]
         "Clients turned away by a limit, or because lagwise is being stopped, by cause.";
     COMMANDS = Counter "lagwise_commands_total" ["command"]

@@ -16,8 +16,8 @@ use super::catalogue::{self as names, Family, Kind};
 use super::histogram::{BUCKETS, FINITE, upper_bound};
 use super::process::ProcessSample;
 use super::worker::{
-    self, BAD_HINTS, Direction, FUNCTION_REFUSALS, HISTOGRAM_LEN, Layout, LoginResult, OTHER,
-    PINS_ENDED, PINS_STARTED, READ_RETRIES, Role, SESSIONS_ENDED, SESSIONS_STARTED, Side,
+    self, Abandoned, BAD_HINTS, Direction, FUNCTION_REFUSALS, HISTOGRAM_LEN, Layout, LoginResult,
+    OTHER, PINS_ENDED, PINS_STARTED, READ_RETRIES, Role, SESSIONS_ENDED, SESSIONS_STARTED, Side,
 };
 use super::{Core, ServerSource};
 
@@ -152,6 +152,11 @@ impl Scrape {
         self.family(&names::FUNCTION_REFUSALS, [([], at(FUNCTION_REFUSALS))]);
         let logins = LoginResult::NAMES.iter().enumerate();
         self.family(&names::LOGINS, logins.map(|(i, name)| ([*name], at(layout.login(i)))));
+        let outcomes = Abandoned::NAMES.iter().enumerate();
+        self.family(
+            &names::ABANDONED_QUERIES,
+            outcomes.map(|(i, name)| ([*name], at(layout.abandoned(i)))),
+        );
         let directions = Direction::NAMES.iter().enumerate();
         self.family(&names::BYTES, directions.map(|(i, name)| ([*name], at(layout.bytes(i)))));
         self.list(&names::CLIENTS_REJECTED, labels.reject_causes, |i| at(layout.rejected(i)));

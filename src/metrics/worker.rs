@@ -70,6 +70,16 @@ label_enum! {
 }
 
 label_enum! {
+    /// What became of a query whose client had gone.
+    Abandoned {
+        /// The server was told to end it, or had ended it.
+        Killed = "killed",
+        /// The server could not be told.
+        Failed = "failed",
+    }
+}
+
+label_enum! {
     /// Whose fault an error is.
     Side {
         /// The client broke the protocol or vanished.
@@ -138,7 +148,8 @@ pub(super) const LOGINS_DELAYED: usize = 8;
 pub(super) const SETS_REMEMBERED: usize = 9;
 const BYTES_AT: usize = 10;
 const LOGINS_AT: usize = BYTES_AT + Direction::NAMES.len();
-const PROXY_SECONDS_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
+const ABANDONED_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
+const PROXY_SECONDS_AT: usize = ABANDONED_AT + Abandoned::NAMES.len();
 const SERVER_SECONDS_AT: usize = PROXY_SECONDS_AT + HISTOGRAM_LEN;
 const FIXED_LEN: usize = SERVER_SECONDS_AT + HISTOGRAM_LEN * Role::NAMES.len();
 
@@ -186,6 +197,10 @@ impl Layout {
 
     pub(super) const fn login(&self, result: usize) -> usize {
         LOGINS_AT + result
+    }
+
+    pub(super) const fn abandoned(&self, outcome: usize) -> usize {
+        ABANDONED_AT + outcome
     }
 
     pub(super) const fn bytes(&self, direction: usize) -> usize {
@@ -329,6 +344,11 @@ impl WorkerMetrics {
     /// Counts one error; `kind` indexes [`LabelSets::error_kinds`].
     pub fn error(&self, side: Side, kind: usize) {
         self.add(self.layout.error(side as usize, kind), 1);
+    }
+
+    /// Counts a query whose client has gone.
+    pub fn abandoned(&self, outcome: Abandoned) {
+        self.add(self.layout.abandoned(outcome as usize), 1);
     }
 
     /// Counts a read that is run again on another server.

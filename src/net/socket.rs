@@ -1,6 +1,7 @@
 //! A TCP or Unix socket.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -49,6 +50,31 @@ impl Socket {
             Self::Gone => Self::Gone,
         };
         Ok(())
+    }
+
+    /// Whether something has arrived that was not read, or the end of the stream; by a system call.
+    pub fn has_news(&self) -> bool {
+        let socket = match self {
+            Self::Tcp(stream) => SockRef::from(stream),
+            Self::Unix(stream) => SockRef::from(stream),
+            Self::Gone => return true,
+        };
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = socket.peek(&mut byte);
+        !matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Ready once there may be something to read, or the end of the stream. No system call while
+    /// nothing has arrived.
+    ///
+    /// # Errors
+    /// The event loop is gone.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
     }
 
     /// True for a Unix socket, which no network can listen to.

@@ -68,6 +68,25 @@ impl Transport {
         }
     }
 
+    /// Whether something has arrived that was not read, or the end of the stream; by a system call.
+    pub fn has_news(&self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.has_news(),
+            Self::Tls(stream) => stream.get_ref().0.has_news(),
+        }
+    }
+
+    /// Ready once there may be something to read, or the end of the stream.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => socket.poll_read_ready(cx),
+            Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
+        }
+    }
+
     fn into_plain(self) -> io::Result<Socket> {
         match self {
             Self::Plain(socket) => Ok(socket),

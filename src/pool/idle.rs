@@ -217,7 +217,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         own: Option<Place>,
         now: Instant,
     ) -> Option<(u32, C, Found)> {
-        if let Some(slot) = own.and_then(|own| self.own(own, wish)) {
+        if let Some(slot) = own.and_then(|own| self.own(own, wish, now)) {
             return self.unpark(slot).map(|connection| (slot, connection, Found::Own));
         }
         let bucket = *self.by_key.get(key)?;
@@ -231,17 +231,29 @@ impl<K: Key, C, W> Store<K, C, W> {
     /// The idle connection that suits best, if one may be had.
     pub(super) fn best(&self, bucket: u32, wish: Wish, now: Instant) -> Option<u32> {
         let parked = |since| self.parked(bucket, wish.has_schema, since);
-        self.unowned(bucket, wish).or_else(|| parked(Some(now))).or_else(|| {
+        let found = self.unowned(bucket, wish).or_else(|| parked(Some(now))).or_else(|| {
             let may_open = self.may_open(bucket, now);
             if may_open { None } else { parked(None) }
-        })
+        });
+        found.filter(|slot| self.is_fresh(*slot, now))
     }
 
-    fn own(&self, own: Place, wish: Wish) -> Option<u32> {
+    fn own(&self, own: Place, wish: Wish, now: Instant) -> Option<u32> {
         let slot = self.slots.get(own.slot as usize)?;
         let State::Idle(idle) = &slot.state else { return None };
         let fits = wish.has_schema || !idle.wish.has_schema;
-        (slot.generation == own.generation && fits).then_some(own.slot)
+        let is_it = slot.generation == own.generation && fits;
+        (is_it && self.is_fresh(own.slot, now)).then_some(own.slot)
+    }
+
+    /// False in the last tenth of an idle connection's time: a server whose wait_timeout is as long may
+    /// be closing it.
+    fn is_fresh(&self, slot: u32, now: Instant) -> bool {
+        let Some(known) = self.slots.get(slot as usize) else { return false };
+        let State::Idle(idle) = &known.state else { return false };
+        let kept = self.bucket(known.bucket).map_or(0, |bucket| bucket.idle);
+        now < idle.since + self.limits.idle_timeout * 9 / 10
+            || self.idle_wanted(known.bucket, now) >= kept
     }
 
     /// One that is nobody's: in the wanted state, or else the last given back; with a schema rather
@@ -479,4 +491,4 @@ fn jittered(time: Duration, random: u64) -> Duration {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -159,6 +159,20 @@ impl Pooled for Box<Connection> {
 }
 
 impl Pool {
+    /// Opens a connection beside the limits, for what must get through when they are reached. The
+    /// caller sees to it that there are few.
+    ///
+    /// # Errors
+    /// The server's or the network's.
+    pub async fn open_beside(
+        &self,
+        key: &LoginKey,
+        deadline: Instant,
+    ) -> Result<Box<Connection>, BackendError> {
+        let opened = timeout_at(deadline, self.opener().open(key, deadline)).await;
+        opened.unwrap_or(Err(BackendError::TimedOut("connecting")))
+    }
+
     /// Opens a connection for one session, whose login it proves: never one that is there already.
     /// Counts for the limits, and waits in line for room until `deadline`; it may then take as long
     /// to connect as any.

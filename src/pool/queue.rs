@@ -436,3 +436,6 @@ impl<K: Key, C, W> Store<K, C, W> {
         account(one) == account(other)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::abandoned::Abandoned;
 use super::advice::Advice;
 use super::credentials::Credentials;
 use super::guesses::Guesses;
@@ -99,6 +100,8 @@ pub struct Context {
     pub known_sets: KnownSets,
     /// Wrong passwords.
     pub guesses: Guesses,
+    /// Queries whose client has gone.
+    pub abandoned: Abandoned,
     /// Clients by account and address.
     pub clients: Arc<Clients>,
     /// Hashes of mysql_native_password accounts as the servers store them.
@@ -132,6 +135,7 @@ impl Context {
             proofs: Arc::default(),
             known_sets: KnownSets::default(),
             guesses: Guesses::default(),
+            abandoned: Abandoned::default(),
             clients: Arc::default(),
             native_hashes: Arc::default(),
             advice: Advice::default(),

@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Session;
+use super::abandoned::is_watched;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
-use super::relay::{Relay, RelayError, Relayed, Shown, Withhold};
+use super::relay::{Relay, RelayError, Relayed, Shown, Withhold, went_down};
 use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
@@ -28,7 +29,7 @@ use crate::route::{PinCause, Side, Transaction};
 use crate::sql::{Flags, Make, Statement};
 
 /// Connections that one statement may try: the first, and two more for a read.
-const MAX_ATTEMPTS: usize = 3;
+pub(super) const MAX_ATTEMPTS: usize = 3;
 
 /// What is sent for a statement, and what its response is.
 pub struct Job<'a> {
@@ -87,8 +88,10 @@ enum Attempt {
     Withheld(Why),
 }
 
-/// Why an error was withheld from the client.
-enum Why {
+/// Why a statement is to be run once more.
+pub(super) enum Why {
+    /// The server had closed the connection for its own reasons, and did not read it.
+    Unread,
     /// A replica refused to run a function, which writes.
     Refused,
     /// A replica may lack what the primary has.
@@ -110,6 +113,8 @@ pub(super) enum Failed {
 pub(super) struct Tried {
     /// Servers that failed.
     pub avoid: Vec<Arc<Member>>,
+    /// Connections that the server had closed.
+    pub unread: usize,
     /// A replica refused it.
     pub refused: bool,
     /// The error of a replica that may lack what the primary has.
@@ -165,8 +170,10 @@ impl Session {
                     return Ok(done);
                 }
                 Attempt::Withheld(why) => {
-                    self.note_withheld(why, &job, &settings, &mut tried);
-                    continue;
+                    match self.note_withheld(why, side, &job, &settings, &mut tried) {
+                        None => continue,
+                        Some(lost) => Failed::Unavailable(lost),
+                    }
                 }
                 Attempt::Again(failed) => failed,
                 Attempt::Broken(failed, seq) => {
@@ -195,21 +202,6 @@ impl Session {
         }
     }
 
-    /// What the client was not told of makes a difference to the next attempt.
-    fn note_withheld(&self, why: Why, job: &Job<'_>, settings: &Settings, tried: &mut Tried) {
-        match why {
-            Why::Behind(err) => {
-                self.context.metrics.local().read_retried();
-                tried.behind = Some(err);
-            }
-            Why::Full => tried.made_room = true,
-            Why::Refused => {
-                self.learn(job, settings);
-                tried.refused = true;
-            }
-        }
-    }
-
     /// After a statement: has the primary's connection say what its answer has not told.
     async fn ask_what_it_left(&mut self, job: &Job<'_>, done: &Done) {
         self.ask_untold().await;
@@ -220,7 +212,7 @@ impl Session {
 
     /// A replica refused the statement for a function that writes: the primary runs it, now and from
     /// now on.
-    fn learn(&self, job: &Job<'_>, settings: &Settings) {
+    pub(super) fn learn(&self, job: &Job<'_>, settings: &Settings) {
         settings.learned.learn(&job.statement);
         self.context.metrics.local().function_refused();
         tracing::debug!(session = self.id(), "a replica refused a function that writes");
@@ -253,7 +245,7 @@ impl Session {
         let ready = tokio::select! {
             biased;
             ready = self.get_ready(side, member, job, settings) => ready,
-            () = went_down(abandon) => {
+            () = went_down(abandon.map(|member| &**member)) => {
                 Err(Failed::Lost(backend::Error::TimedOut("the server went down")))
             }
         };
@@ -293,7 +285,7 @@ impl Session {
         let owed = tokio::select! {
             biased;
             owed = held.guard.finish_owed() => owed,
-            () = went_down(abandon) => {
+            () = went_down(abandon.map(|member| &**member)) => {
                 held.guard.mark_broken();
                 Err(backend::Error::TimedOut("the server went down"))
             }
@@ -364,6 +356,7 @@ impl Session {
             touched: &mut self.touched,
             shown: Shown { known_columns, session },
             abandon: abandon.map(|member| &**member),
+            watches_client: is_watched(job),
             scratch: &mut self.scratch,
             // Other functions that are not built in do not get to a replica.
             refusable: side == Side::Replica
@@ -433,7 +426,20 @@ impl Session {
                 self.count_error(Kind::Lost);
                 Err(End::ServerLost(error.to_string()))
             }
-            Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
+            Err(RelayError::Unread(err)) => {
+                tracing::debug!(session = self.id(), %err, "the server had closed a connection");
+                Ok(Attempt::Withheld(Why::Unread))
+            }
+            Err(RelayError::Abandoned) => {
+                self.abandon(side);
+                Err(End::ClientGone("closed while its query ran".to_owned()))
+            }
+            Err(RelayError::Client(error)) => {
+                if is_watched(job) {
+                    self.abandon(side);
+                }
+                Err(End::ClientGone(error.to_string()))
+            }
             Err(RelayError::File(error)) => Err(error.into()),
         }
     }
@@ -454,14 +460,6 @@ impl Session {
         }
         metrics.proxy_time(nanos(own));
         metrics.bytes(Direction::ToClient, relayed.bytes);
-    }
-}
-
-/// Returns once a server that may be abandoned is down.
-async fn went_down(abandon: Option<&Arc<Member>>) {
-    match abandon {
-        Some(member) => member.went_down().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -15,6 +15,7 @@
 //! - [`known_sets`]: SET and USE that need no server. [`holds`]: what keeps a connection between statements.
 //! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
+//! - [`abandoned`]: queries whose client has gone.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`],
 //!   [`text_prepared`], [`tracked`]: what is known of the session. [`known_statements`],
@@ -23,6 +24,7 @@
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
 
+mod abandoned;
 pub mod advice;
 mod commands;
 mod conditions;

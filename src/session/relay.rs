@@ -21,7 +21,7 @@ use crate::cluster::Member;
 use crate::net::PacketStream;
 use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
-use crate::protocol::frame::{HEADER_LEN, build_packet};
+use crate::protocol::frame::{HEADER_LEN, Header, build_packet};
 use crate::protocol::ok::OkPacket;
 use crate::protocol::prepare::{PrepareOk, STATEMENT_ID};
 use crate::protocol::response::{Control, Event, ResponseTracker};
@@ -40,6 +40,10 @@ pub enum RelayError {
         /// response, and the session goes on.
         next_seq: Option<u8>,
     },
+    /// The server has closed the connection, and said so, before it read the command.
+    Unread(ErrPacket),
+    /// The client has gone while the server was at it.
+    Abandoned,
     /// The client does not take it.
     Client(io::Error),
     /// The client did not send the file that the server asked for.
@@ -87,6 +91,8 @@ pub struct Relay<'a> {
     pub shown: Shown,
     /// The server, if the response may be given up when it goes down before its first byte.
     pub abandon: Option<&'a Member>,
+    /// The response may be given up when the client goes.
+    pub watches_client: bool,
     /// Room for rewritten packets, kept from response to response.
     pub scratch: &'a mut Vec<u8>,
     /// The server may refuse to write, and the statement can then be run elsewhere: what comes
@@ -200,6 +206,11 @@ impl Relay<'_> {
                 error => error,
             })?;
             reads += 1;
+            if reads == 1
+                && let Some(farewell) = farewell(self.server.stream().buffered(), tracker)
+            {
+                return Err(RelayError::Unread(farewell));
+            }
             relayed.first_byte.get_or_insert_with(Instant::now);
             let (count, stop) = self
                 .look(held, tracker, observe, &mut relayed)
@@ -235,16 +246,17 @@ impl Relay<'_> {
 
     /// Reads from the server until at least `need` more bytes are there.
     async fn fill(&mut self, need: usize, touched: bool) -> Result<(), RelayError> {
+        let watches_client = self.watches_client;
+        let client = &mut *self.client;
         let stream = self.server.stream();
         let wanted = stream.buffered().len() + need;
         while stream.buffered().len() < wanted {
-            let filled = match self.abandon.filter(|_| !touched) {
-                Some(member) => tokio::select! {
-                    biased;
-                    filled = stream.fill(wanted) => filled,
-                    () = member.went_down() => Err(io::ErrorKind::TimedOut.into()),
-                },
-                None => stream.fill(wanted).await,
+            let abandon = self.abandon.filter(|_| !touched);
+            let filled = tokio::select! {
+                biased;
+                filled = stream.fill(wanted) => filled,
+                () = client.gone(), if watches_client => return Err(RelayError::Abandoned),
+                () = went_down(abandon) => Err(io::ErrorKind::TimedOut.into()),
             };
             let error = match filled {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),
@@ -403,6 +415,33 @@ impl Relay<'_> {
                 return Ok(header.seq);
             }
         }
+    }
+}
+
+/// What a server says, before it closes a connection, that has read no command since its last response:
+/// where a response is awaited, the command was not read.
+///
+/// ER_CLIENT_INTERACTION_TIMEOUT has no other meaning. Others count where their sequence id shows that
+/// they do not answer the command.
+fn farewell(buffered: &[u8], tracker: &ResponseTracker) -> Option<ErrPacket> {
+    let header = Header::parse(buffered)?;
+    let payload = buffered.get(HEADER_LEN..HEADER_LEN + header.len)?;
+    let err = ErrPacket::parse(payload).ok()?;
+    let is_unasked = FAREWELLS.contains(&err.code) && tracker.at_boundary() != Some(header.seq);
+    (err.code == CLIENT_INTERACTION_TIMEOUT || is_unasked).then_some(err)
+}
+
+/// ER_CLIENT_INTERACTION_TIMEOUT, of MySQL since 8.0.24: wait_timeout has passed.
+const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
+
+/// ER_SERVER_SHUTDOWN, ER_CONNECTION_KILLED (MariaDB), ER_SESSION_WAS_KILLED
+const FAREWELLS: [u16; 3] = [1053, 1927, 3169];
+
+/// Returns once a server that may be abandoned is down.
+pub async fn went_down(abandon: Option<&Member>) {
+    match abandon {
+        Some(member) => member.went_down().await,
+        None => std::future::pending().await,
     }
 }
 

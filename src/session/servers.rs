@@ -174,10 +174,7 @@ impl Servers {
         handle: &SessionHandle,
         clean: bool,
     ) {
-        handle.set_place(side, None);
-        let Slot::Held(Held { mut guard, member }) = std::mem::take(self.slot(side)) else {
-            return;
-        };
+        let Some(Held { mut guard, member }) = self.take(side, handle) else { return };
         if member.is_removed() {
             return guard.close();
         }
@@ -191,10 +188,18 @@ impl Servers {
         }
     }
 
+    /// Takes the connection on `side` away from the session, and forgets one that was given back.
+    pub fn take(&mut self, side: Side, handle: &SessionHandle) -> Option<Held> {
+        handle.set_place(side, None);
+        match std::mem::take(self.slot(side)) {
+            Slot::Held(held) => Some(held),
+            _ => None,
+        }
+    }
+
     /// Closes the connection on `side`, and forgets one that was given back.
     pub fn drop_side(&mut self, side: Side, handle: &SessionHandle) {
-        handle.set_place(side, None);
-        if let Slot::Held(held) = std::mem::take(self.slot(side)) {
+        if let Some(held) = self.take(side, handle) {
             held.guard.close();
         }
     }

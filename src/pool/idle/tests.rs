@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
-use super::super::queue::{Order, PATIENCE, Queued, Room, Wanted, Work};
+use super::super::queue::{Order, Queued, Room, Wanted, Work};
 use super::*;
 use crate::protocol::ErrPacket;
 
 /// Account, and what else connections of it differ in.
-type TestKey = (u8, u8);
+pub type TestKey = (u8, u8);
 
 impl Key for TestKey {
     fn account(&self) -> &[u8] {
@@ -332,7 +332,11 @@ impl World {
                 let has_schema = it.2.wish.has_schema;
                 it.1 == *key && *wanted != Wanted::New && (*wanted == Wanted::Any || !has_schema)
             };
-            let free = idle.iter().filter(fits).find(|it| !it.2.is_owned);
+            // Another may be opened for it as soon as that is allowed.
+            let is_stale = |it: &(u32, TestKey, &Idle<u32>)| {
+                self.now >= it.2.since + limits.idle_timeout * 9 / 10
+            };
+            let free = idle.iter().filter(fits).find(|it| !it.2.is_owned && !is_stale(it));
             assert!(free.is_none(), "{wanted:?} of {key:?} waits beside {free:?}");
             let bucket = store.find_ref(key).unwrap();
             let waiting = self.waiting.values().filter(|it| it.0 == *key).count();
@@ -400,7 +404,7 @@ fn limits(max_connections: usize) -> Limits {
 
 /// A store with connections of key (0, 0) that were parked one after the other: number, whether its
 /// session may come back, and its state.
-fn parked(list: &[(u32, bool, Wish)]) -> (Store<TestKey, u32, u32>, Instant) {
+pub fn parked(list: &[(u32, bool, Wish)]) -> (Store<TestKey, u32, u32>, Instant) {
     let (mut store, now) = (Store::new(limits(list.len())), Instant::now());
     let mut slots = Vec::new();
     for _ in list {
@@ -457,57 +461,4 @@ fn a_session_finds_its_own_connection_unless_somebody_took_it() {
     // The same place, but another use of it.
     let (_, connection, found) = store.take(&(0, 0), SHOP, Some(own), now + AFFINITY).unwrap();
     assert_eq!((connection, found), (2, Found::Idle));
-}
-
-#[test]
-fn who_has_waited_for_long_gets_what_others_give_back() {
-    const SHOP: Wish = Wish { has_schema: true, fingerprint: 1 };
-    let (mut store, now) = parked(&[(1, false, SHOP)]);
-    let (slot, connection, _) = store.take(&(0, 0), SHOP, None, now).unwrap();
-    store.enqueue(&(1, 0), Wanted::Any, 10, now);
-    store.enqueue(&(0, 0), Wanted::Any, 11, now);
-    store.enqueue(&(0, 0), Wanted::Any, 12, now);
-    assert!(store.pump(now, || 0).open.is_empty());
-    // A connection of the same account needs no new login.
-    let given = store.give(slot, connection, SHOP, false, now);
-    assert!(matches!(given, Given::Handed(11, 1)), "{given:?}");
-    let now = now + super::super::queue::PATIENCE;
-    let given = store.give(slot, connection, SHOP, false, now);
-    assert!(matches!(given, Given::Close(1)), "{given:?}");
-    let opened = store.pump(now, || 0).open;
-    assert_eq!(opened.iter().map(|order| order.key).collect::<Vec<_>>(), [(1, 0)]);
-}
-
-/// A proof of a login waits for no line of those who are in, of whichever account; but only one at a
-/// time comes before them.
-#[test]
-fn a_login_does_not_stand_in_line_behind_statements() {
-    const SHOP: Wish = Wish { has_schema: true, fingerprint: 1 };
-    let check = |key: TestKey| {
-        let (mut store, now) = parked(&[(1, false, SHOP), (2, false, SHOP)]);
-        let (first, ..) = store.take(&(0, 0), SHOP, None, now).unwrap();
-        let (second, ..) = store.take(&(0, 0), SHOP, None, now).unwrap();
-        for waiter in 10..15 {
-            let _ = store.enqueue(&(0, 0), Wanted::Any, waiter, now);
-        }
-        store.enqueue(&key, Wanted::New, 20, now);
-        store.enqueue(&key, Wanted::New, 21, now);
-        let given = store.give(first, 1, SHOP, false, now);
-        assert!(matches!(given, Given::Handed(10, 1)), "{key:?}: {given:?}");
-        let now = now + PATIENCE;
-        let given = store.give(first, 1, SHOP, false, now);
-        assert!(matches!(given, Given::Close(1)), "{key:?}: {given:?}");
-        let Work { open, rooms, .. } = store.pump(now, || 0);
-        assert!(open.is_empty(), "{key:?}: {open:?}");
-        let [(20, Room { slot, instead_of: None })] = rooms[..] else {
-            panic!("{key:?}: {rooms:?}")
-        };
-        let given = store.give(second, 2, SHOP, false, now);
-        assert!(matches!(given, Given::Handed(11, 2)), "{key:?}: {given:?}");
-        store.set_taken(slot);
-        let given = store.give(second, 2, SHOP, false, now);
-        assert!(matches!(given, Given::Close(2)), "{key:?}: {given:?}");
-    };
-    check((0, 0));
-    check((1, 0));
 }
