@@ -132,6 +132,8 @@ pub struct Connection {
     pub is_tainted: bool,
     /// The id of the session that used it last; 0 for none.
     pub session: u32,
+    /// The last statements may have left warnings or errors.
+    pub has_conditions: bool,
     /// What LAST_INSERT_ID() is here, if that is known.
     pub insert_id: Option<u64>,
     /// SET NAMES of its login.
@@ -170,6 +172,7 @@ impl Connection {
             statements: Statements::default(),
             is_tainted: false,
             session: 0,
+            has_conditions: false,
             insert_id: Some(0),
             names: None,
             login_role: None,

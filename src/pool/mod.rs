@@ -152,6 +152,14 @@ impl<O: Opener> Pool<O> {
         self.lock().open()
     }
 
+    /// The limit, if every connection that there may be is in use: whoever wants one must wait until
+    /// it is given back.
+    pub fn exhausted(&self) -> Option<usize> {
+        let store = self.lock();
+        let max = store.limits().max_connections;
+        (max > 0 && store.idle() == 0 && store.open() >= max).then_some(max)
+    }
+
     /// What it does now.
     pub fn levels(&self) -> Levels {
         let store = self.lock();

@@ -18,12 +18,6 @@ pub fn may_set_insert_id(statement: &Statement) -> bool {
     statement.flags.intersects(may) || statement.kind == StatementKind::Do || runs_unseen(statement)
 }
 
-/// Statements that may use LAST_INSERT_ID(), be it in a trigger, or after which others may that stay on
-/// their connection. A plain question does not.
-pub fn may_use_insert_id(statement: &Statement) -> bool {
-    !statement.is_read()
-}
-
 /// ER_PARSE_ERROR
 const PARSE_ERROR: u16 = 1064;
 

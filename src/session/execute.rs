@@ -17,7 +17,7 @@ use super::incoming::Incoming;
 use super::learned::REFUSALS;
 use super::relay::{Relay, RelayError, Relayed, Withhold};
 use super::rules::text_of;
-use super::servers::{Asker, Needs, Unavailable};
+use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::Member;
@@ -306,11 +306,10 @@ impl Session {
         if self.servers.member(side).is_none() {
             self.renew_proof();
         }
-        let by = Asker { login: &self.login, handle: &self.handle, settings };
-        self.servers
-            .ensure(side, member, Needs::of(&job.statement), &mut self.state, by)
-            .await
-            .map_err(Failed::Unavailable)?;
+        let is_harmless = job.statement.is_read();
+        let by = Asker { login: &self.login, handle: &self.handle, settings, is_harmless };
+        let ensured = self.servers.ensure(side, member, &mut self.state, by).await;
+        ensured.map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
         self.follow_read(side, &job.statement).await.map_err(Failed::Lost)?;
         self.bring_found_rows(side, &job.statement).await.map_err(Failed::Lost)?;
@@ -392,6 +391,11 @@ impl Session {
                 if side == Side::Primary {
                     self.note_collation(job);
                     self.servers.primary_is_in_line(&mut self.state);
+                }
+                if self.state.diagnostics.conditions().held
+                    && let Some(held) = self.servers.get(side)
+                {
+                    held.guard.has_conditions = true;
                 }
                 self.count_times(side, &relayed, started, sent);
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))

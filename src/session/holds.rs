@@ -194,7 +194,7 @@ impl Session {
     pub(super) async fn settle(&mut self) {
         self.settle_at = None;
         for side in [Side::Primary, Side::Replica] {
-            if is_untold(&self.state, side) {
+            if is_untold(&self.state, side) && self.hold_on(side).is_none() {
                 self.ask_untold(side).await;
             }
         }

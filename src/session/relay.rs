@@ -158,7 +158,9 @@ impl Relay<'_> {
     ) -> Result<Relayed, RelayError> {
         let mut relayed = Relayed::default();
         let mut reads = 0_u32;
-        let (mut need, mut held) = (1, 0);
+        // It may have come along with an answer before it.
+        let is_here = !self.server.stream().buffered().is_empty();
+        let (mut need, mut held) = (usize::from(!is_here), 0);
         loop {
             self.fill(need, relayed.bytes > 0).await.map_err(|error| match error {
                 RelayError::Midway { error, .. } => {

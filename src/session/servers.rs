@@ -5,7 +5,6 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::context::Settings;
-use super::effects::may_use_insert_id;
 use super::registry::SessionHandle;
 use super::state::{InsertId, SessionState};
 use crate::backend;
@@ -16,7 +15,6 @@ use crate::cluster::SessionFailure;
 use crate::pool::{self, LoginKey, Wish};
 use crate::protocol::flags::StatusFlags;
 use crate::route::{Side, Transaction};
-use crate::sql::Statement;
 
 pub use crate::pool::LoginRecord;
 
@@ -75,6 +73,9 @@ impl Slot {
     }
 }
 
+/// What makes MariaDB forget warnings and errors.
+const FORGET_CONDITIONS: &[u8] = b"SELECT 1 FROM (SELECT 1) t";
+
 /// The session's connections by side.
 #[derive(Debug, Default)]
 pub struct Servers {
@@ -82,32 +83,18 @@ pub struct Servers {
     replica: Slot,
 }
 
-/// What the next statement asks of its connection.
-#[derive(Clone, Copy, Debug)]
-pub struct Needs {
-    /// It may use or keep LAST_INSERT_ID().
-    pub insert_id: bool,
-    /// It does no harm if it runs in another state than the session's, so that it can be sent before
-    /// the server has said that it could bring that about.
-    pub is_harmless: bool,
-}
-
-impl Needs {
-    /// Of this statement.
-    pub fn of(statement: &Statement) -> Self {
-        Self { insert_id: may_use_insert_id(statement), is_harmless: statement.is_read() }
-    }
-
-    /// Of anything.
-    pub const ALL: Self = Self { insert_id: true, is_harmless: false };
-}
-
 /// Who asks for a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Asker<'a> {
+    /// How its client has logged in.
     pub login: &'a LoginRecord,
+    /// The session.
     pub handle: &'a SessionHandle,
+    /// The configuration.
     pub settings: &'a Settings,
+    /// What runs next does no harm if it runs in another state than the session's, so that it can be
+    /// sent before the server has said whether it could bring that about.
+    pub is_harmless: bool,
 }
 
 /// Why a connection cannot be had.
@@ -272,11 +259,10 @@ impl Servers {
         &mut self,
         side: Side,
         member: &Arc<Member>,
-        needs: Needs,
         state: &mut SessionState,
         by: Asker<'_>,
     ) -> Result<(), Unavailable> {
-        let Asker { login, handle, settings } = by;
+        let Asker { login, handle, settings, is_harmless } = by;
         if let Some(held) = self.get(side) {
             let bound = match side {
                 Side::Primary => state.is_bound_to_primary(),
@@ -290,7 +276,7 @@ impl Servers {
                 // A bound primary is what the state was observed on. A replica in a transaction is
                 // not: what belongs to the session is set on the primary.
                 let observed = bound && side == Side::Primary;
-                let sync = self.sync(side, state, needs, handle);
+                let sync = self.sync(side, state, None, is_harmless, handle);
                 return if observed { Ok(()) } else { sync.await };
             }
             if usable {
@@ -312,12 +298,25 @@ impl Servers {
             }
             _ => None,
         };
+        // Nobody who has one of the primary's waits for one of a replica's, while others have those
+        // and wait for the primary's. (Reads then run on the primary.)
+        if side == Side::Replica
+            && self.get(Side::Primary).is_some()
+            && let Some(max) = member.pool().exhausted()
+        {
+            return Err(Unavailable::Pool(pool::Error::Exhausted(max)));
+        }
         let image = state.replayed.image(side);
         let held = checkout(member, side, login, image, ticket, settings).await;
         let mut held = held.map_err(Unavailable::Pool)?;
+        let mut insert_id = None;
         if held.guard.session != handle.id {
             make_fit(&mut held, image).await?;
             state.diagnostics.moved(side);
+            insert_id = match state.insert_id() {
+                InsertId::Known(id) if side == Side::Primary => Some(id),
+                _ => None,
+            };
         }
         self.put(side, held, handle);
         if let Some(held) =
@@ -326,7 +325,7 @@ impl Servers {
             // Maybe it begins under other defaults than were told at its login.
             state.begin_with(held.guard.initial_state());
         }
-        self.sync(side, state, needs, handle).await
+        self.sync(side, state, insert_id, is_harmless, handle).await
     }
 
     /// Brings the connection on `side` in line with the session.
@@ -334,18 +333,13 @@ impl Servers {
         &mut self,
         side: Side,
         state: &mut SessionState,
-        needs: Needs,
+        insert_id: Option<u64>,
+        with_next: bool,
         handle: &SessionHandle,
     ) -> Result<(), Unavailable> {
         let Some(held) = self.get(side) else { return Ok(()) };
-        let insert_id = match state.insert_id() {
-            InsertId::Known(id) if needs.insert_id && side == Side::Primary => Some(id),
-            _ => None,
-        };
-        let result = held
-            .guard
-            .bring_in_line(state.replayed.image(side), insert_id, needs.is_harmless)
-            .await;
+        let image = state.replayed.image(side);
+        let result = held.guard.bring_in_line(image, insert_id, with_next).await;
         result.map_err(|error| {
             self.drop_side(side, handle);
             Unavailable::Sync(error)
@@ -370,8 +364,13 @@ pub async fn connect(
     hold(member, member.pool().open_anew(&key, schema, deadline).await)
 }
 
-/// Resets a connection that cannot be brought into the state of `image` by what it is in.
+/// Takes away what another session has left that could be seen, and resets a connection that cannot
+/// be brought into the state of `image` by what it is in.
 async fn make_fit(held: &mut Held, image: &Arc<Image>) -> Result<(), Unavailable> {
+    if std::mem::take(&mut held.guard.has_conditions) && held.guard.facts().is_mariadb {
+        // Statements without a table keep them.
+        held.guard.run(FORGET_CONDITIONS).await.map_err(Unavailable::Sync)?;
+    }
     if held.guard.can_be(image) {
         return Ok(());
     }

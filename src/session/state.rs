@@ -237,6 +237,10 @@ impl SessionState {
             return;
         }
         self.status = status - StatusFlags::MORE_RESULTS_EXISTS;
+        if side == Side::Primary {
+            // MariaDB's trackers do not tell of SET @@autocommit.
+            self.replayed.set_autocommit(status.contains(StatusFlags::AUTOCOMMIT));
+        }
         let open = status.contains(StatusFlags::IN_TRANS);
         // What the transaction wrote became visible now, however it was ended. Where the server
         // names the GTID, that follows and takes the place of this.

@@ -10,7 +10,7 @@ use super::Session;
 use super::context::Settings;
 use super::execute::{Done, Failed, Job};
 use super::found_rows::{ANSWER_TIME, rows_of};
-use super::servers::{Asker, Needs, Unavailable};
+use super::servers::{Asker, Unavailable};
 use crate::protocol::command::code;
 use crate::route::Side;
 use crate::sql::{self, DiagnosticsItem, Flags, StatementKind};
@@ -68,9 +68,9 @@ impl Session {
             return Ok(());
         }
         let Some(home) = self.home(&self.context.cluster.load(), &[]) else { return Ok(()) };
-        let by = Asker { login: &self.login, handle: &self.handle, settings };
-        let ensured =
-            self.servers.ensure(Side::Primary, &home, Needs::ALL, &mut self.state, by).await;
+        let is_harmless = false;
+        let by = Asker { login: &self.login, handle: &self.handle, settings, is_harmless };
+        let ensured = self.servers.ensure(Side::Primary, &home, &mut self.state, by).await;
         if ensured.is_err() {
             return Ok(());
         }

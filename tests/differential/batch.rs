@@ -23,6 +23,9 @@ const SHARE_OF_SMALL: u64 = 5;
 /// Scripts at a time; more would only wait for each other.
 const WORKERS: usize = 4;
 
+/// Scripts at a time for small pools: one more than there are connections.
+const WORKERS_OF_SMALL: usize = 3;
+
 /// Scripts between two changes of what the replicas do, when the run is bounded by time.
 const ROUND: u64 = 300;
 
@@ -90,8 +93,9 @@ pub fn run(make: Make) {
 fn run_with(ground: &Ground<'_>, make: Make, plan: &Plan) {
     let name = ground.pools.name();
     let tally = Mutex::new(Tally::default());
+    let workers = if ground.pools == Pools::Ample { WORKERS } else { WORKERS_OF_SMALL };
     let mut runners: Vec<Runner<'_>> =
-        (0..WORKERS).map(|worker| Runner::new(Plot::new(ground, worker), worker)).collect();
+        (0..workers).map(|worker| Runner::new(Plot::new(ground, worker), worker)).collect();
     let before = ground.statements();
     if let Ok(path) = std::env::var("LAGWISE_DIFF_SCRIPT") {
         let scripts = std::fs::read_to_string(&path).expect("LAGWISE_DIFF_SCRIPT names a file");
