@@ -96,6 +96,18 @@ label_enum! {
 }
 
 label_enum! {
+    /// How a statement came to be prepared.
+    PrepareBy {
+        /// A client's PREPARE, which a server ran.
+        Client = "client",
+        /// A client's PREPARE, answered by what a server had answered lately.
+        Memory = "memory",
+        /// An execution on a connection that did not have it.
+        Lagwise = "lagwise",
+    }
+}
+
+label_enum! {
     /// What a server is in its topology.
     Role {
         /// Takes writes.
@@ -137,7 +149,8 @@ pub(super) const LOGINS_REMEMBERED: usize = 7;
 pub(super) const LOGINS_DELAYED: usize = 8;
 const BYTES_AT: usize = 9;
 const LOGINS_AT: usize = BYTES_AT + Direction::NAMES.len();
-const PROXY_SECONDS_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
+const PREPARES_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
+const PROXY_SECONDS_AT: usize = PREPARES_AT + PrepareBy::NAMES.len();
 const SERVER_SECONDS_AT: usize = PROXY_SECONDS_AT + HISTOGRAM_LEN;
 const FIXED_LEN: usize = SERVER_SECONDS_AT + HISTOGRAM_LEN * Role::NAMES.len();
 
@@ -185,6 +198,10 @@ impl Layout {
 
     pub(super) const fn login(&self, result: usize) -> usize {
         LOGINS_AT + result
+    }
+
+    pub(super) const fn prepare(&self, by: usize) -> usize {
+        PREPARES_AT + by
     }
 
     pub(super) const fn bytes(&self, direction: usize) -> usize {
@@ -290,6 +307,11 @@ impl WorkerMetrics {
 
     pub(super) fn pin_ended(&self) {
         self.add(PINS_ENDED, 1);
+    }
+
+    /// Counts a prepared statement.
+    pub fn prepare(&self, by: PrepareBy) {
+        self.add(self.layout.prepare(by as usize), 1);
     }
 
     /// Counts a hold by index into [`LabelSets::holds`]; [`super::Metrics::hold`] pairs it with its
