@@ -228,7 +228,7 @@ mod tests {
         check(&response(0)[..30]);
         check(&[0; 4]);
         let mut long = response(0);
-        build_packet(&mut long, 6, |out| out.resize(MAX_ANSWER, 3));
+        build_packet(&mut long, 6, |out| out.extend_from_slice(&[3; MAX_ANSWER]));
         check(&long);
     }
 

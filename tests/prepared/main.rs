@@ -365,18 +365,18 @@ fn full(world: &World) {
     settle(lab, &[0, 0]);
     // Prepared on the replica, and again on a primary that has room for one.
     let mut client = Client::app(proxy.port());
-    let ids: Vec<u32> = (1..=3).map(|n| prepare(&mut client, n)).collect();
+    let ids: Vec<u32> = (11..=13).map(|n| prepare(&mut client, n)).collect();
     settle(lab, &[0, 3]);
     set(0, 1);
     client.run("BEGIN");
     for n in [1, 2, 3, 1] {
-        assert_eq!(execute(&mut client, ids[n - 1]), format!("item {n}"));
+        assert_eq!(execute(&mut client, ids[n - 1]), format!("item 1{n}"));
     }
     set(0, 0);
     let fail = client.execute_id(ids[1]).unwrap_err();
     assert_eq!(fail.code(), 1461, "{fail}");
     client.run("COMMIT");
-    assert_eq!(execute(&mut client, ids[1]), "item 2", "the replica has it");
+    assert_eq!(execute(&mut client, ids[1]), "item 12", "the replica has it");
     set(0, 16_382);
 }
 
@@ -429,8 +429,16 @@ fn behind(world: &World) {
     lab.wait_caught_up();
 }
 
+const MONITORED: &str = "[monitor]\nuser = \"monitor\"\npassword = \"monitor_password\"\n\
+                         check_interval = \"20ms\"\n[pool]\nmode = \"session\"";
+
 fn all(make: Make) {
-    let world = World::start(make, &[]);
+    let mut world = World::start(make, &[]);
+    // What is counted on the servers is of the sessions that are there, and not of those before.
+    world.proxy = Proxy::start(&world.lab, MONITORED);
+    eventually("the replica takes reads", || {
+        world.proxy.metrics().sum("lagwise_server_eligible", &[]) == 2.0
+    });
     let part = |name: &str, part: fn(&World)| {
         let start = std::time::Instant::now();
         part(&world);
