@@ -190,16 +190,22 @@ const KEPT: u64 = 250;
 /// As many statements as a framework that never closes them may collect, executed on both sides.
 fn open_at_a_time(world: &World) {
     let (lab, proxy) = (&world.lab, &world.proxy);
+    let text = |n: u32| {
+        // Every third is prepared on the primary first.
+        let lock = if n % 3 == 0 { " FOR UPDATE" } else { "" };
+        format!("SELECT CONCAT('{n}/', name) FROM items WHERE id = {}{lock}", n % 100 + 1)
+    };
     let mut client = Client::app(proxy.port());
-    client.execute("SELECT name FROM items WHERE id = 1").unwrap();
+    // What sessions have in common is there before.
+    for n in 0..OPEN {
+        let id = client.prepare(&text(n)).unwrap().0;
+        close(&mut client, id);
+    }
     let before = resident(proxy.pid());
     let mut ids = Vec::new();
     let mut texts = 0;
     for n in 0..OPEN {
-        // Every third is prepared on the primary first.
-        let lock = if n % 3 == 0 { " FOR UPDATE" } else { "" };
-        let text =
-            format!("SELECT CONCAT('{n}/', name) FROM items WHERE id = {}{lock}", n % 100 + 1);
+        let text = text(n);
         texts += text.len() as u64;
         ids.push(client.prepare(&text).unwrap().0);
     }
