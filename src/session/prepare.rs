@@ -77,18 +77,19 @@ impl Session {
             && !self.is_kept()
     }
 
-    fn asked(&self, shared: &SharedStatement, side: Side) -> Asked {
+    fn asked(&mut self, shared: &SharedStatement, side: Side) -> Asked {
         Asked {
             statement: shared.id,
+            state: self.state.replayed.image(Side::Primary).fingerprint(),
             login: LoginKey::new(&self.login, false),
             of_primary: side == Side::Primary,
         }
     }
 
     /// What a server has answered to this lately, if the session may be told the same.
-    fn known_answer(&self, shared: &SharedStatement) -> Option<Arc<Answer>> {
-        let (answers, now) = (&self.context.prepare_answers, Instant::now());
+    fn known_answer(&mut self, shared: &SharedStatement) -> Option<Arc<Answer>> {
         let mut asked = self.asked(shared, Side::Primary);
+        let (answers, now) = (&self.context.prepare_answers, Instant::now());
         let of_primary = answers.get(&asked, now);
         // Who wrote may have changed what a replica does not know of yet.
         let is_pinned =

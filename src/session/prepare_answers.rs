@@ -39,6 +39,9 @@ const OVERHEAD: usize = 400;
 pub struct Asked {
     /// The id of the text, which stands for the state that it was read under.
     pub statement: u64,
+    /// The fingerprint of all the state that the session is in: the character set of results, say, stands
+    /// in the definitions of columns.
+    pub state: u64,
     /// Who may be told the answer.
     pub login: LoginKey,
     /// The primary was asked, and not a replica.
@@ -170,7 +173,7 @@ mod tests {
             client_tls: false,
         };
         let login = LoginKey { login, read_only: false };
-        Asked { statement, login, of_primary: true }
+        Asked { statement, state: 7, login, of_primary: true }
     }
 
     /// One parameter, one column, each with an EOF packet, as clients without DEPRECATE_EOF get it.
@@ -207,6 +210,7 @@ mod tests {
         assert!(!knows(asked("a", 1), now + LIFETIME));
         assert!(!knows(asked("b", 1), now));
         assert!(!knows(asked("a", 2), now));
+        assert!(!knows(Asked { state: 8, ..asked("a", 1) }, now));
         assert!(!knows(Asked { of_primary: false, ..asked("a", 1) }, now));
         answers.forget_all();
         assert!(!knows(asked("a", 1), now));
