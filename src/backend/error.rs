@@ -93,6 +93,8 @@ pub mod codes {
     pub const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
     /// ER_USER_LIMIT_REACHED: a resource limit of the account, for now.
     pub const USER_LIMIT_REACHED: u16 = 1226;
+    /// ER_NEED_REPREPARE
+    pub const NEED_REPREPARE: u16 = 1615;
     /// ER_MAX_PREPARED_STMT_COUNT_REACHED
     pub const MAX_PREPARED_STMT_COUNT: u16 = 1461;
 }

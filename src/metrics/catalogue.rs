@@ -93,6 +93,8 @@ families! {
         "Sessions whose reads go to the primary now because of a pin.";
     READ_RETRIES = Counter "lagwise_read_retries_total" []
         "Reads run again on another server after the first one failed before any byte was forwarded.";
+    PREPARES = Counter "lagwise_prepares_total" ["by"]
+        "Statements prepared: by a client's PREPARE, by memory without a server, or by lagwise for an EXECUTE.";
     FUNCTION_REFUSALS = Counter "lagwise_function_refusals_total" []
         "Reads that a replica refused to run because a function in them writes; the primary ran them.";
     ERRORS = Counter "lagwise_errors_total" ["side", "kind"]

@@ -17,7 +17,8 @@ use super::histogram::{BUCKETS, FINITE, upper_bound};
 use super::process::ProcessSample;
 use super::worker::{
     self, Abandoned, BAD_HINTS, Direction, FUNCTION_REFUSALS, HISTOGRAM_LEN, Layout, LoginResult,
-    OTHER, PINS_ENDED, PINS_STARTED, READ_RETRIES, Role, SESSIONS_ENDED, SESSIONS_STARTED, Side,
+    OTHER, PINS_ENDED, PINS_STARTED, PrepareBy, READ_RETRIES, Role, SESSIONS_ENDED,
+    SESSIONS_STARTED, Side,
 };
 use super::{Core, ServerSource};
 
@@ -157,6 +158,8 @@ impl Scrape {
             &names::ABANDONED_QUERIES,
             outcomes.map(|(i, name)| ([*name], at(layout.abandoned(i)))),
         );
+        let prepares = PrepareBy::NAMES.iter().enumerate();
+        self.family(&names::PREPARES, prepares.map(|(i, name)| ([*name], at(layout.prepare(i)))));
         let directions = Direction::NAMES.iter().enumerate();
         self.family(&names::BYTES, directions.map(|(i, name)| ([*name], at(layout.bytes(i)))));
         self.list(&names::CLIENTS_REJECTED, labels.reject_causes, |i| at(layout.rejected(i)));

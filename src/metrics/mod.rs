@@ -31,7 +31,9 @@ use prometheus::{Registry, TextEncoder};
 
 pub use rules::RuleCount;
 pub use servers::{ServerSample, ServerSource};
-pub use worker::{Abandoned, Direction, LabelSets, LoginResult, OTHER, Role, Side, WorkerMetrics};
+pub use worker::{
+    Abandoned, Direction, LabelSets, LoginResult, OTHER, PrepareBy, Role, Side, WorkerMetrics,
+};
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";

@@ -289,6 +289,7 @@ fn no_two_counters_share_a_slot() {
     ];
     slots.extend(range(LoginResult::NAMES.len()).map(|i| layout.login(i)));
     slots.extend(range(Abandoned::NAMES.len()).map(|i| layout.abandoned(i)));
+    slots.extend(range(PrepareBy::NAMES.len()).map(|i| layout.prepare(i)));
     slots.extend(range(Direction::NAMES.len()).map(|i| layout.bytes(i)));
     slots.extend(range(layout.commands).map(|i| layout.command(i)));
     slots.extend(range(layout.pin_causes).map(|i| layout.pin(i)));

@@ -106,6 +106,18 @@ label_enum! {
 }
 
 label_enum! {
+    /// How a statement came to be prepared.
+    PrepareBy {
+        /// A client's PREPARE, which a server ran.
+        Client = "client",
+        /// A client's PREPARE, answered by what a server had answered lately.
+        Memory = "memory",
+        /// An execution on a connection that did not have it.
+        Lagwise = "lagwise",
+    }
+}
+
+label_enum! {
     /// What a server is in its topology.
     Role {
         /// Takes writes.
@@ -149,7 +161,8 @@ pub(super) const SETS_REMEMBERED: usize = 9;
 const BYTES_AT: usize = 10;
 const LOGINS_AT: usize = BYTES_AT + Direction::NAMES.len();
 const ABANDONED_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
-const PROXY_SECONDS_AT: usize = ABANDONED_AT + Abandoned::NAMES.len();
+const PREPARES_AT: usize = ABANDONED_AT + Abandoned::NAMES.len();
+const PROXY_SECONDS_AT: usize = PREPARES_AT + PrepareBy::NAMES.len();
 const SERVER_SECONDS_AT: usize = PROXY_SECONDS_AT + HISTOGRAM_LEN;
 const FIXED_LEN: usize = SERVER_SECONDS_AT + HISTOGRAM_LEN * Role::NAMES.len();
 
@@ -201,6 +214,10 @@ impl Layout {
 
     pub(super) const fn abandoned(&self, outcome: usize) -> usize {
         ABANDONED_AT + outcome
+    }
+
+    pub(super) const fn prepare(&self, by: usize) -> usize {
+        PREPARES_AT + by
     }
 
     pub(super) const fn bytes(&self, direction: usize) -> usize {
@@ -306,6 +323,11 @@ impl WorkerMetrics {
 
     pub(super) fn pin_ended(&self) {
         self.add(PINS_ENDED, 1);
+    }
+
+    /// Counts a prepared statement.
+    pub fn prepare(&self, by: PrepareBy) {
+        self.add(self.layout.prepare(by as usize), 1);
     }
 
     /// Counts a hold by index into [`LabelSets::holds`]; [`super::Metrics::hold`] pairs it with its

@@ -16,6 +16,7 @@ use super::known_sets::KnownSets;
 use super::known_statements::KnownStatements;
 use super::learned::LearnedFunctions;
 use super::limits::{Clients, Place, Who};
+use super::prepare_answers::PrepareAnswers;
 use super::proofs::Proofs;
 use super::registry::Registry;
 use crate::auth::{Credential, KnownAccount, Plugin, RsaKey};
@@ -110,6 +111,8 @@ pub struct Context {
     pub advice: Advice,
     /// Texts of prepared statements.
     pub known_statements: KnownStatements,
+    /// What servers have answered to PREPARE lately.
+    pub prepare_answers: PrepareAnswers,
     /// For passwords of clients without TLS.
     pub rsa_key: RsaKey,
     /// Where lagwise is in its life.
@@ -140,6 +143,7 @@ impl Context {
             native_hashes: Arc::default(),
             advice: Advice::default(),
             known_statements: KnownStatements::default(),
+            prepare_answers: PrepareAnswers::default(),
             rsa_key,
             lifecycle,
             sessions: AtomicUsize::new(0),
@@ -154,6 +158,11 @@ impl Context {
         for member in self.cluster.snapshot().members() {
             member.pool().clear_keys(|key| *key.login.credential == *credential);
         }
+    }
+
+    /// Answers to PREPARE are asked of servers again: other servers may give others.
+    pub fn forget_prepare_answers(&self) {
+        self.prepare_answers.forget_all();
     }
 
     /// Sessions, those that are logging in included.

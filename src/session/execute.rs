@@ -16,6 +16,8 @@ use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
+use super::prepare::Forgetting;
+use super::prepare_answers::changes_catalogue;
 use super::relay::{Relay, RelayError, Relayed, Shown, Withhold, went_down};
 use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
@@ -96,7 +98,8 @@ pub(super) enum Why {
     Refused,
     /// A replica may lack what the primary has.
     Behind(ErrPacket),
-    /// The server had no room for a prepared statement, and has now.
+    /// The server had no room for a prepared statement, and has now; or a statement must be prepared
+    /// anew, and will be.
     Full,
 }
 
@@ -121,7 +124,7 @@ pub(super) struct Tried {
     pub behind: Option<ErrPacket>,
     /// No replica will do.
     pub primary_only: bool,
-    /// Room was made for a prepared statement.
+    /// Room was made for a prepared statement, or one is prepared anew.
     pub made_room: bool,
 }
 
@@ -142,6 +145,7 @@ impl Session {
             let primary = Arc::clone(cluster.primary());
             return self.give_up(job, &primary, failed, 1).await;
         }
+        let _forgetting = Forgetting::before(&job, &self.context);
         let mut tried = Tried::default();
         let mut is_first = true;
         loop {
@@ -159,6 +163,7 @@ impl Session {
             let withhold = Withhold {
                 behind: self.may_be_behind(&job, side, &tried),
                 full: job.kind == ResponseKind::Prepare && !tried.made_room,
+                stale: job.statement_id.is_some() && !tried.made_room,
             };
             let attempt = self.attempt(side, &member, &mut job, &settings, withhold).await?;
             self.resume_tracking().await;
@@ -221,7 +226,7 @@ impl Session {
     /// A statement is done. Where a replica failed and the primary did not, the session has seen what
     /// the replica lacks, and must not be shown less again.
     fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried) {
-        self.remember_set(job, done);
+        self.remember_set(done);
         self.note_strays(job, done);
         self.note_thread(job);
         let by_primary = matches!(done, Done::Forwarded(Side::Primary, _));
@@ -263,6 +268,11 @@ impl Session {
             return Ok(Attempt::Again(Failed::Unavailable(lost)));
         };
         withhold.full &= held.guard.statements.can_make_room();
+        withhold.stale = withhold.stale && self.may_be_stale(side, job);
+        let Some(held) = self.servers.get(side) else {
+            let lost = Unavailable::StateLost { in_transaction: false };
+            return Ok(Attempt::Again(Failed::Unavailable(lost)));
+        };
         self.handle.set_running_on(side);
         let _running = held.member.begin_query();
         if let Err(error) = held.guard.send(&job.incoming.frame).await {
@@ -364,12 +374,19 @@ impl Session {
                 && job.statement.flags.contains(Flags::UNKNOWN_FUNCTION),
             client_statement: job.statement_id,
             withhold,
+            copy: prepare.then(Vec::new),
             warnings: counts.then(|| self.state.diagnostics.warnings()),
         };
-        let state = &mut self.state;
+        let (state, context) = (&mut self.state, &self.context);
+        let changes = job.kind != ResponseKind::Prepare && changes_catalogue(&job.statement);
         let statement = observed(job);
         let learning = &mut self.learning;
         let observe = |told: Told<'_>| {
+            if changes {
+                // Before the client is told.
+                context.prepare_answers.forget_all();
+                context.known_sets.forget();
+            }
             if let Some(learning) = learning {
                 learning.observe(&told);
             }
@@ -394,7 +411,9 @@ impl Session {
             Ok(Relayed { withheld: Some(err), .. }) if REFUSALS.contains(&err.code) => {
                 Ok(Attempt::Withheld(Why::Refused))
             }
-            Ok(Relayed { withheld: Some(err), .. }) if self.makes_room(side, &err) => {
+            Ok(Relayed { withheld: Some(err), .. })
+                if self.makes_room(side, &err) || self.forgets_stale(side, job, &err) =>
+            {
                 Ok(Attempt::Withheld(Why::Full))
             }
             Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Withheld(Why::Behind(err))),

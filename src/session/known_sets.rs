@@ -218,14 +218,7 @@ impl Session {
     }
 
     /// After a statement on the primary: remembers what it said to a SET or USE.
-    pub(super) fn remember_set(&mut self, job: &Job<'_>, done: &Done) {
-        let forgets = matches!(
-            job.statement.kind,
-            StatementKind::Ddl | StatementKind::Account | StatementKind::Admin
-        );
-        if forgets {
-            self.context.known_sets.forget();
-        }
+    pub(super) fn remember_set(&mut self, done: &Done) {
         let Some(learning) = self.learning.take() else { return };
         let Learning { key, asked_at, answer } = *learning;
         let is_settled = !self.state.is_bound_to_primary()

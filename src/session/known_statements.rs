@@ -14,11 +14,10 @@
 //! Bounded: texts that nobody has prepared lately are forgotten, see [`MAX_BYTES`]. Who holds one
 //! then keeps it; who comes later gets another. Pure.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use super::recent::Recent;
 use crate::backend::parse_state::ParseState;
 use crate::route::is_server_schema;
 use crate::sql::{Flags, LexMode, Statement, StatementKind};
@@ -31,9 +30,6 @@ const MAX_TEXT: usize = 64 << 10;
 
 /// What a text costs besides itself, about, in bytes.
 const OVERHEAD: usize = 400;
-
-/// So that workers seldom wait for one another.
-const SHARDS: usize = 16;
 
 /// Signatures of one text. Beyond these, each client's statement is its own: somebody inserts rows
 /// with ever other columns NULL.
@@ -78,39 +74,17 @@ pub struct SharedStatement {
 /// All texts that are known, by a hash of text and state.
 #[derive(Debug)]
 pub struct KnownStatements {
-    shards: [Mutex<Shard>; SHARDS],
-    hasher: RandomState,
+    texts: Recent<SharedStatement>,
     last_id: AtomicU64,
-    /// Bytes of one generation of one shard.
-    max_bytes: usize,
-}
-
-/// Two generations: what is asked for goes into the young one; when that is full, it becomes the old
-/// one, and what the old one had is forgotten.
-#[derive(Debug, Default)]
-struct Shard {
-    young: HashMap<u64, Arc<SharedStatement>>,
-    young_bytes: usize,
-    old: HashMap<u64, Arc<SharedStatement>>,
 }
 
 impl Default for KnownStatements {
     fn default() -> Self {
-        Self::bounded(MAX_BYTES)
+        Self { texts: Recent::bounded(MAX_BYTES), last_id: AtomicU64::new(0) }
     }
 }
 
 impl KnownStatements {
-    /// None, and room for about so many bytes of them.
-    pub fn bounded(max_bytes: usize) -> Self {
-        Self {
-            shards: Default::default(),
-            hasher: RandomState::new(),
-            last_id: AtomicU64::new(0),
-            max_bytes: max_bytes / SHARDS / 2,
-        }
-    }
-
     /// An id that no other statement has or gets.
     pub fn new_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
@@ -125,11 +99,11 @@ impl KnownStatements {
         parse_state: Arc<ParseState>,
         classify: impl FnOnce() -> Statement,
     ) -> Arc<SharedStatement> {
-        let hash = self.hasher.hash_one((text, mode, &*parse_state));
+        let hash = self.texts.hash((text, mode, &*parse_state));
         let is_same = |known: &SharedStatement| {
             *known.text == *text && known.mode == *mode && *known.parse_state == *parse_state
         };
-        if let Some(known) = self.shard(hash).find(hash, is_same, self.max_bytes) {
+        if let Some(known) = self.texts.find(hash, is_same) {
             return known;
         }
         let statement = classify();
@@ -143,44 +117,9 @@ impl KnownStatements {
             variants: Mutex::default(),
         });
         if new.is_shared {
-            self.shard(hash).keep(hash, Arc::clone(&new), self.max_bytes);
+            self.texts.keep(hash, Arc::clone(&new), text.len() + OVERHEAD);
         }
         new
-    }
-
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        // The low bits choose; always there.
-        let at = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
-        let shard = self.shards.get(at).unwrap_or(&self.shards[0]);
-        shard.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Shard {
-    fn find(
-        &mut self,
-        hash: u64,
-        is_same: impl Fn(&SharedStatement) -> bool,
-        max_bytes: usize,
-    ) -> Option<Arc<SharedStatement>> {
-        if let Some(known) = self.young.get(&hash) {
-            return is_same(known).then(|| Arc::clone(known));
-        }
-        let known = self.old.remove(&hash).filter(|known| is_same(known))?;
-        self.keep(hash, Arc::clone(&known), max_bytes);
-        Some(known)
-    }
-
-    fn keep(&mut self, hash: u64, statement: Arc<SharedStatement>, max_bytes: usize) {
-        let bytes = statement.text.len() + OVERHEAD;
-        if self.young_bytes + bytes > max_bytes {
-            self.old = std::mem::take(&mut self.young);
-            self.young_bytes = 0;
-        }
-        // Two texts of one hash are not expected; the newer one stays.
-        let before = self.young.insert(hash, statement);
-        let before = before.map_or(0, |before| before.text.len() + OVERHEAD);
-        self.young_bytes += bytes - before.min(bytes);
     }
 }
 
@@ -292,21 +231,5 @@ mod tests {
         assert_eq!(one.variant(&[0], &known), ids[0]);
         assert_ne!(ids[0], ids[1]);
         assert_ne!(ids[0], Some(one.id));
-    }
-
-    #[test]
-    fn memory_is_bounded_and_what_is_used_stays() {
-        let known = KnownStatements::bounded(SHARDS * 2 * 10 * (OVERHEAD + 20));
-        let used = get(&known, "SELECT 'used'", "");
-        for n in 0..5_000 {
-            get(&known, &format!("SELECT {n}"), "");
-            assert_eq!(used.id, get(&known, "SELECT 'used'", "").id, "{n}");
-        }
-        let count = |shard: &Mutex<Shard>| {
-            let shard = shard.lock().unwrap();
-            shard.young.len() + shard.old.len()
-        };
-        let counts: Vec<_> = known.shards.iter().map(count).collect();
-        assert!(counts.iter().all(|count| (10..=22).contains(count)), "{counts:?}");
     }
 }

@@ -12,14 +12,16 @@
 //!   functions that replicas refuse.
 //! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
 //!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers. [`untold`]: what they miss.
-//! - [`known_sets`]: SET and USE that need no server. [`holds`]: what keeps a connection between statements.
-//! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
+//! - [`known_sets`]: SET and USE that need no server. [`holds`]: what keeps a connection between
+//!   statements.
+//! - [`prepare`], [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
 //! - [`abandoned`]: queries whose client has gone.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`],
 //!   [`text_prepared`], [`tracked`]: what is known of the session. [`known_statements`],
-//!   [`signature`]: which prepared statements sessions may share. Pure.
+//!   [`signature`]: which prepared statements sessions may share. [`prepare_answers`], [`recent`]: what
+//!   servers have said to PREPARE. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
@@ -47,10 +49,13 @@ mod limits;
 mod login;
 mod names;
 mod pin;
+mod prepare;
+mod prepare_answers;
 mod prepared;
 mod proofs;
 mod prove;
 mod read_only;
+mod recent;
 pub mod registry;
 mod relay;
 mod replayed;

@@ -14,8 +14,10 @@ use std::time::Instant;
 use super::diagnostics::Told;
 use super::failure::BEHIND;
 use super::learned::REFUSALS;
+use super::prepare_answers::MAX_ANSWER;
 use super::reply::WRITE_STALL;
 use super::tracked::Tracked;
+use crate::backend::error::codes;
 use crate::backend::{self, Connection};
 use crate::cluster::Member;
 use crate::net::PacketStream;
@@ -69,6 +71,9 @@ pub struct Relayed {
     pub has_cursor: bool,
     /// Bytes sent to the client.
     pub bytes: u64,
+    /// What the client was sent, if that was asked for and is no longer than an answer to a PREPARE that
+    /// is remembered.
+    pub copy: Option<Vec<u8>>,
     /// The server's error, if nothing of it has reached the client, because another server is to be
     /// asked.
     pub withheld: Option<ErrPacket>,
@@ -102,6 +107,8 @@ pub struct Relay<'a> {
     pub client_statement: Option<u32>,
     /// Which errors are withheld, besides refusals.
     pub withhold: Withhold,
+    /// Takes what the client is sent, if that is wanted.
+    pub copy: Option<Vec<u8>>,
     /// How many warnings the client is told of, if not as many as the server says.
     pub warnings: Option<u16>,
 }
@@ -113,12 +120,15 @@ pub struct Withhold {
     pub behind: bool,
     /// That which says that it has no room for a prepared statement.
     pub full: bool,
+    /// That which says that a statement must be prepared anew.
+    pub stale: bool,
 }
 
 impl Withhold {
     fn covers(self, code: u16) -> bool {
         self.behind && BEHIND.contains(&code)
-            || self.full && code == backend::error::codes::MAX_PREPARED_STMT_COUNT
+            || self.full && code == codes::MAX_PREPARED_STMT_COUNT
+            || self.stale && code == codes::NEED_REPREPARE
     }
 }
 
@@ -231,6 +241,7 @@ impl Relay<'_> {
                 Stop::End | Stop::Withheld(_) => {
                     relayed.in_one_read = reads == 1;
                     relayed.columns = tracker.columns();
+                    relayed.copy = self.copy.take();
                     relayed.rows = tracker.rows();
                     return Ok(relayed);
                 }
@@ -400,6 +411,10 @@ impl Relay<'_> {
         };
         let sent = bytes.len() as u64;
         *self.touched = true;
+        self.copy = self.copy.take().filter(|copy| copy.len() + bytes.len() <= MAX_ANSWER);
+        if let Some(copy) = &mut self.copy {
+            copy.extend_from_slice(bytes);
+        }
         self.client.write_all(bytes, WRITE_STALL).await?;
         self.server.stream().consume(count);
         Ok(sent)

@@ -61,6 +61,11 @@ impl Replayed {
         Self { is_reset: true, version: self.version + 1, ..Self::new(self.schema) }
     }
 
+    /// Whether the session began with the server's defaults, not with those of its login.
+    pub fn is_reset(&self) -> bool {
+        self.is_reset
+    }
+
     /// The default schema; empty for none.
     pub fn schema(&self) -> &[u8] {
         &self.schema

@@ -1,7 +1,7 @@
 //! The COM_STMT_* family: the client's statement ids are lagwise's own.
 //!
-//! A statement is prepared where it is to run, and again, when it has to run elsewhere, on the
-//! connection that does not know it yet. The types of its parameters, which a client sends once,
+//! A statement is prepared where it is to run ([`super::prepare`]), and again, when it has to run
+//! elsewhere, on the connection that does not know it yet. The types of its parameters, which a client sends once,
 //! are put in for such a connection.
 
 use super::Session;
@@ -17,6 +17,7 @@ use super::signature::signature;
 use crate::backend;
 use crate::backend::error::codes;
 use crate::backend::statements::Statements;
+use crate::metrics::PrepareBy;
 use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
 use crate::protocol::execute::Execute;
@@ -28,35 +29,6 @@ use crate::route::Side;
 use crate::sql::{self, Statement, StatementKind};
 
 impl Session {
-    /// COM_STMT_PREPARE
-    pub(super) async fn stmt_prepare(&mut self, incoming: &mut Incoming) -> Result<(), End> {
-        if !incoming.is_whole() {
-            let settings = self.context.settings.load_full();
-            incoming.discard_rest(&mut self.client, settings.max_packet).await?;
-            return reply::err(&mut self.client, 1, &error::too_large()).await;
-        }
-        let parse_state = self.state.replayed.parse_state();
-        let text = incoming.payload().get(1..).unwrap_or_default();
-        let mode = self.state.lex_mode();
-        let classify = || sql::classify(text, mode);
-        let shared = self.context.known_statements.get(text, mode, parse_state, classify);
-        let statement = shared.statement;
-        let kind = ResponseKind::Prepare;
-        let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
-        let done = self.run(job).await?;
-        self.prepared.failed();
-        let Done::Forwarded(side, relayed) = done else { return Ok(()) };
-        let Some(ok) = relayed.prepare_ok.filter(|_| relayed.error_code.is_none()) else {
-            return Ok(());
-        };
-        let max = self.context.settings.load().max_prepared_statements;
-        if let Some(held) = self.servers.get(side) {
-            held.guard.adopt_statement(shared.id, ok.statement_id, max);
-        }
-        self.prepared.insert(ClientStatement::new(shared, ok, side));
-        Ok(())
-    }
-
     /// COM_STMT_EXECUTE, and MariaDB's COM_STMT_BULK_EXECUTE.
     pub(super) async fn stmt_execute(
         &mut self,
@@ -249,7 +221,28 @@ impl Session {
         let now = self.state.replayed.parse_state();
         let states = (&*known.shared.parse_state, &*now);
         let max = self.context.settings.load().max_prepared_statements;
+        self.context.metrics.local().prepare(PrepareBy::Lagwise);
         held.guard.prepare(id, &known.shared.text, states, max).await
+    }
+
+    /// After ER_NEED_REPREPARE, by which nothing has run: the connection forgets the statement, so that it
+    /// is prepared anew.
+    pub(super) fn forgets_stale(&mut self, side: Side, job: &Job<'_>, err: &ErrPacket) -> bool {
+        let known = job.statement_id.filter(|_| err.code == codes::NEED_REPREPARE);
+        let known = known.and_then(|id| self.prepared.get(id));
+        let (Some(known), Some(held)) = (known, self.servers.get(side)) else { return false };
+        held.guard.close_statement(known.id());
+        true
+    }
+
+    /// Whether a statement may be prepared anew there: it has no cursor and no long data.
+    pub(super) fn may_be_stale(&mut self, side: Side, job: &Job<'_>) -> bool {
+        let known = job.statement_id.filter(|_| job.kind == ResponseKind::Results);
+        let known = known.and_then(|id| self.prepared.get(id)).map(ClientStatement::id);
+        let on_server = known.zip(self.servers.get(side));
+        on_server
+            .and_then(|(id, held)| held.guard.statements.get_mut(id))
+            .is_some_and(|it| !it.is_held)
     }
 
     /// After the error that a server has no room for a prepared statement: closes one that was used

@@ -191,16 +191,22 @@ const KEPT: u64 = 250;
 /// As many statements as a framework that never closes them may collect, executed on both sides.
 fn open_at_a_time(world: &World) {
     let (lab, proxy) = (&world.lab, &world.proxy);
+    let text = |n: u32| {
+        // Every third is prepared on the primary first.
+        let lock = if n % 3 == 0 { " FOR UPDATE" } else { "" };
+        format!("SELECT CONCAT('{n}/', name) FROM items WHERE id = {}{lock}", n % 100 + 1)
+    };
     let mut client = Client::app(proxy.port());
-    client.execute("SELECT name FROM items WHERE id = 1").unwrap();
+    // What sessions have in common is there before.
+    for n in 0..OPEN {
+        let id = client.prepare(&text(n)).unwrap().0;
+        close(&mut client, id);
+    }
     let before = resident(proxy.pid());
     let mut ids = Vec::new();
     let mut texts = 0;
     for n in 0..OPEN {
-        // Every third is prepared on the primary first.
-        let lock = if n % 3 == 0 { " FOR UPDATE" } else { "" };
-        let text =
-            format!("SELECT CONCAT('{n}/', name) FROM items WHERE id = {}{lock}", n % 100 + 1);
+        let text = text(n);
         texts += text.len() as u64;
         ids.push(client.prepare(&text).unwrap().0);
     }
@@ -366,18 +372,18 @@ fn full(world: &World) {
     settle(lab, &[0, 0]);
     // Prepared on the replica, and again on a primary that has room for one.
     let mut client = Client::app(proxy.port());
-    let ids: Vec<u32> = (1..=3).map(|n| prepare(&mut client, n)).collect();
+    let ids: Vec<u32> = (11..=13).map(|n| prepare(&mut client, n)).collect();
     settle(lab, &[0, 3]);
     set(0, 1);
     client.run("BEGIN");
     for n in [1, 2, 3, 1] {
-        assert_eq!(execute(&mut client, ids[n - 1]), format!("item {n}"));
+        assert_eq!(execute(&mut client, ids[n - 1]), format!("item 1{n}"));
     }
     set(0, 0);
     let fail = client.execute_id(ids[1]).unwrap_err();
     assert_eq!(fail.code(), 1461, "{fail}");
     client.run("COMMIT");
-    assert_eq!(execute(&mut client, ids[1]), "item 2", "the replica has it");
+    assert_eq!(execute(&mut client, ids[1]), "item 12", "the replica has it");
     set(0, 16_382);
 }
 
@@ -430,8 +436,16 @@ fn behind(world: &World) {
     lab.wait_caught_up();
 }
 
+const MONITORED: &str = "[monitor]\nuser = \"monitor\"\npassword = \"monitor_password\"\n\
+                         check_interval = \"20ms\"\n[pool]\nmode = \"session\"";
+
 fn all(make: Make) {
-    let world = World::start(make, &[]);
+    let mut world = World::start(make, &[]);
+    // What is counted on the servers is of the sessions that are there, and not of those before.
+    world.proxy = Proxy::start(&world.lab, MONITORED);
+    eventually("the replica takes reads", || {
+        world.proxy.metrics().sum("lagwise_server_eligible", &[]) == 2.0
+    });
     let part = |name: &str, part: fn(&World)| {
         let start = std::time::Instant::now();
         part(&world);
