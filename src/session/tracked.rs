@@ -133,14 +133,16 @@ mod tests {
     #[test]
     fn clients_are_told_what_they_would_be_told_directly() {
         check(Tracked::Nothing, b"");
-        let want = |names: [(&[u8], &[u8]); 3]| {
+        let want = |variables: [(&str, &str); 3]| {
             let mut want = Vec::new();
-            names.iter().for_each(|(name, value)| write_system_variable(&mut want, name, value));
+            for (name, value) in variables {
+                write_system_variable(&mut want, name.as_bytes(), value.as_bytes());
+            }
             write_schema(&mut want, b"shop");
             want
         };
-        let (on, gbk, utc): ((&[u8], &[u8]), (&[u8], &[u8]), (&[u8], &[u8])) =
-            ((AUTOCOMMIT, b"ON"), (CLIENT, b"gbk"), (TIME_ZONE, b"UTC"));
+        let on = ("autocommit", "ON");
+        let (gbk, utc) = (("character_set_client", "gbk"), ("time_zone", "UTC"));
         check(Tracked::Default(Make::MySql), &want([on, gbk, utc]));
         check(Tracked::Default(Make::MariaDb), &want([on, utc, gbk]));
     }
