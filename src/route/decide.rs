@@ -156,7 +156,10 @@ fn by_kept_conditions(statement: &Statement, facts: &SessionFacts) -> Option<Rou
     let on_primary = facts.transaction == Transaction::OnPrimary || !facts.autocommit;
     let asks = statement.flags.contains(Flags::CONDITION_COUNT)
         || matches!(statement.kind, StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics);
-    by_diagnostics(statement, facts).filter(|_| is_kept && on_primary && asks)
+    if !(is_kept && on_primary && asks) {
+        return None;
+    }
+    by_diagnostics(statement, facts)
 }
 
 fn by_transaction(statement: &Statement, facts: &SessionFacts) -> Option<Route> {

@@ -8,6 +8,7 @@ use super::Session;
 use super::context::Settings;
 use super::error::{self, End, Kind};
 use super::execute::{Done, Job};
+use super::found_rows::FoundRowsUse;
 use super::incoming::Incoming;
 use super::login::{self, Asking, Established, Failure};
 use super::proofs::LIFETIME;
@@ -185,6 +186,7 @@ impl Session {
         self.prepared.clear();
         self.text_prepared.clear();
         self.strays.clear();
+        self.found_rows = FoundRowsUse::default();
         self.rules = rules;
         self.place = place;
         self.proven_at = std::time::Instant::now();

@@ -63,6 +63,8 @@ pub struct Diagnostics {
     /// The side whose connection has the warnings and errors; in MariaDB not always that of the last
     /// statement.
     conditions_on: Side,
+    /// The primary's connection may still have conditions that a statement on the replica has ended.
+    stale: bool,
     /// The connection of `side` is still the one that ran the last statement.
     row_count_there: bool,
     /// The side whose connection has set FOUND_ROWS() last.
@@ -129,12 +131,30 @@ impl Diagnostics {
     pub fn keep_conditions(&mut self, before: Conditions) {
         if !self.holds {
             (self.conditions_on, self.holds) = (before.on, before.held);
+            self.stale &= !(before.on == Side::Primary && before.held);
         }
     }
 
     /// A statement was prepared on `side`, which in MariaDB forgets the conditions if it has a table.
     pub fn forget_conditions(&mut self, side: Side, warnings: u16) {
+        self.stale = side == Side::Replica && (self.stale || self.leaves_some_behind(side));
         (self.conditions_on, self.holds) = (side, warnings > 0);
+    }
+
+    /// Whether there are conditions on the primary that a statement on `side` ends.
+    fn leaves_some_behind(&self, side: Side) -> bool {
+        side == Side::Replica && self.conditions_on == Side::Primary && self.holds
+    }
+
+    /// Whether the primary's connection must be made to forget its conditions, before a statement there
+    /// that may look at them.
+    pub fn are_stale(&self) -> bool {
+        self.stale && !self.holds
+    }
+
+    /// The primary's connection has been made to forget its conditions.
+    pub fn forgot(&mut self) {
+        self.stale = false;
     }
 
     /// A statement ended on `side`; `looks`: it only looks at what the one before has left.
@@ -152,6 +172,8 @@ impl Diagnostics {
             Told::Ok(ok) => i64::try_from(ok.affected_rows).unwrap_or(i64::MAX),
             Told::Eof(_) | Told::Err(_) => -1,
         };
+        let replaces = side == Side::Primary && warnings > 0;
+        let stale = !replaces && (self.stale || !looks && self.leaves_some_behind(side));
         *self = Self {
             side,
             warnings,
@@ -159,6 +181,7 @@ impl Diagnostics {
             holds,
             aside: false,
             conditions_on: side,
+            stale,
             row_count,
             row_count_there: true,
             ..*self
@@ -175,6 +198,7 @@ impl Diagnostics {
     pub fn moved(&mut self, side: Side) {
         self.row_count_there &= self.side != side;
         self.found_there &= self.found_on != side;
+        self.stale &= side != Side::Primary;
     }
 
     /// ROW_COUNT(), if it has to be brought about where `side` is, because the statement that it is
@@ -346,5 +370,16 @@ mod tests {
         assert_eq!(area.conditions(), on(Side::Replica, true), "its own");
         area.forget_conditions(Side::Primary, 0);
         assert_eq!((area.side(), area.conditions()), (Side::Replica, on(Side::Primary, false)));
+        assert!(!area.are_stale());
+        area.observe(Side::Primary, &Told::Err(1054), false);
+        area.observe(Side::Replica, &eof(0), false);
+        area.observe(Side::Primary, &eof(0), false);
+        assert!(area.are_stale());
+        area.observe(Side::Primary, &eof(1), false);
+        assert!(!area.are_stale(), "its own");
+        area.forget_conditions(Side::Replica, 0);
+        assert!(area.are_stale());
+        area.forgot();
+        assert!(!area.are_stale());
     }
 }

@@ -348,7 +348,8 @@ impl Session {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
             return Err(RelayError::Untouched(backend::Error::Lost(error)));
         };
-        let tracked = Tracked::of(self.login.capabilities, self.state.is_untracked());
+        let make = self.state.lex_mode().make;
+        let tracked = Tracked::of(self.login.capabilities, make, self.state.is_untracked());
         let tracker = held.guard.tracker(job.kind).after(last_seq);
         let prepare = job.kind == ResponseKind::Prepare;
         let executed = job.statement_id.filter(|_| job.kind == ResponseKind::Results);
@@ -356,8 +357,7 @@ impl Session {
         let known_columns = executed.map(|known| known.num_columns).filter(|&count| count > 0);
         let session = self.state.is_elsewhere(side).then_some(self.state.status);
         let aside = job.aside();
-        let is_mysql = self.state.lex_mode().make == Make::MySql;
-        let counts = is_mysql && aside.is_some_and(Aside::counts_warnings);
+        let counts = make == Make::MySql && aside.is_some_and(Aside::counts_warnings);
         let relay = Relay {
             client: &mut self.client,
             server: &mut held.guard,

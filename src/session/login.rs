@@ -36,6 +36,7 @@ use crate::protocol::frame::build_packet;
 use crate::protocol::handshake::{Greeting, HandshakeResponse, attribute};
 use crate::protocol::{ErrPacket, OkPacket};
 use crate::route::{Side, UserRules};
+use crate::sql::Make;
 
 /// Bound on a client's packet before it is logged in, in bytes.
 const MAX_LOGIN_PACKET: usize = 64 << 10;
@@ -229,7 +230,8 @@ pub async fn authenticate(
     let ok =
         OkPacket::parse(&welcome.ok, true).map_err(|error| End::ServerLost(error.to_string()))?;
     let mut state = Vec::new();
-    let shown = Tracked::by_default(asking.capabilities).shown(&ok, &mut state);
+    let make = if first.guard.facts().is_mariadb { Make::MariaDb } else { Make::MySql };
+    let shown = Tracked::by_default(asking.capabilities, make).shown(&ok, &mut state);
     build_packet(&mut bytes, seq, |out| shown.write(out));
     reply::write(client, &bytes).await?;
     let Asking { schema, nonce, origin, .. } = asking;

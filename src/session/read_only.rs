@@ -12,13 +12,12 @@
 use std::time::Instant;
 
 use super::Session;
-use super::diagnostics::Conditions;
 use super::execute::Job;
 use super::tracking::find;
 use crate::backend;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
-use crate::sql::{Flags, Statement, StatementKind};
+use crate::sql::{Flags, Make, Statement, StatementKind};
 
 impl Session {
     /// Before a statement that asks about the one before: makes the connection look as if it had run
@@ -38,6 +37,12 @@ impl Session {
         let counts = statement.flags.contains(Flags::CONDITION_COUNT);
         let rows = statement.flags.contains(Flags::ROW_COUNT_FUNCTION) || is_get || repeats;
         let shows = statement.kind == StatementKind::ShowDiagnostics || counts && !rows;
+        // What it may look at, only the server knows.
+        let runs_unseen = repeats || statement.kind == StatementKind::TextExecute;
+        let may_look = shows || is_get || counts || runs_unseen;
+        if side == Side::Primary && may_look && self.state.diagnostics.are_stale() {
+            self.forget_stale().await?;
+        }
         if !rows && !shows {
             return Ok(());
         }
@@ -50,13 +55,6 @@ impl Session {
             let forgets = conditions.on == Side::Replica;
             let as_if: &[u8] = if forgets { b"SELECT 1 FROM (SELECT 1) t" } else { b"SELECT 1" };
             held.guard.run(as_if).await?;
-        } else if side == Side::Primary
-            && (is_get || counts)
-            && conditions == (Conditions { on: Side::Replica, held: false })
-        {
-            // The replica's statement has ended what this connection still has.
-            held.guard.forget_conditions().await?;
-            self.state.diagnostics.forget_conditions(side, 0);
         }
         let Some(held) = self.servers.get(side) else { return Ok(()) };
         if let Some(count) = self.state.diagnostics.row_count_to_bring(side) {
@@ -69,10 +67,25 @@ impl Session {
             }
             self.state.diagnostics.brought_row_count();
         }
+        // The conditions are on the replica, and ROW_COUNT() is that of a SET, say, on the primary.
+        let is_apart = side == Side::Replica && is_get && last == Side::Primary;
+        let resets = is_apart && self.state.diagnostics.row_count() == 0;
         // The servers' own way to make ROW_COUNT() 0.
-        if !shows && self.state.diagnostics.take_aside() {
+        if !shows && self.state.diagnostics.take_aside() || resets {
             held.guard.ping().await?;
         }
+        Ok(())
+    }
+
+    /// MariaDB: the primary's connection forgets what a statement on the replica has ended. (MySQL forgets
+    /// at each statement.)
+    async fn forget_stale(&mut self) -> Result<(), backend::Error> {
+        if self.state.lex_mode().make == Make::MariaDb
+            && let Some(held) = self.servers.get(Side::Primary)
+        {
+            held.guard.forget_conditions().await?;
+        }
+        self.state.diagnostics.forgot();
         Ok(())
     }
 
