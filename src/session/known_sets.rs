@@ -208,7 +208,7 @@ impl Session {
         // No connection has run it.
         self.state.diagnostics.moved(Side::Primary);
         let mut state = Vec::new();
-        let tracked = Tracked::by_default(self.login.capabilities);
+        let tracked = Tracked::by_default(self.login.capabilities, self.state.lex_mode().make);
         let shown = tracked.shown(&ok, &mut state);
         let mut payload = Vec::new();
         shown.write(&mut payload);

@@ -230,7 +230,7 @@ pub async fn authenticate(
     let ok =
         OkPacket::parse(&welcome.ok, true).map_err(|error| End::ServerLost(error.to_string()))?;
     let mut state = Vec::new();
-    let make = if first.guard.facts().is_mariadb { Make::MariaDb } else { Make::MySql };
+    let make = if welcome.is_mariadb { Make::MariaDb } else { Make::MySql };
     let shown = Tracked::by_default(asking.capabilities, make).shown(&ok, &mut state);
     build_packet(&mut bytes, seq, |out| shown.write(out));
     reply::write(client, &bytes).await?;
