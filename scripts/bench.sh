@@ -1,16 +1,26 @@
 #!/usr/bin/env bash
-# The same sysbench point-select load direct, through HAProxy in TCP mode, through MySQL Router
-# and through lagwise; all of it against the same server, interleaved in one run, so that a
-# noisy machine disturbs all alike. Prints medians over the rounds: queries/s, p50 and p95
-# latency, and the CPU microseconds per query of the proxy's own process.
+# What lagwise costs, and what it saves, beside a direct connection, HAProxy in TCP mode and MySQL
+# Router: all against the same servers, interleaved in one run, so that a noisy machine disturbs all
+# alike. Prints medians over the rounds.
 #
-#   scripts/bench.sh [--quick]
-#   ROUNDS=5 DURATION=5 THREADS="1 8" MODES="text prepared" PATHS="direct haproxy router lagwise" scripts/bench.sh
+#   scripts/bench.sh [--quick] [PART…]
+#   ROUNDS=5 DURATION=5 PATHS="direct haproxy router lagwise" scripts/bench.sh pages
 #
-# lagwise sits before a primary with one replica and sends reads to that replica; the others
-# are pointed at the replica itself. HAProxy has one thread; MySQL Router forwards without
-# looking into the traffic; lagwise has its defaults. Raw results: target/bench/*.json.
-# LAGWISE=/path measures a program that was built before.
+# Parts; without any, all of them:
+#   queries  sysbench's point selects on connections that stay: queries/s, latency, and the proxy's own
+#            CPU per query. THREADS="1 8" MODES="text prepared". Here the others are pointed at the
+#            replica that lagwise reads from; in the other parts at the primary, as an application is.
+#   pages    connect, SET NAMES, three prepared reads that are closed again, a write (`full`, or none:
+#            `read`), quit, as a caching_sha2_password account: pages/s, latency, CPU of the primary
+#            and of the proxy per page. CLIENTS_AT_A_TIME=16
+#   storm    STORM_CLIENTS=5000 clients that connect within 5 s for a page each: how many are served
+#            direct, and by lagwise with 20 connections to each server
+#   prepare  PREPARE, EXECUTE and CLOSE on one connection that stays, as Laravel asks: latency
+#   memory   what idle clients cost lagwise (scripts/memory.sh): CLIENTS="1000 10000"
+#
+# HAProxy has one thread; MySQL Router forwards without looking into the traffic; lagwise has its
+# defaults and one replica. Raw results of `queries`: target/bench/*.json. LAGWISE=/path measures a
+# program that was built before.
 
 # shellcheck source=lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -20,23 +30,34 @@ source "$ROOT/scripts/lib/fetch.sh"
 source "$ROOT/scripts/lib/packages.sh"
 # shellcheck source=lib/proxy.sh
 source "$ROOT/scripts/lib/proxy.sh"
+# shellcheck source=lib/pages.sh
+source "$ROOT/scripts/lib/pages.sh"
 
-case ${1:-} in
-  '') ;;
-  --quick)
-    ROUNDS=${ROUNDS:-1}
-    DURATION=${DURATION:-2}
-    ;;
-  *)
-    sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
-    exit 2
-    ;;
-esac
+PARTS=()
+for argument in "$@"; do
+  case $argument in
+    --quick)
+      ROUNDS=${ROUNDS:-1}
+      DURATION=${DURATION:-2}
+      STORM_CLIENTS=${STORM_CLIENTS:-1000}
+      export CLIENTS=${CLIENTS:-1000}
+      ;;
+    queries | pages | storm | prepare | memory) PARTS+=("$argument") ;;
+    *)
+      sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+      [ "$argument" = --help ] && exit 0
+      exit 2
+      ;;
+  esac
+done
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(queries pages storm prepare memory)
 ROUNDS=${ROUNDS:-5}
 DURATION=${DURATION:-5}
 read -r -a THREADS <<<"${THREADS:-1 8}"
 read -r -a MODES <<<"${MODES:-text prepared}"
 read -r -a PATHS <<<"${PATHS:-direct haproxy router lagwise}"
+CLIENTS_AT_A_TIME=${CLIENTS_AT_A_TIME:-16}
+STORM_CLIENTS=${STORM_CLIENTS:-5000}
 TABLE_SIZE=10000
 
 DIR=$TARGET/bench/servers-$$
@@ -48,15 +69,39 @@ RAW=()
 # shellcheck disable=SC2317  # called by the trap
 finish() {
   trap - EXIT INT TERM HUP
+  stop_paths
+  "$ROOT/scripts/servers.sh" stop --dir "$DIR" --remove
+}
+
+# ---- the paths
+
+stop_paths() {
   local path
   for path in haproxy router; do
     end_process "${PID_OF[$path]:-}" "$DIR/$path" 5
   done
   stop_proxy "$DIR"
-  "$ROOT/scripts/servers.sh" stop --dir "$DIR" --remove
+  PID_OF=()
 }
 
-# ---- the paths
+# start_paths PORT [CONFIGURATION…] : all paths to the server on that port, and lagwise with these lines
+# more.
+start_paths() {
+  TARGET_PORT=$1
+  shift
+  EXTRA=("$@")
+  PORT_OF[direct]=$TARGET_PORT
+  local path
+  for path in haproxy router lagwise; do
+    wants "$path" || continue
+    PORT_OF[$path]=$(free_port)
+    "start_$path"
+  done
+  for path in "${PATHS[@]}"; do
+    await 20 load "${PORT_OF[$path]}" --time=0 --events=1 run >/dev/null 2>&1 \
+      || die "$path does not answer: $(tail -n 5 "$DIR/$path.log" 2>/dev/null)"
+  done
+}
 
 fetch_haproxy() {
   fetch_packages "$TARGET/haproxy" bookworm haproxy
@@ -68,7 +113,7 @@ start_haproxy() {
   cat >"$DIR/haproxy.cfg" <<CFG
 global
   nbthread 1
-  maxconn 1000
+  maxconn 5000
 defaults
   mode tcp
   timeout connect 5s
@@ -76,7 +121,7 @@ defaults
   timeout server 1h
 listen bench
   bind 127.0.0.1:${PORT_OF[haproxy]}
-  server replica 127.0.0.1:$REPLICA_PORT
+  server replica 127.0.0.1:$TARGET_PORT
 CFG
   setsid "$TARGET/haproxy/bin/haproxy" -db -f "$DIR/haproxy.cfg" </dev/null >"$DIR/haproxy.log" 2>&1 &
   PID_OF[haproxy]=$!
@@ -93,13 +138,13 @@ logging_folder=$DIR/router.d
 runtime_folder=$DIR/router.d
 data_folder=$DIR/router.d
 plugin_folder=$lib/plugin
-max_total_connections=1000
+max_total_connections=10000
 [logger]
 level=WARNING
 [routing:bench]
 bind_address=127.0.0.1
 bind_port=${PORT_OF[router]}
-destinations=127.0.0.1:$REPLICA_PORT
+destinations=127.0.0.1:$TARGET_PORT
 routing_strategy=first-available
 protocol=classic
 client_ssl_mode=PASSTHROUGH
@@ -112,6 +157,7 @@ CFG
 start_lagwise() {
   LAGWISE_HTTP=$(free_port)
   write_proxy_config "$DIR" "${PORT_OF[lagwise]}" "$LAGWISE_HTTP" 1
+  printf '%s\n' "${EXTRA[@]}" >>"$DIR/proxy.toml"
   start_proxy "$DIR" "$LAGWISE_HTTP"
   PID_OF[lagwise]=$PROXY_PID
 }
@@ -252,30 +298,73 @@ check_reads() {
 
 # ---- go
 
-need_packages sysbench curl
 wants() { [[ " ${PATHS[*]} " == *" $1 "* ]]; }
+does() { [[ " ${PARTS[*]} " == *" $1 "* ]]; }
+
+# does_any PART… : one of these is to be done.
+does_any() {
+  local part
+  for part in "$@"; do
+    if does "$part"; then return 0; fi
+  done
+  return 1
+}
+
+run_queries() {
+  start_paths "$REPLICA_PORT"
+  run_rounds
+  if wants lagwise; then check_reads; fi
+  stop_paths
+  write_json
+  print_medians
+  say "raw results: $RESULT"
+}
+
+run_pages() {
+  start_paths "$PRIMARY_PORT"
+  if does pages; then
+    run_loads pages load full read
+    print_loads pages page
+  fi
+  if does prepare; then
+    run_loads prepare prepare read
+    print_loads prepare query
+  fi
+  stop_paths
+}
+
+run_storms() {
+  local server extra=('[pool]' 'checkout_timeout = "1m"')
+  for server in "$PRIMARY_PORT" "$REPLICA_PORT"; do
+    extra+=('[[server]]' "address = \"127.0.0.1:$server\"" 'max_connections = 20')
+  done
+  PATHS=(direct lagwise)
+  start_paths "$PRIMARY_PORT" "${extra[@]}"
+  run_storm
+  stop_paths
+}
+
+need_packages sysbench curl
 if wants lagwise; then build_release; fi
+if does_any pages storm prepare; then build_pages; fi
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
 mkdir -p "$DIR"
-say "==> Starting a primary and a replica"
-"$ROOT/scripts/servers.sh" start --make mysql --dir "$DIR" --replicas 1 --owner $$ >/dev/null
-REPLICA_PORT=$(server_value "$DIR" S1_PORT)
-load "$(server_value "$DIR" S0_PORT)" prepare >"$DIR/prepare.log" 2>&1 \
-  || die "sysbench could not fill its table: $(tail -n 3 "$DIR/prepare.log")"
-await 60 prepared_table || die "the replica did not get sysbench's table"
-PORT_OF[direct]=$REPLICA_PORT
-for path in haproxy router lagwise; do
-  wants "$path" || continue
-  PORT_OF[$path]=$(free_port)
-  "start_$path"
-done
-for path in "${PATHS[@]}"; do
-  await 20 load "${PORT_OF[$path]}" --time=0 --events=1 run >/dev/null 2>&1 \
-    || die "$path does not answer: $(tail -n 5 "$DIR/$path.log" 2>/dev/null)"
-done
-run_rounds
-if wants lagwise; then check_reads; fi
-write_json
-print_medians
-say "raw results: $RESULT"
+ulimit -n "$(ulimit -Hn)"
+if does_any queries pages storm prepare; then
+  say "==> Starting a primary and a replica"
+  "$ROOT/scripts/servers.sh" start --make mysql --dir "$DIR" --replicas 1 --owner $$ >/dev/null
+  PRIMARY_PORT=$(server_value "$DIR" S0_PORT)
+  REPLICA_PORT=$(server_value "$DIR" S1_PORT)
+  load "$PRIMARY_PORT" prepare >"$DIR/prepare.log" 2>&1 \
+    || die "sysbench could not fill its table: $(tail -n 3 "$DIR/prepare.log")"
+  query 0 "CREATE TABLE shop.visits (id INT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL)"
+  await 60 prepared_table || die "the replica did not get sysbench's table"
+  if does queries; then run_queries; fi
+  if does_any pages prepare; then run_pages; fi
+  if does storm; then run_storms; fi
+fi
+if wants lagwise && does memory; then
+  export LAGWISE
+  "$ROOT/scripts/memory.sh"
+fi

@@ -7,11 +7,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
 use lagwise::config::{Config, ServerConfig};
 use lagwise::route::{Kept, Rule, SessionFacts, Target, is_server_schema};
-use lagwise::sql::{LexMode, Make};
+use lagwise::session::TextPrepared;
+use lagwise::sql::{Flags, LexMode, Make, Statement, TextPrepare, classify, text_prepare};
 
 /// Something that is not the user's doing went wrong.
 const FAILURE: u8 = 1;
@@ -171,20 +173,51 @@ fn describe(server: &ServerConfig) -> String {
     text
 }
 
-/// Target, reason, the rule that spoke, and a sentence, for a statement of a new session. What only
-/// the server or the session knows is left at its default: the version (so that versioned comments
-/// count as unclear), `sql_mode`, and that replicas are `read_only` as they should be.
+/// What is known of a statement, and of each EXECUTE of one that PREPARE names.
 fn explanation(config: &Config, user: &str, schema: &str, text: &str) -> String {
+    let sql = text.as_bytes();
+    // EXECUTE IMMEDIATE is MariaDB's alone.
+    let makes = [Make::default(), Make::MariaDb].map(|make| LexMode::utf8(make, 0));
+    let [mode, mariadb] = &makes;
+    let is_immediate =
+        |mode| matches!(text_prepare(sql, mode), Some(TextPrepare::Immediate { .. }));
+    let mode = if is_immediate(mariadb) { mariadb } else { mode };
+    let mut known = TextPrepared::default();
+    let (statement, outcome) = known.judge(classify(sql, mode), Some(sql), mode);
+    let meant = statement.flags.contains(Flags::TEXT_PREPARED).then(|| known.text(sql, mode));
+    let meant = meant.flatten().unwrap_or(sql.into());
+    let mut out = explained(config, user, schema, statement, (sql, &meant));
+    known.note(outcome, true, mode, Arc::default);
+    if let Some(TextPrepare::Prepare { name, .. }) = text_prepare(sql, mode) {
+        let execute = [b"EXECUTE `", &name[..], b"`"].concat();
+        let (statement, _) = known.judge(classify(&execute, mode), Some(&execute), mode);
+        let meant = known.text(&execute, mode).unwrap_or(execute[..].into());
+        out.push_str("\nEach EXECUTE of it:\n");
+        out.push_str(&explained(config, user, schema, statement, (&execute, &meant)));
+    }
+    out
+}
+
+/// Target, reason, the rule that spoke, and a sentence, for a statement of a new session: with its text,
+/// and that of what it executes. What only the server or the session knows is left at its default: the
+/// version (so that versioned comments count as unclear), `sql_mode`, and that replicas are `read_only`
+/// as they should be.
+fn explained(
+    config: &Config,
+    user: &str,
+    schema: &str,
+    mut statement: Statement,
+    (text, meant): (&[u8], &[u8]),
+) -> String {
     let mode = LexMode::utf8(Make::default(), 0);
-    let mut statement = lagwise::sql::classify(text.as_bytes(), &mode);
     let policy = lagwise::server::policy(config);
     let mut rules = policy.rules.of_user(user.as_bytes());
     let keeper = rules.keeper().map(|(index, _)| index);
-    let found = keeper.or_else(|| rules.find(schema.as_bytes(), || Some(text.as_bytes()), &mode));
+    let found = keeper.or_else(|| rules.find(schema.as_bytes(), || Some(meant), &mode));
     let rule = found.and_then(|index| rules.get(index));
     let hint = statement.hint.filter(|_| policy.hints);
     let hinted = hint.and_then(|hint| hint.tag);
-    let hinted = hinted.and_then(|tag| std::str::from_utf8(tag.of(text.as_bytes())).ok());
+    let hinted = hinted.and_then(|tag| std::str::from_utf8(tag.of(text)).ok());
     let unknown = hinted.filter(|tag| !has_replica(config, Some(tag)));
     if unknown.is_some() {
         statement.hint = None;

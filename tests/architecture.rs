@@ -18,7 +18,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("route", &["sql"]),
     ("net", &["config", "protocol"]),
     ("backend", &["auth", "config", "net", "protocol"]),
-    ("pool", &["backend"]),
+    ("pool", &["auth", "backend", "protocol"]),
     ("cluster", &["auth", "backend", "config", "pool", "protocol"]),
     (
         "session",
@@ -32,13 +32,13 @@ const TABLE: &[(&str, &[&str])] = &[
         "server",
         &[
             "admin", "auth", "backend", "cluster", "config", "logging", "metrics", "net", "notify",
-            "protocol", "route", "session", "sql",
+            "pool", "protocol", "route", "session", "sql",
         ],
     ),
 ];
 
 /// What only the tests within a module import.
-const IN_TESTS: &[(&str, &str)] = &[("admin", "metrics"), ("cluster", "net"), ("pool", "config")];
+const IN_TESTS: &[(&str, &str)] = &[("admin", "metrics"), ("cluster", "net")];
 
 /// Modules that `crate::` names in a source text, comments left out; in code, and
 /// in tests.

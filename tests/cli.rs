@@ -149,6 +149,17 @@ fn explain_tells_target_and_reason() {
     explain("routing.toml", "/* lagwise: primary */ SELECT 1", read);
     explain("proxy.toml", "SELECT shop.price(1)", function);
     explain("routing.toml", "SELECT shop.price(1)", read);
+    // By what is executed; EXECUTE IMMEDIATE is MariaDB's.
+    explain("proxy.toml", "EXECUTE IMMEDIATE 'SELECT 5'", read);
+    explain("proxy.toml", "EXECUTE IMMEDIATE 'SELECT 1 FOR UPDATE'", lock);
+    let prepare = "target  primary\nreason  text_prepare\nPREPARE and DEALLOCATE PREPARE, and EXECUTE of what is not known to be a read.\n";
+    explain("proxy.toml", "EXECUTE IMMEDIATE 'DELETE FROM t'", prepare);
+    explain("proxy.toml", "EXECUTE IMMEDIATE @a", prepare);
+    let executed = |what| format!("{prepare}\nEach EXECUTE of it:\n{what}");
+    explain("proxy.toml", "PREPARE s FROM 'SELECT * FROM t WHERE a = ?'", &executed(read));
+    explain("proxy.toml", "PREPARE s FROM 'SELECT shop.price(1)'", &executed(function));
+    explain("proxy.toml", "PREPARE s FROM @a", &executed(prepare));
+    explain("proxy.toml", "EXECUTE s", prepare);
     let alone = format!("{read}There are no replicas, so the primary runs it.\n");
     explain("alone.toml", "SELECT 1", &alone);
     explain("alone.toml", "INSERT INTO t VALUES (1)", write);

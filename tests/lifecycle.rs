@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::scope;
 use std::time::{Duration, Instant};
 
-use raw::{APP, Client, Fail};
+use raw::{APP, Client, Fail, Login};
 use support::{DEADLINE, Lab, Make, Proxy, eventually, eventually_some, target_dir};
 
 /// What one part checks, and its name.
@@ -219,6 +219,32 @@ fn max_clients(lab: &Lab) {
     let _third = Client::app(proxy.port());
 }
 
+/// Limits of clients that are alike, which count those who were there before.
+fn max_clients_alike(lab: &Lab) {
+    let proxy = Proxy::start(lab, "");
+    const OTHER: Login<'_> = Login { user: "other", password: "other_password", ..APP };
+    let refused = |account| Client::connect(proxy.port(), account).err().map(|fail| fail.code());
+    let rejected = |cause: &str| {
+        let series = format!("lagwise_clients_rejected_total{{cause=\"{cause}\"}}");
+        proxy.metrics().value(&series)
+    };
+    let first = Client::app(proxy.port());
+    let _second = Client::app(proxy.port());
+    assert!(proxy.reload("max_clients_per_account = 2\n"));
+    let fail = Client::connect(proxy.port(), APP).err().expect("a third of the account");
+    assert_eq!(fail.code(), 1203, "{fail}");
+    assert!(fail.to_string().contains("already has more than 'max_user_connections'"), "{fail}");
+    assert_eq!(refused(OTHER), None);
+    assert_eq!(rejected("max_clients_per_account"), 1.0);
+    drop(first);
+    eventually("there is room again", || refused(APP).is_none());
+    assert!(proxy.reload("max_clients_per_address = 1\n"));
+    assert_eq!(refused(OTHER), Some(1040));
+    assert_eq!(rejected("max_clients_per_address"), 1.0);
+    assert!(proxy.reload(""));
+    assert_eq!(refused(APP), None);
+}
+
 /// A lagwise that this test starts itself, for its environment.
 struct Own {
     child: Child,
@@ -311,6 +337,7 @@ fn begin_reload_and_end() {
         ("reload", reload_under_load),
         ("drain", drain),
         ("max_clients", max_clients),
+        ("max_clients_alike", max_clients_alike),
         ("notify", notify_and_listeners),
     ];
     for (name, step) in steps {

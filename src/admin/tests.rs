@@ -18,6 +18,7 @@ const LABELS: LabelSets = LabelSets {
     reasons: &["read"],
     commands: &["query"],
     pin_causes: &[],
+    holds: &[],
     reject_causes: &[],
     error_kinds: &[],
 };

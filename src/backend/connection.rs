@@ -1,12 +1,13 @@
 //! An open connection to a server.
 
 use std::sync::Arc;
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::error::Error;
-use super::image::Image;
+use super::image::{Image, login_names};
 use super::statements::Statements;
 use super::sync;
 use super::text_statements::TextStatements;
@@ -50,19 +51,16 @@ pub struct ServerFacts {
 impl ServerFacts {
     /// The facts of a greeting and what was agreed on.
     pub fn of(greeting: &Greeting, capabilities: Capabilities) -> Self {
-        let is_mariadb = is_mariadb(&greeting.server_version);
         Self {
             version: greeting.server_version.clone(),
             thread_id: greeting.thread_id,
             server_capabilities: greeting.capabilities,
             capabilities,
             charset: greeting.charset,
-            is_mariadb,
+            is_mariadb: is_mariadb(&greeting.server_version),
         }
     }
-}
 
-impl ServerFacts {
     /// The version as servers write it in version comments: 90700 for 9.7.0, 101114 for 10.11.14;
     /// 0 if it cannot be read.
     pub fn version_number(&self) -> u32 {
@@ -109,25 +107,45 @@ pub struct Summary {
 /// An open, logged-in connection.
 #[derive(Debug)]
 pub struct Connection {
-    stream: PacketStream,
+    pub(super) stream: PacketStream,
     facts: ServerFacts,
     pub(super) phase: Phase,
+    /// Since when it has been ready.
+    pub(super) ready_since: Instant,
     login_ok: Vec<u8>,
     pub(super) initial_state: Vec<u8>,
     /// Commands without a response that go out with the next command.
     pub(super) pending: Vec<u8>,
+    /// Responses that come before that of the next command.
+    pub(super) owed: usize,
     /// When `pending` must go out though no command has come.
     pub(super) pending_due: Option<Instant>,
     /// The trackers are off; whether those of GTIDs are.
-    tracking_stopped: Option<bool>,
+    pub(super) tracking_stopped: Option<bool>,
     /// Nothing can be written here, whatever the server and the account allow.
     pub read_only: bool,
     /// Status flags after the last response.
     pub status: StatusFlags,
     /// The session state that it is in.
     pub image: Arc<Image>,
-    /// Statements prepared here, by the session's statement id.
+    /// Statements prepared here.
     pub statements: Statements,
+    /// It must not serve another session.
+    pub is_tainted: bool,
+    /// The id of the session that used it last; 0 for none.
+    pub session: u32,
+    /// The last statements may have left warnings or errors.
+    pub has_conditions: bool,
+    /// What LAST_INSERT_ID() is here, if that is known.
+    pub insert_id: Option<u64>,
+    /// SET NAMES of its login.
+    pub(super) names: Option<Vec<u8>>,
+    /// The role that its login activated; only of MariaDB.
+    pub(super) login_role: Option<Vec<Row>>,
+    /// What a reset needs besides to make it as after a login, once the server has been asked.
+    pub(super) role_reset: Option<&'static str>,
+    /// The thread on whose event loop it is.
+    pub(super) home: ThreadId,
     /// Statements of PREPARE … FROM that were prepared here again.
     pub text_statements: TextStatements,
 }
@@ -144,15 +162,25 @@ impl Connection {
             stream,
             facts,
             phase: Phase::Ready,
+            ready_since: Instant::now(),
             login_ok,
             initial_state: Vec::new(),
             pending: Vec::new(),
+            owed: 0,
             pending_due: None,
             tracking_stopped: None,
             read_only: false,
             status,
             image: Arc::default(),
             statements: Statements::default(),
+            is_tainted: false,
+            session: 0,
+            has_conditions: false,
+            insert_id: Some(0),
+            names: None,
+            login_role: None,
+            role_reset: None,
+            home: std::thread::current().id(),
             text_statements: TextStatements::default(),
         }
     }
@@ -192,6 +220,7 @@ impl Connection {
     pub fn mark_ready(&mut self) {
         if self.phase == Phase::Busy {
             self.phase = Phase::Ready;
+            self.ready_since = Instant::now();
         }
         self.stream.release();
     }
@@ -208,10 +237,10 @@ impl Connection {
     pub async fn send(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.phase = Phase::Busy;
         self.pending_due = None;
-        let result = if self.pending.is_empty() {
+        let mut all = std::mem::take(&mut self.pending);
+        let result = if all.is_empty() {
             self.stream.write_all(bytes, WRITE_STALL).await
         } else {
-            let mut all = std::mem::take(&mut self.pending);
             all.extend_from_slice(bytes);
             self.stream.write_all(&all, WRITE_STALL).await
         };
@@ -251,11 +280,21 @@ impl Connection {
     pub async fn start_tracking(&mut self) -> Result<(), Error> {
         self.tracking_stopped = None;
         let mut packet = Vec::new();
+        let asks_for_role = self.names.is_none() && self.facts.is_mariadb;
+        if asks_for_role {
+            self.build_query(&mut packet, sync::ROLE);
+        }
         let sql = sync::tracking_statement(self.facts.is_mariadb, self.read_only);
         self.build_query(&mut packet, &sql);
         self.send(&packet).await?;
+        if asks_for_role {
+            self.login_role = Some(self.finish_rows().await?);
+        }
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
+        if self.names.is_none() {
+            self.names = login_names(&self.initial_state);
+        }
         self.forget_warnings(summary.warnings).await
     }
 
@@ -291,6 +330,7 @@ impl Connection {
         let summary = self.finish(ResponseKind::Results).await?;
         self.initial_state = summary.state;
         self.image = Arc::new(self.image.after_reset());
+        self.insert_id = Some(0);
         self.statements.clear();
         self.text_statements.clear();
         self.forget_warnings(summary.warnings).await
@@ -334,6 +374,22 @@ impl Connection {
         self.finish(ResponseKind::Results).await.map(drop)
     }
 
+    /// Sets variables of the session to themselves, and returns what the server reports of them: their
+    /// values.
+    ///
+    /// # Errors
+    /// The server refuses, or the connection breaks.
+    pub async fn report(&mut self, names: &[&str]) -> Result<Vec<u8>, Error> {
+        let one = |name: &&str| format!("SESSION {name}=@@SESSION.{name}");
+        let sql = format!("SET {}", names.iter().map(one).collect::<Vec<_>>().join(", "));
+        let mut packet = Vec::new();
+        self.build_query(&mut packet, sql.as_bytes());
+        self.send(&packet).await?;
+        let summary = self.finish(ResponseKind::Results).await?;
+        self.forget_warnings(summary.warnings).await?;
+        Ok(summary.state)
+    }
+
     /// Gives the trackers the server's defaults: what it reports and shows is as on a connection that
     /// is not lagwise's. In a transaction, those of GTIDs stay on.
     ///
@@ -372,24 +428,7 @@ impl Connection {
         self.build_query(&mut packet, sql.as_bytes());
         let ask = async {
             self.send(&packet).await?;
-            let (mut columns, mut rows, mut size) = (None, Vec::new(), 0);
-            self.collect(ResponseKind::Results, |index, payload| {
-                size += payload.len();
-                if size > MAX_OWN_RESULT {
-                    return Err(Malformed("oversized result set"));
-                }
-                match columns {
-                    None => {
-                        let count = Reader::new(payload).lenenc().unwrap_or(0);
-                        columns = usize::try_from(count).ok();
-                    }
-                    Some(count) if index <= count => drop(column::name(payload)?),
-                    Some(count) => rows.push(text_row::parse(payload, count)?),
-                }
-                Ok(())
-            })
-            .await?;
-            Ok(rows)
+            self.finish_rows().await
         };
         match tokio::time::timeout_at(deadline, ask).await {
             Ok(result) => result,
@@ -400,12 +439,35 @@ impl Connection {
         }
     }
 
+    /// Reads one small result set.
+    pub(super) async fn finish_rows(&mut self) -> Result<Vec<Row>, Error> {
+        let (mut columns, mut rows, mut size) = (None, Vec::new(), 0);
+        self.collect(ResponseKind::Results, |index, payload| {
+            size += payload.len();
+            if size > MAX_OWN_RESULT {
+                return Err(Malformed("oversized result set"));
+            }
+            match columns {
+                None => {
+                    let count = Reader::new(payload).lenenc().unwrap_or(0);
+                    columns = usize::try_from(count).ok();
+                }
+                Some(count) if index <= count => drop(column::name(payload)?),
+                Some(count) => rows.push(text_row::parse(payload, count)?),
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(rows)
+    }
+
     /// Reads one response; `each` gets every packet that is not OK, EOF or ERR, with its position.
     pub(super) async fn collect(
         &mut self,
         kind: ResponseKind,
         mut each: impl FnMut(usize, &[u8]) -> Result<(), Malformed>,
     ) -> Result<Summary, Error> {
+        self.finish_owed().await?;
         let result = self.read_response(kind, &mut each).await;
         match &result {
             Ok(_) | Err(Error::Server(_)) => self.mark_ready(),
@@ -414,7 +476,7 @@ impl Connection {
         result
     }
 
-    async fn read_response(
+    pub(super) async fn read_response(
         &mut self,
         kind: ResponseKind,
         each: &mut impl FnMut(usize, &[u8]) -> Result<(), Malformed>,

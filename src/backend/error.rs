@@ -50,6 +50,22 @@ impl Error {
         }
     }
 
+    /// The same error once more, for another who waited for the same thing.
+    pub fn duplicate(&self) -> Self {
+        let io = |error: &io::Error| io::Error::new(error.kind(), error.to_string());
+        match self {
+            Self::Connect(error) => Self::Connect(io(error)),
+            Self::Tls(text) => Self::Tls(text.clone()),
+            Self::TimedOut(what) => Self::TimedOut(what),
+            Self::Lost(error) => Self::Lost(io(error)),
+            Self::Server(err) => Self::Server(err.clone()),
+            Self::Protocol(malformed) => Self::Protocol(*malformed),
+            Self::Auth(error) => Self::Auth(error.clone()),
+            Self::Capabilities(missing) => Self::Capabilities(*missing),
+            Self::State => Self::State,
+        }
+    }
+
     /// The server's own error, if it is one.
     pub fn server(&self) -> Option<&ErrPacket> {
         match self {
@@ -63,10 +79,22 @@ impl Error {
 pub mod codes {
     /// ER_CON_COUNT_ERROR: too many connections.
     pub const CON_COUNT: u16 = 1040;
+    /// ER_DBACCESS_DENIED_ERROR
+    pub const DB_ACCESS_DENIED: u16 = 1044;
     /// ER_ACCESS_DENIED_ERROR
     pub const ACCESS_DENIED: u16 = 1045;
+    /// ER_BAD_DB_ERROR
+    pub const BAD_DB: u16 = 1049;
     /// ER_SERVER_SHUTDOWN
     pub const SERVER_SHUTDOWN: u16 = 1053;
+    /// ER_HOST_IS_BLOCKED
+    pub const HOST_IS_BLOCKED: u16 = 1129;
+    /// ER_TOO_MANY_USER_CONNECTIONS: more than `max_user_connections`.
+    pub const TOO_MANY_USER_CONNECTIONS: u16 = 1203;
+    /// ER_USER_LIMIT_REACHED: a resource limit of the account, for now.
+    pub const USER_LIMIT_REACHED: u16 = 1226;
+    /// ER_NEED_REPREPARE
+    pub const NEED_REPREPARE: u16 = 1615;
     /// ER_MAX_PREPARED_STMT_COUNT_REACHED
     pub const MAX_PREPARED_STMT_COUNT: u16 = 1461;
 }

@@ -94,9 +94,24 @@ impl Image {
         Self::new(true, &self.schema, None, [])
     }
 
+    /// The state of a session that has just logged in, on a connection whose schema stays.
+    pub fn after_login(&self) -> Self {
+        Self::new(false, &self.schema, None, [])
+    }
+
     /// A number that is the same for equal images, and hardly ever for others.
     pub fn fingerprint(&self) -> u64 {
         self.fingerprint
+    }
+
+    /// The default schema; empty for none.
+    pub fn schema(&self) -> &[u8] {
+        &self.schema
+    }
+
+    /// Whether it began with the server's defaults, not with those of its login.
+    pub fn is_reset(&self) -> bool {
+        self.is_reset
     }
 
     /// Whether there is a default schema.

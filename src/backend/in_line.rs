@@ -17,31 +17,69 @@ impl Connection {
     }
 
     /// Sends what differs, in one go, and reads what the server says to it. Nothing is sent where
-    /// nothing differs.
+    /// nothing differs. `insert_id` is what LAST_INSERT_ID() must be, if it is needed.
+    ///
+    /// `with_next`: it goes out with the next command, which does no harm in a wrong state, and the
+    /// server is heard when that command is answered ([`Connection::finish_owed`]).
     ///
     /// # Errors
     /// The server's error, [`Error::State`], or the connection breaks: in each case it is in no known
     /// state, and to be closed.
-    pub async fn bring_in_line(&mut self, wanted: &Arc<Image>) -> Result<(), Error> {
-        if Arc::ptr_eq(&self.image, wanted) {
+    pub async fn bring_in_line(
+        &mut self,
+        wanted: &Arc<Image>,
+        insert_id: Option<u64>,
+        with_next: bool,
+    ) -> Result<(), Error> {
+        let insert_id = insert_id.filter(|_| self.insert_id != insert_id);
+        if Arc::ptr_eq(&self.image, wanted) && insert_id.is_none() {
             return Ok(());
         }
         let switch = self.image.switch(wanted, self.initial_state());
         let switch = switch.map_err(|Unreachable| Error::State)?;
         let mut packets = Vec::new();
-        let responses = self.build_switch(&mut packets, &switch);
+        let mut responses = self.build_switch(&mut packets, &switch);
         self.image = Arc::clone(wanted);
+        if let Some(id) = insert_id {
+            self.build_query(&mut packets, format!("SET SESSION last_insert_id={id}").as_bytes());
+            self.insert_id = Some(id);
+            responses += 1;
+        }
         if responses == 0 {
             return Ok(());
         }
-        self.send(&packets).await?;
-        let mut warnings = 0;
-        for _ in 0..responses {
-            let summary = self.finish(ResponseKind::Results).await?;
-            self.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
-            warnings = summary.warnings;
+        self.owed += responses;
+        if with_next {
+            self.pending.extend_from_slice(&packets);
+            return Ok(());
         }
+        self.send(&packets).await?;
+        let warnings = self.finish_owed().await?;
+        self.mark_ready();
         self.forget_warnings(warnings).await
+    }
+
+    /// Reads the responses to what brought the connection in line, if there are any outstanding that
+    /// were sent; returns the number of warnings of the last.
+    ///
+    /// # Errors
+    /// The server's error or the connection breaks: in each case it is in no known state, and Broken.
+    pub async fn finish_owed(&mut self) -> Result<u16, Error> {
+        let mut warnings = 0;
+        while self.owed > 0 {
+            self.owed -= 1;
+            match self.read_response(ResponseKind::Results, &mut |_, _| Ok(())).await {
+                Ok(summary) => {
+                    self.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
+                    warnings = summary.warnings;
+                }
+                Err(error) => {
+                    self.mark_broken();
+                    return Err(error);
+                }
+            }
+        }
+        Ok(warnings)
     }
 
     /// Appends what a switch takes; returns how many responses that has.

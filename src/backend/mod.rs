@@ -9,6 +9,7 @@
 //! - [`statements`], [`text_statements`]: which prepared statements it knows. Pure.
 //! - [`parse_state`]: what a prepared statement's meaning depends on. Pure.
 //! - `prepare`: preparing and closing statements on it.
+//! - `reuse`: what is taken off it between two sessions, and its end.
 //! - [`sync`]: session variables as statements that set them again elsewhere. Pure.
 //! - [`error`]: whose fault it was, and whether anything was sent.
 //!
@@ -23,6 +24,7 @@ pub mod image;
 mod in_line;
 pub mod parse_state;
 mod prepare;
+mod reuse;
 pub mod statements;
 pub mod sync;
 pub mod text_statements;

@@ -38,7 +38,7 @@ const CHARSET: &[u8] = b"character_set_connection";
 const COLLATION: &[u8] = b"collation_connection";
 
 /// The part of a session's state that statements are read under.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ParseState {
     /// Default schema; empty for none.
     schema: Box<[u8]>,

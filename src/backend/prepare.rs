@@ -25,7 +25,7 @@ const MAX_PENDING: usize = 1 << 10;
 impl Connection {
     /// Forgets a statement, and has the server forget it with the next command that is sent, or by
     /// [`Connection::send_pending`].
-    pub fn close_statement(&mut self, id: u32) {
+    pub fn close_statement(&mut self, id: u64) {
         if let Some(statement) = self.statements.remove(id) {
             self.queue_close(statement);
         }
@@ -57,31 +57,51 @@ impl Connection {
         }
     }
 
-    /// Prepares a statement here that was prepared elsewhere first, under the session's `id`, as the
-    /// session was `then`; it is `now` otherwise, and so is this connection. Where the server has no
-    /// room for more, it takes that of another that can be prepared again.
+    /// Keeps a statement that a client's own PREPARE has brought about, under `id`, among `max`. If there
+    /// is one already, that goes on, as what was learned of it does.
+    pub fn adopt_statement(&mut self, id: u64, server_id: u32, max: usize) {
+        if self.statements.contains(id) {
+            return self.queue_close(ServerStatement::new(server_id));
+        }
+        if let Some(closed) = self.statements.make_room(max) {
+            self.queue_close(closed);
+        }
+        self.statements.insert(id, server_id);
+    }
+
+    /// Closes the statement that was used least recently, to make room on the server; false if there is
+    /// none that could be prepared again.
+    pub fn close_oldest(&mut self) -> bool {
+        let evicted = self.statements.evict();
+        let is_some = evicted.is_some();
+        evicted.into_iter().for_each(|closed| self.queue_close(closed));
+        is_some
+    }
+
+    /// Prepares a statement here under `id`, among `max`, as the session was `then`; it is `now`
+    /// otherwise, and so is this connection. Where the server has no room for more, it takes that of
+    /// another that can be prepared again.
     ///
     /// # Errors
     /// The server's error, or the connection breaks.
-    pub async fn prepare_again(
+    pub async fn prepare(
         &mut self,
-        id: u32,
+        id: u64,
         text: &[u8],
-        then: &ParseState,
-        now: &ParseState,
+        (then, now): (&ParseState, &ParseState),
+        max: usize,
     ) -> Result<(), Error> {
-        if let Some(closed) = self.statements.make_room() {
+        if let Some(closed) = self.statements.make_room(max) {
             self.queue_close(closed);
         }
         let mut result = self.prepare_as(text, then, now).await;
         if let Err(Error::Server(err)) = &result
             && err.code == codes::MAX_PREPARED_STMT_COUNT
-            && let Some(closed) = self.statements.evict()
+            && self.close_oldest()
         {
-            self.queue_close(closed);
             result = self.prepare_as(text, then, now).await;
         }
-        result.map(|server_id| self.statements.insert_again(id, server_id))
+        result.map(|server_id| self.statements.insert(id, server_id))
     }
 
     /// Has a statement of PREPARE … FROM here whose PREPARE ran elsewhere, unless it is here already;
@@ -123,6 +143,31 @@ impl Connection {
             if dropped.is_empty() {
                 return result.map(|_| self.text_statements.insert(name, version));
             }
+        }
+    }
+
+    /// Makes a MariaDB forget the warnings and errors of the statement before, and nothing else: neither
+    /// ROW_COUNT() nor FOUND_ROWS(). A statement that is prepared and has a table does that; measured on
+    /// MariaDB 10.11.
+    ///
+    /// # Errors
+    /// The connection breaks.
+    pub async fn forget_conditions(&mut self) -> Result<(), Error> {
+        let sql = b"SELECT 1 FROM (SELECT 1) t";
+        let mut command = Vec::new();
+        build_packet(&mut command, 0, |out| {
+            out.push(code::STMT_PREPARE);
+            out.extend_from_slice(sql);
+        });
+        self.send(&command).await?;
+        match self.finish_prepare().await {
+            Ok(id) => {
+                self.queue_close(ServerStatement::new(id));
+                Ok(())
+            }
+            // There is no room for a statement. ROW_COUNT() is -1 then.
+            Err(Error::Server(_)) => self.run(sql).await,
+            Err(error) => Err(error),
         }
     }
 

@@ -87,6 +87,11 @@ impl TextStatements {
         self.known.insert(name.into(), Known { version, used: self.clock });
     }
 
+    /// True if there are none.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// Forgets all: the server has forgotten them.
     pub fn clear(&mut self) {
         *self = Self::default();

@@ -20,7 +20,7 @@ use super::settings::Server;
 use crate::backend::Endpoint;
 use crate::backend::connection::ServerFacts;
 use crate::config::ServerConfig;
-use crate::pool::Pool;
+use crate::pool::{Limits, Pool};
 
 /// Reports of sessions that wait for the monitor; more are dropped, as they say the same.
 const REPORT_QUEUE: usize = 16;
@@ -133,7 +133,7 @@ impl Member {
     ) -> (Arc<Member>, mpsc::Receiver<SessionFailure>) {
         let (reports, receiver) = mpsc::channel(REPORT_QUEUE);
         let member = Member {
-            pool: Pool::new(server.endpoint, server.config.max_connections),
+            pool: Pool::new(server.endpoint, server.limits),
             config: ArcSwap::from_pointee(server.config),
             status: ArcSwap::from_pointee(MemberStatus::starting(now)),
             outstanding: AtomicU32::new(0),
@@ -212,8 +212,8 @@ impl Member {
     }
 
     /// Takes over what may change about the same server.
-    pub(super) fn reconfigure(&self, config: ServerConfig) {
-        self.pool.set_max_connections(config.max_connections);
+    pub(super) fn reconfigure(&self, config: ServerConfig, limits: Limits) {
+        self.pool.set_limits(limits);
         self.config.store(Arc::new(config));
     }
 
@@ -233,13 +233,19 @@ impl Member {
     pub(super) fn set_status(&self, status: MemberStatus) {
         let is_down = status.health == Health::Down;
         self.is_down.store(is_down, Ordering::Relaxed);
-        self.down.send_if_modified(|down| std::mem::replace(down, is_down) != is_down);
+        let changed =
+            self.down.send_if_modified(|down| std::mem::replace(down, is_down) != is_down);
+        if changed && is_down {
+            // Its idle connections would hang, those whom they are given to with them.
+            self.pool.clear();
+        }
         self.status.store(Arc::new(status));
     }
 
     pub(super) fn remove(&self) {
         self.is_removed.store(true, Ordering::Relaxed);
         self.removed.send_replace(true);
+        self.pool.close();
     }
 }
 

@@ -48,6 +48,7 @@ pub use topology::{Applied, Cluster, NoPrimary};
 pub use view::Wish;
 
 use crate::backend::connection::ServerFacts;
+use crate::pool;
 use monitor::Monitor;
 use topology::{NewMember, Topology};
 
@@ -118,10 +119,16 @@ impl ClusterHandle {
         }
     }
 
+    /// Closes idle connections, and all others when they are given back: lagwise is being stopped.
+    pub fn close_pools(&self) {
+        self.snapshot().members().for_each(|member| member.pool().close());
+    }
+
     fn watch(&self, new: Vec<NewMember>) {
         for (member, reports) in new {
             let topology = Arc::clone(&self.topology);
             let settings = self.settings.subscribe();
+            tokio::spawn(pool::maintain::run(Arc::downgrade(member.pool())));
             tokio::spawn(Monitor { topology, member, reports, settings }.run());
         }
     }

@@ -9,6 +9,7 @@ use super::view::RoutingPolicy;
 use crate::auth::{Credential, CredentialSecret};
 use crate::backend::Endpoint;
 use crate::config::{Config, ServerConfig};
+use crate::pool::Limits;
 
 /// A server, and how it is reached.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Server {
     /// Made from it by the caller, because reading certificates may fail and a reload must not
     /// fail half way.
     pub endpoint: Endpoint,
+    /// What its pool may do.
+    pub limits: Limits,
 }
 
 /// How servers are watched and judged.

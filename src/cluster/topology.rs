@@ -363,7 +363,7 @@ impl Built {
         let role = server.config.role;
         let member = if let Some(known) = known {
             self.kept.push(server.config.name.clone());
-            known.reconfigure(server.config);
+            known.reconfigure(server.config, server.limits);
             Arc::clone(known)
         } else {
             let (member, reports) = Member::new(server, now);

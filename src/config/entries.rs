@@ -49,6 +49,8 @@ impl Entries {
             listen,
             worker_threads,
             max_clients,
+            max_clients_per_account,
+            max_clients_per_address,
             login_timeout,
             drain_timeout,
             max_packet,
@@ -70,6 +72,8 @@ impl Entries {
         entries.add("listen", join(listen));
         entries.add("worker_threads", worker_threads);
         entries.add("max_clients", max_clients);
+        entries.add("max_clients_per_account", max_clients_per_account);
+        entries.add("max_clients_per_address", max_clients_per_address);
         entries.add("login_timeout", format_duration(*login_timeout));
         entries.add("drain_timeout", format_duration(*drain_timeout));
         entries.add("max_packet", format_size(*max_packet as u64));
@@ -78,9 +82,7 @@ impl Entries {
         entries.rules(rules);
         let ConsistencyConfig { pin } = consistency;
         entries.add("consistency.pin", format_pin(*pin));
-        let PoolConfig { connect_timeout, checkout_timeout } = pool;
-        entries.add("pool.connect_timeout", format_duration(*connect_timeout));
-        entries.add("pool.checkout_timeout", format_duration(*checkout_timeout));
+        entries.pool(pool);
         entries.auth(auth, accounts);
         let ClientTls { mode, cert, key } = client_tls;
         entries.add("client_tls.mode", mode);
@@ -96,6 +98,29 @@ impl Entries {
         entries.add("log.format", format);
         entries.add("log.sql", sql);
         entries
+    }
+
+    fn pool(&mut self, pool: &PoolConfig) {
+        let PoolConfig {
+            mode,
+            connect_timeout,
+            checkout_timeout,
+            max_connections_per_account,
+            max_connecting,
+            min_idle,
+            idle_timeout,
+            max_lifetime,
+            max_prepared_statements,
+        } = pool;
+        self.add("pool.mode", mode);
+        self.add("pool.connect_timeout", format_duration(*connect_timeout));
+        self.add("pool.checkout_timeout", format_duration(*checkout_timeout));
+        self.add("pool.max_connections_per_account", max_connections_per_account);
+        self.add("pool.max_connecting", max_connecting);
+        self.add("pool.min_idle", min_idle);
+        self.add("pool.idle_timeout", format_duration(*idle_timeout));
+        self.add("pool.max_lifetime", format_duration(*max_lifetime));
+        self.add("pool.max_prepared_statements", max_prepared_statements);
     }
 
     /// One server; keys are relative to it.

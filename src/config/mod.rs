@@ -51,8 +51,8 @@ pub use secret::{NativeHash, PemFile, Secret};
 pub use sections::{
     AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, ClientTls, ClientTlsMode,
     ConsistencyConfig, Credential, HttpConfig, LogConfig, LogFormat, LogLevel, LogSql,
-    MonitorConfig, Pin, PoolConfig, Role, RoutingConfig, RuleConfig, RuleTarget, ServerConfig,
-    ServerTls, ServerTlsMode, TlsVerify, UnknownFunctions,
+    MonitorConfig, Pin, PoolConfig, PoolMode, Role, RoutingConfig, RuleConfig, RuleTarget,
+    ServerConfig, ServerTls, ServerTlsMode, TlsVerify, UnknownFunctions,
 };
 pub use validate::known_keys;
 pub use word::Word;
@@ -70,6 +70,12 @@ pub struct Config {
     /// `max_clients`: client connections served at once, 1 to 1 000 000. One more gets MySQL's
     /// error 1040.
     pub max_clients: usize,
+    /// `max_clients_per_account`: of them logged in as one user, at most 1 000 000; 0 for no limit.
+    /// One more gets MySQL's error 1203.
+    pub max_clients_per_account: usize,
+    /// `max_clients_per_address`: of them from one IP address, at most 1 000 000; 0 for no limit. One
+    /// more gets MySQL's error 1040. Clients on Unix sockets have no address.
+    pub max_clients_per_address: usize,
     /// `login_timeout`: from accept to a finished login, 100 ms to 1 h.
     pub login_timeout: Duration,
     /// `drain_timeout`: how long running work may take to end after SIGTERM, or on a server that

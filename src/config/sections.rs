@@ -229,18 +229,56 @@ impl Default for ConsistencyConfig {
     }
 }
 
+word_enum! {
+    /// For how long a session has a server connection to itself.
+    pub enum PoolMode {
+        /// While a statement or a transaction runs, or it holds what no other connection can be given.
+        Transaction = "transaction",
+        /// Until the client leaves; it is reset then, and serves another.
+        Session = "session",
+    }
+}
+
 /// `[pool]`: connections to the servers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolConfig {
+    /// `mode`.
+    pub mode: PoolMode,
     /// `connect_timeout`: deadline of opening one connection, login included, 10 ms to 1 min.
     pub connect_timeout: Duration,
     /// `checkout_timeout`: how long a statement may wait for a connection, 10 ms to 10 min.
     pub checkout_timeout: Duration,
+    /// `max_connections_per_account`: connections to each server for one user, at most 100 000;
+    /// 0: no limit but the server's.
+    pub max_connections_per_account: usize,
+    /// `max_connecting`: connects to one server at a time, 1 to 1000.
+    pub max_connecting: usize,
+    /// `min_idle`: idle connections to each server that are kept ready for each account in use, at
+    /// most 1000.
+    pub min_idle: usize,
+    /// `idle_timeout`: an idle connection is closed after this long, 100 ms to 1 d.
+    pub idle_timeout: Duration,
+    /// `max_lifetime`: a connection is closed at about this age, when it is idle, 100 ms to 1 d.
+    pub max_lifetime: Duration,
+    /// `max_prepared_statements`: statements that are kept prepared on one connection, 1 to 10 000.
+    /// Each is some 10 KiB on its server, and counts for that one's `max_prepared_stmt_count` (16 382 by
+    /// default).
+    pub max_prepared_statements: usize,
 }
 
 impl Default for PoolConfig {
     fn default() -> Self {
-        Self { connect_timeout: Duration::from_secs(1), checkout_timeout: Duration::from_secs(5) }
+        Self {
+            mode: PoolMode::Transaction,
+            connect_timeout: Duration::from_secs(1),
+            checkout_timeout: Duration::from_secs(5),
+            max_connections_per_account: 0,
+            max_connecting: 8,
+            min_idle: 0,
+            idle_timeout: Duration::from_secs(60),
+            max_lifetime: Duration::from_secs(30 * 60),
+            max_prepared_statements: 250,
+        }
     }
 }
 

@@ -77,6 +77,8 @@ primary = "unix:/run/mysqld.sock"
 replicas = "DB2.example:3306"
 worker_threads = 3
 max_clients = 7
+max_clients_per_account = 6
+max_clients_per_address = 5
 login_timeout = "2m"
 drain_timeout = "0s"
 max_packet = "64MiB"
@@ -98,6 +100,13 @@ pin = "500ms"
 [pool]
 connect_timeout = "20ms"
 checkout_timeout = "10m"
+mode = "session"
+max_connections_per_account = 7
+max_connecting = 3
+min_idle = 2
+idle_timeout = "100ms"
+max_lifetime = "1d"
+max_prepared_statements = 9
 [auth]
 default_plugin = "mysql_native_password"
 rsa_private_key_file = "/abs/key.pem"
@@ -169,6 +178,18 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.routing.read_only_functions, ["total", "shop.price$2"]);
     assert_eq!(config.routing.unknown_functions, UnknownFunctions::Try);
     assert_eq!(config.consistency.pin, Pin::For(Duration::from_millis(500)));
+    let expected = PoolConfig {
+        mode: PoolMode::Session,
+        connect_timeout: Duration::from_millis(20),
+        checkout_timeout: Duration::from_secs(600),
+        max_connections_per_account: 7,
+        max_connecting: 3,
+        min_idle: 2,
+        idle_timeout: Duration::from_millis(100),
+        max_lifetime: Duration::from_secs(86_400),
+        max_prepared_statements: 9,
+    };
+    assert_eq!(config.pool, expected);
     assert_eq!(config.accounts.len(), 2);
     let rules: Vec<String> =
         config.rules.iter().map(|rule| format!("{}: {}", rule.name, rule.describe())).collect();

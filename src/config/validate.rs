@@ -73,6 +73,8 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
         listen: listen(root),
         worker_threads: root.integer("worker_threads", 0..=1024).unwrap_or(0) as usize,
         max_clients: root.integer("max_clients", 1..=1_000_000).unwrap_or(10_000) as usize,
+        max_clients_per_account: client_limit(root, "max_clients_per_account"),
+        max_clients_per_address: client_limit(root, "max_clients_per_address"),
         login_timeout: root.duration("login_timeout", 100 * MS..=HOUR).unwrap_or(10 * SECOND),
         drain_timeout: root.duration("drain_timeout", Duration::ZERO..=DAY).unwrap_or(30 * SECOND),
         max_packet: root.size("max_packet", 16 * MIB..=GIB).unwrap_or(GIB) as usize,
@@ -94,6 +96,11 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
     config.rules = rules::read(root, &config.servers);
     check_loops(root, &config);
     config
+}
+
+/// A limit of clients that are alike; 0 for none.
+fn client_limit(root: &Table<'_>, key: &str) -> usize {
+    root.integer(key, 0..=1_000_000).unwrap_or(0) as usize
 }
 
 fn listen(root: &Table<'_>) -> Vec<ListenAddress> {
@@ -187,13 +194,35 @@ fn consistency(table: &Table<'_>) -> ConsistencyConfig {
 
 fn pool(table: &Table<'_>) -> PoolConfig {
     let default = PoolConfig::default();
+    let count = |key: &str, bounds, default: usize| {
+        table.integer(key, bounds).map_or(default, |count| count as usize)
+    };
     PoolConfig {
+        mode: table.word("mode").unwrap_or(default.mode),
         connect_timeout: table
             .duration("connect_timeout", 10 * MS..=MINUTE)
             .unwrap_or(default.connect_timeout),
         checkout_timeout: table
             .duration("checkout_timeout", 10 * MS..=10 * MINUTE)
             .unwrap_or(default.checkout_timeout),
+        max_connections_per_account: count(
+            "max_connections_per_account",
+            0..=100_000,
+            default.max_connections_per_account,
+        ),
+        max_connecting: count("max_connecting", 1..=1000, default.max_connecting),
+        min_idle: count("min_idle", 0..=1000, default.min_idle),
+        idle_timeout: table
+            .duration("idle_timeout", 100 * MS..=DAY)
+            .unwrap_or(default.idle_timeout),
+        max_lifetime: table
+            .duration("max_lifetime", 100 * MS..=DAY)
+            .unwrap_or(default.max_lifetime),
+        max_prepared_statements: count(
+            "max_prepared_statements",
+            1..=10_000,
+            default.max_prepared_statements,
+        ),
     }
 }
 

@@ -67,8 +67,16 @@ families! {
         "Client sessions accepted since the start.";
     LOGINS = Counter "lagwise_logins_total" ["result"]
         "Login attempts by result: ok, denied by a server, error, or timeout.";
+    LOGINS_REMEMBERED = Counter "lagwise_logins_remembered_total" []
+        "Logins answered without a server, by what one had said to the same login within 10 s.";
+    SETS_REMEMBERED = Counter "lagwise_sets_remembered_total" []
+        "SET and USE answered without a server, by what one had said to the same words within 10 s.";
+    LOGINS_DELAYED = Counter "lagwise_logins_delayed_total" []
+        "Logins held back because of wrong passwords of the same account or address before.";
+    ABANDONED_QUERIES = Counter "lagwise_abandoned_queries_total" ["outcome"]
+        "Queries whose client had gone: killed on their server, or failed to be.";
     CLIENTS_REJECTED = Counter "lagwise_clients_rejected_total" ["cause"]
-        "Clients turned away before their login was looked at, by cause.";
+        "Clients turned away by a limit, or because lagwise is being stopped, by cause.";
     COMMANDS = Counter "lagwise_commands_total" ["command"]
         "Commands received from clients, by MySQL command name.";
     QUERIES = Counter "lagwise_queries_total" ["target", "reason"]
@@ -79,10 +87,14 @@ families! {
         "Statements with a hint that was ignored: not understood, or a tag that no replica has.";
     PINS = Counter "lagwise_pins_total" ["cause"]
         "Times a session was pinned to the primary, by cause.";
+    HOLDING_SESSIONS = Gauge "lagwise_holding_sessions" ["reason"]
+        "Sessions that keep a server connection between statements now, by what holds it.";
     PINNED_SESSIONS = Gauge "lagwise_pinned_sessions" []
         "Sessions whose reads go to the primary now because of a pin.";
     READ_RETRIES = Counter "lagwise_read_retries_total" []
         "Reads run again on another server after the first one failed before any byte was forwarded.";
+    PREPARES = Counter "lagwise_prepares_total" ["by"]
+        "Statements prepared: by a client's PREPARE, by memory without a server, or by lagwise for an EXECUTE.";
     FUNCTION_REFUSALS = Counter "lagwise_function_refusals_total" []
         "Reads that a replica refused to run because a function in them writes; the primary ran them.";
     ERRORS = Counter "lagwise_errors_total" ["side", "kind"]
@@ -107,6 +119,18 @@ families! {
         "Commands sent to the server whose response has not ended.";
     SERVER_CONNECTIONS = Gauge "lagwise_server_connections" ["server"]
         "Open connections to the server, the monitor's not included.";
+    SERVER_IDLE = Gauge "lagwise_server_idle_connections" ["server"]
+        "Open connections to the server that no session uses.";
+    SERVER_WAITING = Gauge "lagwise_server_waiting" ["server"]
+        "Statements and logins that wait for a connection to the server.";
+    CIRCUIT_OPEN = Gauge "lagwise_server_circuit_open" ["server"]
+        "1 while the server refuses connections (1040, 1129, 1203, 1226) and is asked again only now and then.";
+    CHECKOUTS = Counter "lagwise_checkouts_total" ["server", "outcome"]
+        "Connections asked of the server's pool, by what came of it: own, idle, opened, waited, or timeout.";
+    CONNECTS = Counter "lagwise_connects_total" ["server"]
+        "Connections to the server that sessions needed to be opened, failed ones included.";
+    CONNECT_FAILURES = Counter "lagwise_connect_failures_total" ["server"]
+        "Those that the server refused, or that did not come about.";
     PROBES = Counter "lagwise_probes_total" ["server"]
         "Health probes of the server whose outcome is known and taken in.";
     PROBE_FAILURES = Counter "lagwise_probe_failures_total" ["server"]

@@ -16,8 +16,9 @@ use super::catalogue::{self as names, Family, Kind};
 use super::histogram::{BUCKETS, FINITE, upper_bound};
 use super::process::ProcessSample;
 use super::worker::{
-    self, BAD_HINTS, Direction, FUNCTION_REFUSALS, HISTOGRAM_LEN, Layout, LoginResult, OTHER,
-    PINS_ENDED, PINS_STARTED, READ_RETRIES, Role, SESSIONS_ENDED, SESSIONS_STARTED, Side,
+    self, Abandoned, BAD_HINTS, Direction, FUNCTION_REFUSALS, HISTOGRAM_LEN, Layout, LoginResult,
+    OTHER, PINS_ENDED, PINS_STARTED, PrepareBy, READ_RETRIES, Role, SESSIONS_ENDED,
+    SESSIONS_STARTED, Side,
 };
 use super::{Core, ServerSource};
 
@@ -146,14 +147,26 @@ impl Scrape {
         self.family(&names::PINNED_SESSIONS, [([], open(PINS_STARTED, PINS_ENDED))]);
         self.family(&names::READ_RETRIES, [([], at(READ_RETRIES))]);
         self.family(&names::BAD_HINTS, [([], at(BAD_HINTS))]);
+        self.family(&names::LOGINS_REMEMBERED, [([], at(worker::LOGINS_REMEMBERED))]);
+        self.family(&names::SETS_REMEMBERED, [([], at(worker::SETS_REMEMBERED))]);
+        self.family(&names::LOGINS_DELAYED, [([], at(worker::LOGINS_DELAYED))]);
         self.family(&names::FUNCTION_REFUSALS, [([], at(FUNCTION_REFUSALS))]);
         let logins = LoginResult::NAMES.iter().enumerate();
         self.family(&names::LOGINS, logins.map(|(i, name)| ([*name], at(layout.login(i)))));
+        let outcomes = Abandoned::NAMES.iter().enumerate();
+        self.family(
+            &names::ABANDONED_QUERIES,
+            outcomes.map(|(i, name)| ([*name], at(layout.abandoned(i)))),
+        );
+        let prepares = PrepareBy::NAMES.iter().enumerate();
+        self.family(&names::PREPARES, prepares.map(|(i, name)| ([*name], at(layout.prepare(i)))));
         let directions = Direction::NAMES.iter().enumerate();
         self.family(&names::BYTES, directions.map(|(i, name)| ([*name], at(layout.bytes(i)))));
         self.list(&names::CLIENTS_REJECTED, labels.reject_causes, |i| at(layout.rejected(i)));
         self.list(&names::COMMANDS, labels.commands, |i| at(layout.command(i)));
         self.list(&names::PINS, labels.pin_causes, |i| at(layout.pin(i)));
+        let held = |i: usize| open(layout.hold(i), layout.hold_end(i));
+        self.list(&names::HOLDING_SESSIONS, labels.holds, held);
         self.product(
             &names::QUERIES,
             labels.targets,
@@ -211,6 +224,20 @@ impl Scrape {
         self.family(&names::SERVER_OUTSTANDING, outstanding);
         let connections = servers().map(|(name, s)| ([name], s.connections as f64));
         self.family(&names::SERVER_CONNECTIONS, connections);
+        let idle = servers().map(|(name, s)| ([name], s.idle as f64));
+        self.family(&names::SERVER_IDLE, idle);
+        let waiting = servers().map(|(name, s)| ([name], s.waiting as f64));
+        self.family(&names::SERVER_WAITING, waiting);
+        let circuits = servers().map(|(name, s)| ([name], one(s.circuit_open)));
+        self.family(&names::CIRCUIT_OPEN, circuits);
+        let checkouts = servers().flat_map(|(name, s)| {
+            s.checkouts.iter().map(move |(outcome, count)| ([name, *outcome], *count as f64))
+        });
+        self.family(&names::CHECKOUTS, checkouts);
+        let connects = servers().map(|(name, s)| ([name], s.connects as f64));
+        self.family(&names::CONNECTS, connects);
+        let failures = servers().map(|(name, s)| ([name], s.connect_failures as f64));
+        self.family(&names::CONNECT_FAILURES, failures);
         let probes = servers().map(|(name, s)| ([name], s.probes as f64));
         self.family(&names::PROBES, probes);
         let failures = servers().map(|(name, s)| ([name], s.probe_failures as f64));

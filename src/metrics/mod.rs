@@ -31,7 +31,9 @@ use prometheus::{Registry, TextEncoder};
 
 pub use rules::RuleCount;
 pub use servers::{ServerSample, ServerSource};
-pub use worker::{Direction, LabelSets, LoginResult, OTHER, Role, Side, WorkerMetrics};
+pub use worker::{
+    Abandoned, Direction, LabelSets, LoginResult, OTHER, PrepareBy, Role, Side, WorkerMetrics,
+};
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -145,6 +147,13 @@ impl Metrics {
         PinCount(self.clone())
     }
 
+    /// Counts a session that keeps a server connection between statements, from now until the
+    /// returned guard is dropped; `reason` indexes [`LabelSets::holds`].
+    pub fn hold(self: &Arc<Self>, reason: usize) -> HoldCount {
+        self.local().hold_started(reason);
+        HoldCount(self.clone(), reason)
+    }
+
     /// Names the source of the per-server metrics; a later call replaces it. The source must not
     /// keep this `Metrics` alive through itself, or neither is ever freed.
     pub fn set_servers(&self, source: Arc<dyn ServerSource>) {
@@ -197,6 +206,17 @@ pub struct PinCount(Arc<Metrics>);
 impl Drop for PinCount {
     fn drop(&mut self) {
         self.0.local().pin_ended();
+    }
+}
+
+/// Counts one session as keeping a connection until dropped.
+#[must_use = "the hold counts as ended when this is dropped"]
+#[derive(Debug)]
+pub struct HoldCount(Arc<Metrics>, usize);
+
+impl Drop for HoldCount {
+    fn drop(&mut self) {
+        self.0.local().hold_ended(self.1);
     }
 }
 

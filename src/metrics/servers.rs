@@ -26,6 +26,18 @@ pub struct ServerSample {
     pub outstanding: u64,
     /// Open connections, the monitor's not included.
     pub connections: u64,
+    /// Of these, idle ones.
+    pub idle: u64,
+    /// Those who wait for a connection.
+    pub waiting: u64,
+    /// The server refuses connections, and is left alone for now.
+    pub circuit_open: bool,
+    /// Checkouts by outcome, with its name.
+    pub checkouts: Vec<(&'static str, u64)>,
+    /// Connects that have ended.
+    pub connects: u64,
+    /// Failed ones.
+    pub connect_failures: u64,
     /// Probes since the server was configured, failed ones included.
     pub probes: u64,
     /// Failed probes since the server was configured; must not go down while it is.

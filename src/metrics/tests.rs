@@ -14,6 +14,7 @@ const LABELS: LabelSets = LabelSets {
     reasons: &["read", "write", "unknown"],
     commands: &["query", "ping"],
     pin_causes: &["write", "call"],
+    holds: &["transaction"],
     reject_causes: &["max_clients"],
     error_kinds: &["connect", "protocol"],
 };
@@ -43,6 +44,12 @@ fn sample(name: &str, role: Role) -> ServerSample {
         eligible: true,
         outstanding: 3,
         connections: 5,
+        idle: 2,
+        waiting: 4,
+        circuit_open: false,
+        checkouts: vec![("own", 11), ("timeout", 1)],
+        connects: 12,
+        connect_failures: 6,
         probes: 70,
         probe_failures: 7,
     }
@@ -234,6 +241,13 @@ fn servers_come_from_the_source_once_per_name() {
             "lagwise_server_eligible{server=\"r\\\"1\"} 0",
             "lagwise_server_outstanding{server=\"p\"} 3",
             "lagwise_server_connections{server=\"p\"} 5",
+            "lagwise_server_idle_connections{server=\"p\"} 2",
+            "lagwise_server_waiting{server=\"p\"} 4",
+            "lagwise_server_circuit_open{server=\"p\"} 0",
+            "lagwise_checkouts_total{server=\"p\",outcome=\"own\"} 11",
+            "lagwise_checkouts_total{server=\"p\",outcome=\"timeout\"} 1",
+            "lagwise_connects_total{server=\"p\"} 12",
+            "lagwise_connect_failures_total{server=\"p\"} 6",
             "lagwise_probes_total{server=\"p\"} 70",
             "lagwise_probe_failures_total{server=\"p\"} 7",
         ],
@@ -268,12 +282,18 @@ fn no_two_counters_share_a_slot() {
         worker::PINS_ENDED,
         worker::READ_RETRIES,
         worker::BAD_HINTS,
+        worker::LOGINS_REMEMBERED,
+        worker::LOGINS_DELAYED,
+        worker::SETS_REMEMBERED,
         worker::FUNCTION_REFUSALS,
     ];
     slots.extend(range(LoginResult::NAMES.len()).map(|i| layout.login(i)));
+    slots.extend(range(Abandoned::NAMES.len()).map(|i| layout.abandoned(i)));
+    slots.extend(range(PrepareBy::NAMES.len()).map(|i| layout.prepare(i)));
     slots.extend(range(Direction::NAMES.len()).map(|i| layout.bytes(i)));
     slots.extend(range(layout.commands).map(|i| layout.command(i)));
     slots.extend(range(layout.pin_causes).map(|i| layout.pin(i)));
+    slots.extend(range(layout.holds).flat_map(|i| [layout.hold(i), layout.hold_end(i)]));
     slots.extend(range(layout.reject_causes).map(|i| layout.rejected(i)));
     slots.extend(pairs(Side::NAMES.len(), layout.error_kinds).map(|(a, b)| layout.error(a, b)));
     slots.extend(pairs(layout.targets, layout.reasons).map(|(a, b)| layout.query(a, b)));

@@ -28,6 +28,8 @@ pub struct LabelSets {
     pub commands: &'static [&'static str],
     /// `cause` of `lagwise_pins_total`.
     pub pin_causes: &'static [&'static str],
+    /// `reason` of `lagwise_holding_sessions`.
+    pub holds: &'static [&'static str],
     /// `cause` of `lagwise_clients_rejected_total`.
     pub reject_causes: &'static [&'static str],
     /// `kind` of `lagwise_errors_total`.
@@ -68,6 +70,16 @@ label_enum! {
 }
 
 label_enum! {
+    /// What became of a query whose client had gone.
+    Abandoned {
+        /// The server was told to end it, or had ended it.
+        Killed = "killed",
+        /// The server could not be told.
+        Failed = "failed",
+    }
+}
+
+label_enum! {
     /// Whose fault an error is.
     Side {
         /// The client broke the protocol or vanished.
@@ -94,6 +106,18 @@ label_enum! {
 }
 
 label_enum! {
+    /// How a statement came to be prepared.
+    PrepareBy {
+        /// A client's PREPARE, which a server ran.
+        Client = "client",
+        /// A client's PREPARE, answered by what a server had answered lately.
+        Memory = "memory",
+        /// An execution on a connection that did not have it.
+        Lagwise = "lagwise",
+    }
+}
+
+label_enum! {
     /// What a server is in its topology.
     Role {
         /// Takes writes.
@@ -110,10 +134,12 @@ pub(super) struct Layout {
     pub reasons: usize,
     pub commands: usize,
     pub pin_causes: usize,
+    pub holds: usize,
     pub reject_causes: usize,
     pub error_kinds: usize,
     commands_at: usize,
     pins_at: usize,
+    holds_at: usize,
     rejected_at: usize,
     errors_at: usize,
     queries_at: usize,
@@ -129,27 +155,34 @@ pub(super) const PINS_ENDED: usize = 3;
 pub(super) const READ_RETRIES: usize = 4;
 pub(super) const FUNCTION_REFUSALS: usize = 5;
 pub(super) const BAD_HINTS: usize = 6;
-const BYTES_AT: usize = 7;
+pub(super) const LOGINS_REMEMBERED: usize = 7;
+pub(super) const LOGINS_DELAYED: usize = 8;
+pub(super) const SETS_REMEMBERED: usize = 9;
+const BYTES_AT: usize = 10;
 const LOGINS_AT: usize = BYTES_AT + Direction::NAMES.len();
-const PROXY_SECONDS_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
+const ABANDONED_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
+const PREPARES_AT: usize = ABANDONED_AT + Abandoned::NAMES.len();
+const PROXY_SECONDS_AT: usize = PREPARES_AT + PrepareBy::NAMES.len();
 const SERVER_SECONDS_AT: usize = PROXY_SECONDS_AT + HISTOGRAM_LEN;
 const FIXED_LEN: usize = SERVER_SECONDS_AT + HISTOGRAM_LEN * Role::NAMES.len();
 
 impl Layout {
     /// Each list gets one place more than it has values: the last one counts [`OTHER`].
     pub(super) fn new(labels: &LabelSets) -> Self {
-        let [targets, reasons, commands, pin_causes, reject_causes, error_kinds] = [
+        let [targets, reasons, commands, pin_causes, holds, reject_causes, error_kinds] = [
             labels.targets,
             labels.reasons,
             labels.commands,
             labels.pin_causes,
+            labels.holds,
             labels.reject_causes,
             labels.error_kinds,
         ]
         .map(|list| list.len() + 1);
         let commands_at = FIXED_LEN;
         let pins_at = commands_at + commands;
-        let rejected_at = pins_at + pin_causes;
+        let holds_at = pins_at + pin_causes;
+        let rejected_at = holds_at + 2 * holds;
         let errors_at = rejected_at + reject_causes;
         let queries_at = errors_at + Side::NAMES.len() * error_kinds;
         let len = queries_at + targets * reasons;
@@ -158,10 +191,12 @@ impl Layout {
             reasons,
             commands,
             pin_causes,
+            holds,
             reject_causes,
             error_kinds,
             commands_at,
             pins_at,
+            holds_at,
             rejected_at,
             errors_at,
             queries_at,
@@ -177,6 +212,14 @@ impl Layout {
         LOGINS_AT + result
     }
 
+    pub(super) const fn abandoned(&self, outcome: usize) -> usize {
+        ABANDONED_AT + outcome
+    }
+
+    pub(super) const fn prepare(&self, by: usize) -> usize {
+        PREPARES_AT + by
+    }
+
     pub(super) const fn bytes(&self, direction: usize) -> usize {
         BYTES_AT + direction
     }
@@ -187,6 +230,16 @@ impl Layout {
 
     pub(super) fn pin(&self, cause: usize) -> usize {
         self.pins_at + cause.min(self.pin_causes - 1)
+    }
+
+    /// Where holds that have begun are counted.
+    pub(super) fn hold(&self, reason: usize) -> usize {
+        self.holds_at + reason.min(self.holds - 1)
+    }
+
+    /// Where holds that have ended are counted.
+    pub(super) fn hold_end(&self, reason: usize) -> usize {
+        self.hold(reason) + self.holds
     }
 
     pub(super) fn rejected(&self, cause: usize) -> usize {
@@ -272,6 +325,21 @@ impl WorkerMetrics {
         self.add(PINS_ENDED, 1);
     }
 
+    /// Counts a prepared statement.
+    pub fn prepare(&self, by: PrepareBy) {
+        self.add(self.layout.prepare(by as usize), 1);
+    }
+
+    /// Counts a hold by index into [`LabelSets::holds`]; [`super::Metrics::hold`] pairs it with its
+    /// end.
+    pub(super) fn hold_started(&self, reason: usize) {
+        self.add(self.layout.hold(reason), 1);
+    }
+
+    pub(super) fn hold_ended(&self, reason: usize) {
+        self.add(self.layout.hold_end(reason), 1);
+    }
+
     /// Counts the end of one login attempt.
     pub fn login(&self, result: LoginResult) {
         self.add(self.layout.login(result as usize), 1);
@@ -300,6 +368,11 @@ impl WorkerMetrics {
         self.add(self.layout.error(side as usize, kind), 1);
     }
 
+    /// Counts a query whose client has gone.
+    pub fn abandoned(&self, outcome: Abandoned) {
+        self.add(self.layout.abandoned(outcome as usize), 1);
+    }
+
     /// Counts a read that is run again on another server.
     pub fn read_retried(&self) {
         self.add(READ_RETRIES, 1);
@@ -308,6 +381,21 @@ impl WorkerMetrics {
     /// Counts a read that a replica refused, for a function in it that writes.
     pub fn function_refused(&self) {
         self.add(FUNCTION_REFUSALS, 1);
+    }
+
+    /// Counts a login that was answered by what a server had said before.
+    pub fn login_remembered(&self) {
+        self.add(LOGINS_REMEMBERED, 1);
+    }
+
+    /// Counts a SET or USE that was answered by what a server had said before.
+    pub fn set_remembered(&self) {
+        self.add(SETS_REMEMBERED, 1);
+    }
+
+    /// Counts a login that is held back because of wrong passwords before.
+    pub fn login_delayed(&self) {
+        self.add(LOGINS_DELAYED, 1);
     }
 
     /// Counts a statement whose hint is ignored.

@@ -114,6 +114,30 @@ impl PacketStream {
         poll_fn(|cx| self.poll_fill(cx, at_least)).await
     }
 
+    /// Returns once the peer has closed or reset the stream, having sent nothing that is still to be
+    /// read; never once it sends more. Costs no memory and no system call while nothing arrives.
+    pub async fn gone(&mut self) {
+        let gone = poll_fn(|cx| {
+            let Some(transport) = &self.transport else { return Poll::Ready(true) };
+            if !self.input.filled().is_empty() {
+                return Poll::Ready(false);
+            }
+            if ready!(transport.poll_read_ready(cx)).is_err() {
+                return Poll::Ready(true);
+            }
+            self.poll_fill(cx, 0).map(|read| matches!(read, Ok(0) | Err(_)))
+        });
+        if !gone.await {
+            // What it has sent is for later; it is not asked again before.
+            std::future::pending().await
+        }
+    }
+
+    /// Whether something has arrived that was not read, or the end of the stream; by a system call.
+    pub fn has_news(&self) -> bool {
+        self.transport.as_ref().is_none_or(Transport::has_news)
+    }
+
     /// As [`PacketStream::fill`], to be polled beside something else.
     ///
     /// # Errors
@@ -272,6 +296,27 @@ impl PacketStream {
             tokio::time::timeout(stall, flush).await??;
         }
         Ok(())
+    }
+
+    /// Writes what the peer takes at once of `bytes`, and flushes; for farewells, of which no rest
+    /// matters. Not for the compressed protocol.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub fn poll_write_once(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<()>> {
+        let Some(transport) = self.transport.as_mut().filter(|_| self.compression.is_none()) else {
+            return Poll::Ready(Ok(()));
+        };
+        ready!(Pin::new(&mut *transport).poll_write(cx, bytes))?;
+        Pin::new(transport).poll_flush(cx)
+    }
+
+    /// Moves the socket to the event loop of the calling thread.
+    ///
+    /// # Errors
+    /// The system refuses; the stream is then of no use.
+    pub fn rehome(&mut self) -> io::Result<()> {
+        self.transport.as_mut().map_or(Ok(()), Transport::rehome)
     }
 
     /// True while the compressed protocol is spoken. Packets inside of it may carry any sequence

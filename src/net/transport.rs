@@ -29,13 +29,13 @@ impl Transport {
         }
     }
 
-    /// As [`Socket::poll_readable`]; always ready under TLS, where only a read can tell.
+    /// As [`Socket::poll_read_ready`]; always ready under TLS, where only a read can tell.
     ///
     /// # Errors
-    /// As [`Socket::poll_readable`].
+    /// As [`Socket::poll_read_ready`].
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
-            Self::Plain(socket) => socket.poll_readable(cx),
+            Self::Plain(socket) => socket.poll_read_ready(cx),
             Self::Tls(_) => Poll::Ready(Ok(())),
         }
     }
@@ -63,6 +63,39 @@ impl Transport {
         let socket = self.into_plain()?;
         let stream = TlsConnector::from(config).connect(name, socket).await?;
         Ok(Self::Tls(Box::new(TlsStream::Client(stream))))
+    }
+
+    /// Moves the socket to the event loop of the calling thread.
+    ///
+    /// # Errors
+    /// The system refuses; the transport is then of no use.
+    pub fn rehome(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(socket) => socket.rehome(),
+            Self::Tls(stream) => match &mut **stream {
+                TlsStream::Client(stream) => stream.get_mut().0.rehome(),
+                TlsStream::Server(stream) => stream.get_mut().0.rehome(),
+            },
+        }
+    }
+
+    /// Whether something has arrived that was not read, or the end of the stream; by a system call.
+    pub fn has_news(&self) -> bool {
+        match self {
+            Self::Plain(socket) => socket.has_news(),
+            Self::Tls(stream) => stream.get_ref().0.has_news(),
+        }
+    }
+
+    /// Ready once there may be something to read, or the end of the stream.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => socket.poll_read_ready(cx),
+            Self::Tls(stream) => stream.get_ref().0.poll_read_ready(cx),
+        }
     }
 
     fn into_plain(self) -> io::Result<Socket> {

@@ -1,51 +1,169 @@
-//! Holding a connection.
+//! Holding a connection, and coming back for it.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use super::{Error, Pool};
-use crate::backend::Connection;
+use super::idle::Place;
+use super::{Opener, Pool, Pooled, ToServer};
 
-/// A place in a pool's count, given back when dropped.
+/// A place in a pool, settled when dropped.
 #[derive(Debug)]
-pub(super) struct Slot(Arc<Pool>);
+pub(super) struct Seat<O: Opener> {
+    pool: Arc<Pool<O>>,
+    slot: u32,
+    is_given: bool,
+}
 
-impl Slot {
-    pub(super) fn take(pool: &Arc<Pool>) -> Result<Self, Error> {
-        pool.take_slot()?;
-        Ok(Self(Arc::clone(pool)))
+impl<O: Opener> Seat<O> {
+    pub(super) fn new(pool: &Arc<Pool<O>>, slot: u32) -> Self {
+        Self { pool: Arc::clone(pool), slot, is_given: false }
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool<O>> {
+        &self.pool
+    }
+
+    /// The place, for whoever settles it now.
+    pub(super) fn give(mut self) -> (Arc<Pool<O>>, u32) {
+        self.is_given = true;
+        (Arc::clone(&self.pool), self.slot)
+    }
+
+    /// A connect has ended well.
+    pub(super) fn set_taken(&self) {
+        self.pool.lock().set_taken(self.slot);
     }
 }
 
-impl Drop for Slot {
+impl<O: Opener> Drop for Seat<O> {
     fn drop(&mut self) {
-        self.0.give_slot();
+        if !self.is_given {
+            self.pool.settle(self.slot);
+        }
     }
 }
 
-/// A connection that is held; dropping it closes the connection and settles the pool's account.
+/// A connection that is held; dropping it closes the connection and settles the pool's account, as
+/// [`Guard::close`] does more carefully.
 #[derive(Debug)]
-pub struct Guard {
-    connection: Connection,
-    _slot: Slot,
+pub struct Guard<O: Opener = ToServer> {
+    // Closed before its place is free.
+    connection: O::Connection,
+    seat: Seat<O>,
 }
 
-impl Guard {
-    pub(super) fn new(connection: Connection, slot: Slot) -> Self {
-        Self { connection, _slot: slot }
+impl<O: Opener> Guard<O> {
+    pub(super) fn new(connection: O::Connection, seat: Seat<O>) -> Self {
+        Self { connection, seat }
+    }
+
+    /// Gives the connection back, which is clean: nothing runs on it, and its state is what it says.
+    /// Who keeps the ticket may come back for the very same connection; once the ticket is dropped it
+    /// is nobody's. `None` if somebody else has it already.
+    pub fn release(self) -> Option<Ticket<O>> {
+        let (pool, slot) = self.seat.give();
+        let place = pool.give_back(slot, self.connection, true, None)?;
+        Some(Ticket { pool, place })
+    }
+
+    /// As [`Guard::release`], by one who will not come back.
+    pub fn release_for_all(self) {
+        let (pool, slot) = self.seat.give();
+        pool.give_back(slot, self.connection, false, None);
+    }
+
+    /// Closes the connection. Its place is free once the server has closed it, too: one that is opened
+    /// in its place does not exceed the server's own limit.
+    pub fn close(self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let Self { connection, seat } = self;
+        runtime.spawn(async move {
+            connection.end().await;
+            drop(seat);
+        });
+    }
+
+    /// False once the server has closed the connection or said something unasked. No system call
+    /// while nothing has arrived.
+    pub fn is_usable(&mut self) -> bool {
+        self.connection.is_usable()
+    }
+
+    /// Moves the connection to the event loop of the calling thread.
+    pub(super) fn come_here(&mut self) -> std::io::Result<()> {
+        self.connection.come_here()
+    }
+
+    /// The connection, whose place stays taken.
+    pub(super) fn into_connection(self) -> O::Connection {
+        self.seat.give();
+        self.connection
+    }
+
+    pub(super) fn pool(&self) -> &Arc<Pool<O>> {
+        self.seat.pool()
     }
 }
 
-impl Deref for Guard {
-    type Target = Connection;
+impl Guard<ToServer> {
+    /// Gives the connection back whose session has ended: it is reset, which nobody waits for, and
+    /// is then anybody's. One on which something runs is closed.
+    pub fn recycle(mut self) {
+        let Some(deadline) = self.pool().reset_deadline() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        if !self.connection.is_resettable() || !self.is_usable() {
+            return self.close();
+        }
+        runtime.spawn(async move {
+            let reset = self.connection.reset_for_reuse();
+            match tokio::time::timeout_at(deadline, reset).await {
+                Ok(Ok(true)) => self.release_for_all(),
+                Ok(Ok(false)) => self.close(),
+                Ok(Err(error)) => tracing::debug!(%error, "a connection could not be reset"),
+                Err(_) => tracing::debug!("a connection was not reset in time"),
+            }
+        });
+    }
+}
 
-    fn deref(&self) -> &Connection {
+impl<O: Opener> Deref for Guard<O> {
+    type Target = O::Connection;
+
+    fn deref(&self) -> &O::Connection {
         &self.connection
     }
 }
 
-impl DerefMut for Guard {
-    fn deref_mut(&mut self) -> &mut Connection {
+impl<O: Opener> DerefMut for Guard<O> {
+    fn deref_mut(&mut self) -> &mut O::Connection {
         &mut self.connection
+    }
+}
+
+/// What a session keeps of a connection that it gave back. Dropped, it leaves the connection to
+/// anybody.
+#[derive(Debug)]
+pub struct Ticket<O: Opener = ToServer> {
+    pool: Arc<Pool<O>>,
+    place: Place,
+}
+
+impl<O: Opener> Ticket<O> {
+    /// The place, if it is in that pool.
+    pub(super) fn place(&self, pool: &Arc<Pool<O>>) -> Option<Place> {
+        Arc::ptr_eq(&self.pool, pool).then_some(self.place)
+    }
+}
+
+impl<O: Opener> Drop for Ticket<O> {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut store = self.pool.lock();
+            store.disown(self.place);
+            store.waiting()
+        };
+        if waiting > 0 {
+            self.pool.pump();
+        }
     }
 }

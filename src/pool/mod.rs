@@ -1,23 +1,55 @@
 //! Connections of one server: taking one, and giving it back.
 //!
-//! A session takes a connection with [`Pool::checkout`] when a statement needs it and holds it by
-//! a [`Guard`]; whatever happens to the session, dropping the guard settles the account. Today a
-//! connection serves one session and is closed after it; reuse belongs here and nowhere else.
+//! In reading order:
+//! - [`key`]: what makes connections exchangeable. [`limits`]: what a pool may do.
+//! - [`idle`], [`queue`]: who gets which connection, who waits, when one is opened or closed; with
+//!   [`circuit`], when a server that refuses is asked again, and `list`. Pure.
+//! - [`guard`]: a connection that is held, and the ticket of one that was given back.
+//! - [`checkout`]: taking one. [`open`]: opening them. [`maintain`]: what time does to them, and
+//!   `upkeep`, the pure part of that.
+//! - [`counters`]: for metrics.
 //!
-//! Deliberately absent: which server to take one of ([`crate::cluster`]).
+//! A connection that is given back is clean: it runs nothing, and says itself what its state is. What
+//! a session leaves on it is taken away by [`Guard::recycle`], or is known to be none.
+//!
+//! Each worker thread has an event loop of its own. A connection that is taken on another thread than
+//! before moves to that one's loop, so that a query crosses no thread.
+//!
+//! Deliberately absent: which server to take one of ([`crate::cluster`]), and bringing it in line
+//! with a session ([`crate::session`]).
 
-mod guard;
+pub mod checkout;
+pub mod circuit;
+pub mod counters;
+pub mod guard;
+pub mod idle;
+pub mod key;
+pub mod limits;
+mod list;
+pub mod maintain;
+pub mod open;
+pub mod queue;
+mod upkeep;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests;
 
-use tokio::sync::Notify;
+use std::fmt::Debug;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use tokio::time::Instant;
 
-use crate::backend::{self, Endpoint, Login};
-
-pub use guard::Guard;
+use crate::backend::{self, Endpoint};
+use checkout::{Sender, Served};
+pub use counters::{Counters, Outcome};
+use guard::Seat;
+pub use guard::{Guard, Ticket};
+pub use idle::Wish;
+use idle::{Given, Key, Place, Store};
+pub use key::{LoginKey, LoginRecord};
+pub use limits::Limits;
+use queue::{Room, Work};
 
 /// Why there is no connection to be had.
 #[derive(Debug, thiserror::Error)]
@@ -28,137 +60,271 @@ pub enum Error {
     /// The limit of connections to this server is reached.
     #[error("all {0} connections to the server are in use (max_connections)")]
     Exhausted(usize),
+    /// The limit of connections of this account to this server is reached.
+    #[error("all {0} connections of the account are in use (max_connections_per_account)")]
+    AccountExhausted(usize),
+    /// The server was taken out.
+    #[error("the server was taken out of the configuration")]
+    Closed,
 }
 
-/// How long a checkout may take.
-#[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    /// Waiting in line while all connections are in use.
-    pub wait: Duration,
-    /// Connecting and logging in.
-    pub connect: Duration,
+/// A connection as the pool sees it.
+pub trait Pooled: Debug + Send + 'static {
+    /// False once the other side has closed it or said something unasked. Must not wait.
+    fn is_usable(&mut self) -> bool;
+
+    /// The state that it is in.
+    fn wish(&self) -> Wish;
+
+    /// Moves to the event loop of the calling thread.
+    ///
+    /// # Errors
+    /// The system refuses; the connection is then of no use.
+    fn come_here(&mut self) -> std::io::Result<()>;
+
+    /// Closes it, and returns when the other side has done so too, or after a short while: so that
+    /// one that is opened in its place does not exceed the server's own limit.
+    fn end(self) -> impl Future<Output = ()> + Send;
 }
+
+/// What opens connections.
+pub trait Opener: Debug + Send + Sync + Sized + 'static {
+    /// What makes them exchangeable.
+    type Key: Key + Debug + Send + Sync + 'static;
+    /// What is opened. Dropping it closes it.
+    type Connection: Pooled;
+
+    /// Opens one.
+    fn open(
+        &self,
+        key: &Self::Key,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Self::Connection, backend::Error>> + Send;
+}
+
+/// Opens connections to a server.
+#[derive(Debug)]
+pub struct ToServer(Endpoint);
 
 /// The connections of one server.
 #[derive(Debug)]
-pub struct Pool {
-    endpoint: Endpoint,
-    /// 0: no limit.
-    max_connections: AtomicUsize,
-    open: AtomicUsize,
-    /// A connection was given back.
-    freed: Notify,
+pub struct Pool<O: Opener = ToServer> {
+    opener: O,
+    store: Mutex<Locked<O>>,
+    counters: Counters,
+}
+
+/// What the lock protects.
+type Locked<O> = Store<<O as Opener>::Key, <O as Opener>::Connection, Sender<O>>;
+
+/// What a pool does at this moment, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Levels {
+    /// Connections that are open or being opened.
+    pub open: usize,
+    /// Connections that nobody uses.
+    pub idle: usize,
+    /// Those who wait for one.
+    pub waiting: usize,
+    /// The server refuses connections, or some account's, and is left alone for now.
+    pub is_circuit_open: bool,
 }
 
 impl Pool {
-    /// A pool without connections. `max_connections` 0 means no limit.
-    pub fn new(endpoint: Endpoint, max_connections: usize) -> Arc<Self> {
-        let max_connections = AtomicUsize::new(max_connections);
-        Arc::new(Self {
-            endpoint,
-            max_connections,
-            open: AtomicUsize::new(0),
-            freed: Notify::new(),
-        })
+    /// A pool without connections to that server.
+    pub fn new(endpoint: Endpoint, limits: Limits) -> Arc<Self> {
+        Self::with(ToServer(endpoint), limits)
     }
 
-    /// How the server is reached; the monitor connects on its own, beside the limit.
+    /// How the server is reached; the monitor connects on its own, beside the limits.
     pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+        &self.opener.0
+    }
+}
+
+impl<O: Opener> Pool<O> {
+    /// A pool without connections.
+    pub fn with(opener: O, limits: Limits) -> Arc<Self> {
+        let store = Mutex::new(Store::new(limits));
+        Arc::new(Self { opener, store, counters: Counters::default() })
     }
 
     /// Connections that are open or being opened for sessions.
     pub fn open(&self) -> usize {
-        self.open.load(Ordering::Relaxed)
+        self.lock().open()
     }
 
-    /// Changes the limit; connections above it stay until they are given back.
-    pub fn set_max_connections(&self, max_connections: usize) {
-        self.max_connections.store(max_connections, Ordering::Relaxed);
+    /// The limit, if every connection that there may be is in use: whoever wants one must wait until
+    /// it is given back.
+    pub fn exhausted(&self) -> Option<usize> {
+        let store = self.lock();
+        let max = store.limits().max_connections;
+        (max > 0 && store.idle() == 0 && store.open() >= max).then_some(max)
     }
 
-    /// A connection on which `login` is logged in. While the limit is reached, waits in line for
-    /// one to be given back.
-    ///
-    /// # Errors
-    /// See [`Error`].
-    pub async fn checkout(
-        self: &Arc<Self>,
-        login: Login<'_>,
-        timeouts: Timeouts,
-    ) -> Result<Guard, Error> {
-        let slot = self.wait_for_slot(Instant::now() + timeouts.wait).await?;
-        let deadline = Instant::now() + timeouts.connect;
-        let connection = backend::connect(&self.endpoint, login, deadline).await?;
-        Ok(Guard::new(connection, slot))
-    }
-
-    async fn wait_for_slot(self: &Arc<Self>, deadline: Instant) -> Result<guard::Slot, Error> {
-        loop {
-            // In line before looking, so that what is given back meanwhile is not missed.
-            let freed = self.freed.notified();
-            match guard::Slot::take(self) {
-                Ok(slot) => return Ok(slot),
-                Err(error) => {
-                    tokio::time::timeout_at(deadline, freed).await.map_err(|_| error)?;
-                }
-            }
+    /// What it does now.
+    pub fn levels(&self) -> Levels {
+        let store = self.lock();
+        Levels {
+            open: store.open(),
+            idle: store.idle(),
+            waiting: store.waiting(),
+            is_circuit_open: store.is_circuit_open(),
         }
     }
 
-    /// Counts one more connection, unless the limit is reached.
-    fn take_slot(&self) -> Result<(), Error> {
-        let max = self.max_connections.load(Ordering::Relaxed);
-        let taken = self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
-            (max == 0 || open < max).then_some(open + 1)
-        });
-        taken.map(drop).map_err(|_| Error::Exhausted(max))
+    /// What it has done.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
     }
 
-    fn give_slot(&self) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
-        self.freed.notify_one();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::ServerAddress;
-
-    #[test]
-    fn the_limit_counts_slots_that_are_held() {
-        let address = ServerAddress::Unix("/nowhere".into());
-        let endpoint = Endpoint { address, tls: None, dead_after: Duration::from_secs(3) };
-        let pool = Pool::new(endpoint, 2);
-        let first = guard::Slot::take(&pool).unwrap();
-        let _second = guard::Slot::take(&pool).unwrap();
-        assert!(matches!(guard::Slot::take(&pool), Err(Error::Exhausted(2))));
-        drop(first);
-        assert_eq!(pool.open(), 1);
-        let _third = guard::Slot::take(&pool).unwrap();
-        pool.set_max_connections(0);
-        let _fourth = guard::Slot::take(&pool).unwrap();
-        assert_eq!(pool.open(), 3);
+    /// What it may do.
+    pub fn limits(&self) -> Limits {
+        self.lock().limits()
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_checkout_waits_in_line_until_its_deadline() {
-        let address = ServerAddress::Unix("/nowhere".into());
-        let endpoint = Endpoint { address, tls: None, dead_after: Duration::from_secs(3) };
-        let pool = Pool::new(endpoint, 1);
-        let held = guard::Slot::take(&pool).unwrap();
-        let began = Instant::now();
-        let waited = pool.wait_for_slot(began + Duration::from_secs(5)).await;
-        assert!(matches!(waited, Err(Error::Exhausted(1))));
-        assert_eq!(began.elapsed(), Duration::from_secs(5));
-        let waiting = pool.wait_for_slot(Instant::now() + Duration::from_secs(5));
-        let give_back = async {
-            tokio::time::sleep(Duration::from_secs(2)).await;
-            drop(held);
+    /// Changes what it may do; connections above a limit stay until they are given back.
+    pub fn set_limits(self: &Arc<Self>, limits: Limits) {
+        self.lock().set_limits(limits);
+        self.pump();
+    }
+
+    /// Keeps nothing any more: idle connections are closed now, and others when they are given back.
+    pub fn close(self: &Arc<Self>) {
+        self.lock().close();
+        self.clear();
+    }
+
+    /// Closes idle connections, whose server is thought to be gone.
+    pub fn clear(self: &Arc<Self>) {
+        let gone = self.lock().drain(|_| true);
+        self.close_all(gone);
+    }
+
+    /// Closes idle connections of keys that `is_gone` names: of an account whose password has changed,
+    /// say.
+    pub fn clear_keys(self: &Arc<Self>, is_gone: impl FnMut(&O::Key) -> bool) {
+        let gone = self.lock().drain(is_gone);
+        self.close_all(gone);
+    }
+
+    /// Closes what was taken out.
+    fn close_all(self: &Arc<Self>, gone: Vec<(u32, O::Connection)>) {
+        for (slot, connection) in gone {
+            Guard::new(connection, Seat::new(self, slot)).close();
+        }
+    }
+
+    fn opener(&self) -> &O {
+        &self.opener
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Locked<O>> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When a reset that begins now must have ended; `None` if nothing is kept any more.
+    fn reset_deadline(&self) -> Option<Instant> {
+        let store = self.lock();
+        (!store.is_closed()).then(|| Instant::now() + store.limits().connect_timeout)
+    }
+
+    /// Takes back a clean connection, or one that was `opened`. Returns its place if it is kept.
+    fn give_back(
+        self: &Arc<Self>,
+        slot: u32,
+        connection: O::Connection,
+        is_owned: bool,
+        opened: Option<Outcome>,
+    ) -> Option<Place> {
+        let mut connection = connection;
+        let mut closed = None;
+        let (place, others_wait) = loop {
+            let wish = connection.wish();
+            let (given, others_wait) = {
+                let mut store = self.lock();
+                let given = store.give(slot, connection, wish, is_owned, Instant::now());
+                (given, store.waiting() > 0)
+            };
+            match given {
+                Given::Parked(place) => break (Some(place), others_wait),
+                Given::Retire(old) => {
+                    Guard::new(old, Seat::new(self, slot)).close();
+                    break (None, others_wait);
+                }
+                Given::Close(old) => {
+                    closed = Some(old);
+                    break (None, others_wait);
+                }
+                Given::Handed(waiter, handed) => {
+                    let outcome = opened.unwrap_or(Outcome::Waited);
+                    match self.hand_over(waiter, slot, handed, outcome) {
+                        None => break (None, others_wait),
+                        // Gone away in this moment: the next one.
+                        Some(back) => connection = back,
+                    }
+                }
+            }
         };
-        let (got, ()) = tokio::join!(waiting, give_back);
-        assert!(got.is_ok());
-        assert_eq!(began.elapsed(), Duration::from_secs(7));
+        if others_wait {
+            self.pump_after(closed);
+        }
+        place
+    }
+
+    /// Gives a connection to a waiter; returns it if that has gone away.
+    fn hand_over(
+        self: &Arc<Self>,
+        waiter: Sender<O>,
+        slot: u32,
+        connection: O::Connection,
+        outcome: Outcome,
+    ) -> Option<O::Connection> {
+        let guard = Guard::new(connection, Seat::new(self, slot));
+        match waiter.send(Ok(Served::Connection(guard, outcome))) {
+            Err(Ok(Served::Connection(guard, _))) => Some(guard.into_connection()),
+            _ => None,
+        }
+    }
+
+    /// The connection of a place is gone.
+    fn settle(self: &Arc<Self>, slot: u32) {
+        let others_wait = {
+            let mut store = self.lock();
+            store.settle(slot);
+            store.waiting() > 0
+        };
+        if others_wait {
+            self.pump();
+        }
+    }
+
+    /// Does what can be done for those who wait.
+    fn pump(self: &Arc<Self>) {
+        self.pump_after(None);
+    }
+
+    /// The same, after a connection has to go; what is opened now waits for its end.
+    fn pump_after(self: &Arc<Self>, closed: Option<O::Connection>) {
+        let work = self.lock().pump(Instant::now(), || fastrand::u64(..));
+        let Work { mut open, close, handed, mut rooms } = work;
+        let opened = open.iter_mut().map(|order| &mut order.instead_of);
+        let rooms_for = rooms.iter_mut().map(|(_, room)| &mut room.instead_of);
+        if let Some(free) = opened.chain(rooms_for).find(|instead_of| instead_of.is_none()) {
+            *free = closed;
+        }
+        drop(close);
+        for (waiter, slot, connection) in handed {
+            if let Some(back) = self.hand_over(waiter, slot, connection, Outcome::Waited) {
+                self.give_back(slot, back, false, None);
+            }
+        }
+        for (waiter, Room { slot, instead_of }) in rooms {
+            // A waiter that has gone away drops the place again.
+            let _ = waiter.send(Ok(Served::Room(Seat::new(self, slot), instead_of)));
+        }
+        for order in open {
+            self.start_opening(order);
+        }
     }
 }

@@ -25,6 +25,12 @@ pub struct Execute<'a> {
     pub bind_flag_at: Option<usize>,
     /// The types (with names under query attributes) if the packet has them.
     pub types: Option<&'a [u8]>,
+    /// Number of parameters, query attributes among them.
+    pub count: usize,
+    /// A bit for each parameter that is NULL.
+    pub null_bitmap: &'a [u8],
+    /// What follows the types, or where they would be: the values.
+    pub values: &'a [u8],
 }
 
 impl<'a> Execute<'a> {
@@ -51,12 +57,14 @@ impl<'a> Execute<'a> {
             count = usize::try_from(r.lenenc()?).ok()?; // int<lenenc> parameter_count
         }
         if count == 0 {
-            return Some(Self { flags, bind_flag_at: None, types: None });
+            let (bind_flag_at, types, null_bitmap) = (None, None, &[][..]);
+            return Some(Self { flags, bind_flag_at, types, count, null_bitmap, values: r.rest() });
         }
-        r.take(count.checked_add(7)? / 8)?; // null_bitmap
-        let bind_flag_at = payload.len() - r.rest().len();
+        let null_bitmap = r.take(count.checked_add(7)? / 8)?;
+        let bind_flag_at = Some(payload.len() - r.rest().len());
         if r.u8()? != 1 {
-            return Some(Self { flags, bind_flag_at: Some(bind_flag_at), types: None });
+            let (types, values) = (None, r.rest());
+            return Some(Self { flags, bind_flag_at, types, count, null_bitmap, values });
         }
         let start = payload.len() - r.rest().len();
         for _ in 0..count {
@@ -65,8 +73,8 @@ impl<'a> Execute<'a> {
                 r.lenenc_bytes()?; // string<lenenc> name
             }
         }
-        let types = payload.get(start..payload.len() - r.rest().len())?;
-        Some(Self { flags, bind_flag_at: Some(bind_flag_at), types: Some(types) })
+        let types = Some(payload.get(start..payload.len() - r.rest().len())?);
+        Some(Self { flags, bind_flag_at, types, count, null_bitmap, values: r.rest() })
     }
 
     /// True if the execution opens a cursor.
@@ -104,9 +112,12 @@ mod tests {
         let first = payload(b"\x00\x01\x08\x00\x05\x0012345678ABCDEFGH");
         let execute = Execute::parse(&first, 2, false).unwrap();
         assert_eq!(execute.types, Some(&b"\x08\x00\x05\x00"[..]));
+        assert_eq!((execute.count, execute.null_bitmap), (2, &b"\0"[..]));
+        assert_eq!(execute.values, b"12345678ABCDEFGH");
         let again = payload(b"\x00\x0012345678ABCDEFGH");
         let execute = Execute::parse(&again, 2, false).unwrap();
         assert_eq!((execute.types, execute.bind_flag_at), (None, Some(11)));
+        assert_eq!(execute.values, b"12345678ABCDEFGH");
         assert_eq!(with_types(&again, 11, b"\x08\x00\x05\x00"), Some(first));
     }
 

@@ -256,6 +256,19 @@ pub fn attribute<'a>(attributes: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     }
 }
 
+/// Connection attributes without that of this name; up to where they are malformed.
+pub fn without_attribute(attributes: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut r = Reader::new(attributes);
+    let mut kept = Vec::with_capacity(attributes.len());
+    while let (Some(key), Some(value)) = (r.lenenc_bytes(), r.lenenc_bytes()) {
+        if key != name {
+            writer::lenenc_bytes(&mut kept, key);
+            writer::lenenc_bytes(&mut kept, value);
+        }
+    }
+    kept
+}
+
 /// What COM_CHANGE_USER asks for.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ChangeUser {
@@ -388,6 +401,9 @@ mod tests {
         assert_eq!(attribute(attributes, b"_client_name"), Some(&b"mysqlnd"[..]));
         assert_eq!(attribute(attributes, b"b"), None);
         assert_eq!(attribute(&attributes[..20], b"_client_name"), None);
+        assert_eq!(without_attribute(attributes, b"a"), b"\x0c_client_name\x07mysqlnd");
+        assert_eq!(without_attribute(attributes, b"b"), attributes);
+        assert_eq!(without_attribute(&attributes[..20], b"b"), b"\x01a\x011");
     }
 
     #[test]

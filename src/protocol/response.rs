@@ -119,6 +119,7 @@ pub struct ResponseTracker {
     /// EOF before the rows only ("COM_STMT_EXECUTE Response" calls that a bug).
     out_params: bool,
     columns: u16,
+    rows: u64,
 }
 
 impl ResponseTracker {
@@ -140,6 +141,7 @@ impl ResponseTracker {
             progress: capabilities.contains(Capabilities::MARIADB_PROGRESS),
             out_params: false,
             columns: 0,
+            rows: 0,
         }
     }
 
@@ -165,6 +167,11 @@ impl ResponseTracker {
     /// Number of columns of the result set that came last; 0 if none did.
     pub fn columns(&self) -> u16 {
         self.columns
+    }
+
+    /// Number of rows of the result set that came last.
+    pub fn rows(&self) -> u64 {
+        self.rows
     }
 
     /// True once the response has ended.
@@ -258,6 +265,10 @@ impl ResponseTracker {
     /// Counts a definition (or the only packet) that was passed over.
     fn passed_definition(&mut self) {
         self.state = match self.state {
+            State::Rows => {
+                self.rows += 1;
+                State::Rows
+            }
             State::Single => State::Done,
             State::Columns { left: 0 | 1 } if self.deprecate_eof => State::Rows,
             State::Columns { left: 0 | 1 } => State::ColumnsEof,
@@ -329,6 +340,7 @@ impl ResponseTracker {
                 let mut r = Reader::new(payload);
                 let columns = r.lenenc().and_then(|count| u16::try_from(count).ok());
                 self.columns = columns.filter(|&c| c > 0).ok_or(Malformed("column count"))?;
+                self.rows = 0;
                 self.state = State::Columns { left: self.columns };
                 Ok(None)
             }

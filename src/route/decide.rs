@@ -57,6 +57,9 @@ pub fn decide(statement: &Statement, facts: &SessionFacts, policy: &Policy) -> R
     if let Some(route) = by_read_only(statement, facts, policy) {
         return route;
     }
+    if let Some(route) = by_kept_conditions(statement, facts) {
+        return route;
+    }
     if let Some(route) = by_transaction(statement, facts) {
         return route;
     }
@@ -146,6 +149,19 @@ fn is_refused(statement: &Statement, facts: &SessionFacts) -> bool {
     }
 }
 
+/// A transaction does not make MariaDB forget the conditions of a read before it, which are where that
+/// ran.
+fn by_kept_conditions(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
+    let is_kept = facts.conditions_on == Side::Replica && facts.last_warned;
+    let on_primary = facts.transaction == Transaction::OnPrimary || !facts.autocommit;
+    let asks = statement.flags.contains(Flags::CONDITION_COUNT)
+        || matches!(statement.kind, StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics);
+    if !(is_kept && on_primary && asks) {
+        return None;
+    }
+    by_diagnostics(statement, facts)
+}
+
 fn by_transaction(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
     match facts.transaction {
         Transaction::OnPrimary => Some(primary(Reason::Transaction)),
@@ -173,20 +189,23 @@ fn end_of_read_only_transaction(statement: &Statement, facts: &SessionFacts) -> 
     })
 }
 
-/// SHOW WARNINGS, ROW_COUNT() and kin ask about the statement before, wherever that ran, and FOUND_ROWS()
-/// about the last query. In a text
-/// of several statements they ask about an earlier one of these.
+/// ROW_COUNT() and kin ask about the statement before, wherever that ran, SHOW WARNINGS and kin about its
+/// conditions, which MariaDB keeps at some statements elsewhere, and FOUND_ROWS() about the last query. In
+/// a text of several statements they ask about an earlier one of these.
 fn by_diagnostics(statement: &Statement, facts: &SessionFacts) -> Option<Route> {
     let is_get = statement.kind == StatementKind::GetDiagnostics;
-    let about_rows = statement.flags.contains(Flags::FOUND_ROWS_FUNCTION);
-    let about_last = statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
+    let about_query = statement.flags.contains(Flags::FOUND_ROWS_FUNCTION);
+    let about_last = statement.flags.intersects(Flags::ABOUT_LAST);
+    let about_conditions = statement.flags.contains(Flags::CONDITION_COUNT);
+    let about_rows = statement.flags.contains(Flags::ROW_COUNT_FUNCTION);
     let asks = match statement.kind {
         StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics => true,
         // To prepare it there first would be the statement before.
         _ if about_last && statement.flags.contains(Flags::TEXT_PREPARED) => false,
         StatementKind::Read => {
-            let asked = Flags::DIAGNOSTICS_FUNCTION | Flags::FOUND_ROWS_FUNCTION;
-            (about_rows || about_last) && !statement.flags.intersects(Flags::NOT_ON_REPLICA - asked)
+            let asked = Flags::ABOUT_LAST | Flags::FOUND_ROWS_FUNCTION;
+            (about_query || about_last)
+                && !statement.flags.intersects(Flags::NOT_ON_REPLICA - asked)
         }
         _ => false,
     };
@@ -196,7 +215,10 @@ fn by_diagnostics(statement: &Statement, facts: &SessionFacts) -> Option<Route> 
     let about = match statement.kind {
         StatementKind::ShowDiagnostics => facts.conditions_on,
         _ if is_get && facts.last_warned => facts.conditions_on,
-        _ if about_rows && !about_last => facts.found_on,
+        _ if about_conditions && !about_rows => facts.conditions_on,
+        // The row count of a read can be had on the primary, and so can no conditions.
+        _ if about_conditions && facts.conditions_on != facts.last_on => Side::Primary,
+        _ if about_query && !about_last => facts.found_on,
         _ => facts.last_on,
     };
     let target = match about {
@@ -274,7 +296,7 @@ fn by_use(
         (Flags::USES_USER_VARIABLE, Reason::UserVariable, false),
         (Flags::ASSIGNS_USER_VARIABLE, Reason::UserVariable, false),
         (Flags::SESSION_FUNCTION, Reason::SessionFunction, false),
-        (Flags::DIAGNOSTICS_FUNCTION, Reason::SessionFunction, false),
+        (Flags::ABOUT_LAST, Reason::SessionFunction, false),
         (Flags::FOUND_ROWS_FUNCTION, Reason::SessionFunction, false),
         (Flags::SET_STATEMENT, Reason::SetStatement, false),
         (Flags::SERVER_FUNCTION, Reason::ServerFunction, true),
@@ -284,7 +306,7 @@ fn by_use(
     // Most queries use nothing of these.
     let uses = statement.flags.intersects(Flags::NOT_ON_REPLICA);
     for &(flag, reason, settled) in USES.iter().filter(|_| uses) {
-        if statement.flags.contains(flag) && !(settled && asked) {
+        if statement.flags.intersects(flag) && !(settled && asked) {
             return Err(reason);
         }
     }

@@ -118,6 +118,11 @@ impl UserRules {
         Arc::ptr_eq(&self.rules, rules)
     }
 
+    /// Whether no rule is about the user.
+    pub fn is_empty(&self) -> bool {
+        self.mine.is_empty()
+    }
+
     /// The rule of that index.
     pub fn get(&self, index: usize) -> Option<&Rule> {
         self.rules.all.get(index)

@@ -251,6 +251,18 @@ fn the_statement_before_decides_where_its_diagnostics_are() {
             ("GET DIAGNOSTICS @a = NUMBER", Primary, Reason::Diagnostics),
             ("SHOW WARNINGS", Primary, Reason::Diagnostics),
             ("SELECT ROW_COUNT()", Last, Reason::Diagnostics),
+            ("SELECT @@warning_count", Primary, Reason::Diagnostics),
+            ("SELECT @@error_count, ROW_COUNT()", Primary, Reason::Diagnostics),
+        ],
+    );
+    check_all(
+        SessionFacts { conditions_on: Side::Replica, ..SessionFacts::default() },
+        &Policy::default(),
+        &[
+            ("SELECT @@warning_count", Last, Reason::Diagnostics),
+            ("SELECT @@warning_count, FOUND_ROWS()", Last, Reason::Diagnostics),
+            ("SELECT @@warning_count, ROW_COUNT()", Primary, Reason::Diagnostics),
+            ("SELECT @@warning_count, @a", Primary, Reason::UserVariable),
         ],
     );
     check_all(
@@ -296,6 +308,42 @@ fn the_statement_before_decides_where_its_diagnostics_are() {
             ("INSERT INTO t VALUES (ROW_COUNT())", Primary, Reason::Write),
         ],
     );
+}
+
+/// A transaction that begins on the primary leaves them on the replica, in MariaDB.
+#[test]
+fn conditions_of_before_a_transaction() {
+    for (transaction, autocommit) in [(Transaction::OnPrimary, true), (Transaction::None, false)] {
+        let facts = SessionFacts {
+            transaction,
+            autocommit,
+            conditions_on: Side::Replica,
+            last_warned: true,
+            ..SessionFacts::default()
+        };
+        let other = match autocommit {
+            true => Reason::Transaction,
+            false => Reason::AutocommitOff,
+        };
+        check_all(
+            facts,
+            &Policy::default(),
+            &[
+                ("SHOW WARNINGS", Last, Reason::Diagnostics),
+                ("SELECT @@warning_count", Last, Reason::Diagnostics),
+                ("GET DIAGNOSTICS @a = NUMBER", Last, Reason::Diagnostics),
+                ("SELECT ROW_COUNT()", Primary, other),
+                ("SELECT @@warning_count, @a", Primary, other),
+                ("SHOW WARNINGS; SELECT 1", Primary, other),
+                ("SELECT 1", Primary, other),
+            ],
+        );
+        check_all(
+            SessionFacts { last_warned: false, ..facts },
+            &Policy::default(),
+            &[("SHOW WARNINGS", Primary, other)],
+        );
+    }
 }
 
 #[test]

@@ -11,16 +11,17 @@ use crate::backend::endpoint::{EndpointTls, UseFor};
 use crate::cluster::{NoPrimary, Server};
 use crate::config::{
     AuthPlugin, ClientTls, ClientTlsMode, Config, Credential, LogConfig, LogFormat, LogSql,
-    RuleConfig, RuleTarget, ServerAddress, ServerConfig, ServerTlsMode, TlsVerify,
+    PoolConfig, RuleConfig, RuleTarget, ServerAddress, ServerConfig, ServerTlsMode, TlsVerify,
     UnknownFunctions,
 };
 use crate::logging::Format;
 use crate::metrics::LabelSets;
 use crate::net::tls::{self, TlsError, VerifyMode};
+use crate::pool::Limits;
 use crate::protocol::Command;
 use crate::route::{PinCause, Policy, Reason, Rule, Rules, Side};
 use crate::session::error::Kind;
-use crate::session::{LearnedFunctions, RejectCause, Settings};
+use crate::session::{Hold, LearnedFunctions, RejectCause, Settings};
 use crate::sql::Prefix;
 
 /// Silent peers among the servers are given up after this long.
@@ -54,6 +55,7 @@ pub const LABELS: LabelSets = LabelSets {
     reasons: Reason::NAMES,
     commands: Command::NAMES,
     pin_causes: PinCause::NAMES,
+    holds: Hold::NAMES,
     reject_causes: RejectCause::NAMES,
     error_kinds: Kind::NAMES,
 };
@@ -84,9 +86,13 @@ pub fn settings(
         learned: LearnedFunctions::default(),
         pin: config.consistency.pin,
         max_clients: config.max_clients,
+        max_clients_per_account: config.max_clients_per_account,
+        max_clients_per_address: config.max_clients_per_address,
         login_timeout: config.login_timeout,
         connect_timeout: config.pool.connect_timeout,
         checkout_timeout: config.pool.checkout_timeout,
+        max_prepared_statements: config.pool.max_prepared_statements,
+        pool_mode: config.pool.mode,
         max_packet: config.max_packet,
         client_tls,
         require_tls: config.client_tls.mode == ClientTlsMode::Require,
@@ -150,15 +156,24 @@ fn accounts(config: &Config) -> HashMap<Vec<u8>, Arc<KnownAccount>> {
 
 /// The servers, and how they are reached.
 pub fn servers(config: &Config) -> Result<Vec<Server>, BuildError> {
-    config.servers.iter().map(server).collect()
+    config.servers.iter().map(|it| server(it, &config.pool)).collect()
 }
 
-fn server(config: &ServerConfig) -> Result<Server, BuildError> {
+fn server(config: &ServerConfig, pool: &PoolConfig) -> Result<Server, BuildError> {
     let named = |source| BuildError::ServerTls { server: config.name.clone(), source };
     let tls = endpoint_tls(config).map_err(named)?;
     let address = config.address.clone();
     let endpoint = Endpoint { address, tls, dead_after: SERVER_DEAD_AFTER };
-    Ok(Server { config: config.clone(), endpoint })
+    let limits = Limits {
+        max_connections: config.max_connections,
+        max_connections_per_account: pool.max_connections_per_account,
+        max_connecting: pool.max_connecting,
+        min_idle: pool.min_idle,
+        idle_timeout: pool.idle_timeout,
+        max_lifetime: pool.max_lifetime,
+        connect_timeout: pool.connect_timeout,
+    };
+    Ok(Server { config: config.clone(), endpoint, limits })
 }
 
 fn endpoint_tls(server: &ServerConfig) -> Result<Option<EndpointTls>, TlsError> {

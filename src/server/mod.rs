@@ -246,6 +246,7 @@ impl Server {
         self.lifecycle.send_replace(Lifecycle::Draining);
         let registry = Arc::clone(&self.context.registry);
         registry.interrupt_all(Interrupt::Drain);
+        self.cluster.close_pools();
         let limit = self.config.drain_timeout;
         tracing::info!(sessions = self.context.sessions(), ?limit, "draining");
         tokio::select! {

@@ -34,6 +34,9 @@ impl Server {
         let applied = applied.map_err(|error| error.to_string())?;
         settings.rule_counts = self.metrics.set_rules(build::rule_names(&next));
         self.context.settings.store(Arc::new(settings));
+        // Another server, or none with TLS, may judge from now on.
+        self.context.proofs.clear();
+        self.context.forget_prepare_answers();
         if !applied.removed.is_empty() {
             self.context.registry.servers_removed();
         }

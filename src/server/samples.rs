@@ -15,6 +15,7 @@ impl ServerSource for Servers {
         let sample = |member: &Arc<Member>| {
             let primary = Arc::ptr_eq(member, cluster.primary());
             let status = member.status();
+            let (levels, counters) = (member.pool().levels(), member.pool().counters());
             let lag = status.lag.and_then(Lag::known).filter(|_| !primary);
             ServerSample {
                 name: member.config().name.clone(),
@@ -28,7 +29,13 @@ impl ServerSource for Servers {
                     cluster.excluded(member).is_none()
                 },
                 outstanding: u64::from(member.outstanding()),
-                connections: member.pool().open() as u64,
+                connections: levels.open as u64,
+                idle: levels.idle as u64,
+                waiting: levels.waiting as u64,
+                circuit_open: levels.is_circuit_open,
+                checkouts: counters.checkouts().to_vec(),
+                connects: counters.connects(),
+                connect_failures: counters.connect_failures(),
                 probes: member.counters().probes.load(Ordering::Relaxed),
                 probe_failures: member.counters().probe_failures.load(Ordering::Relaxed),
             }

@@ -49,6 +49,10 @@ impl Session {
                     self.servers.send_pending().await;
                     continue;
                 }
+                () = at(self.settle_at) => {
+                    self.settle().await;
+                    continue;
+                }
             };
             self.handle.set_idle(false);
             if self.handle.interrupt() == Interrupt::Kill {
@@ -57,9 +61,13 @@ impl Session {
             }
             self.busy = true;
             let result = match read {
-                Ok(()) => self.command(&mut incoming).await,
+                // Boxed: a command needs several KiB, a client that says nothing shall not.
+                Ok(()) => Box::pin(self.command(&mut incoming)).await,
                 Err(end) => Err(end),
             };
+            if result.is_ok() {
+                self.park(settings.pool_mode);
+            }
             if let Err(end) = result {
                 match end {
                     End::Refused(_) => self.count_error(Kind::BadPacket),
@@ -170,7 +178,7 @@ impl Session {
         let side = self.state.last_side();
         let multi = self.login.capabilities.contains(Capabilities::MULTI_STATEMENTS);
         if let Some(held) = self.servers.get(side)
-            && held.is_usable().await
+            && held.is_usable()
             && let Ok((status, warnings)) = held.guard.set_option(u16::from(!multi)).await
         {
             self.state.diagnostics.tell(warnings);
@@ -186,7 +194,7 @@ impl Session {
         if on_primary
             && self.state.diagnostics.is_untold()
             && let Some(held) = self.servers.get(Side::Primary)
-            && held.is_usable().await
+            && held.is_usable()
             && let Ok(status) = held.guard.ping().await
         {
             self.state.observe_status(Side::Primary, status, Instant::now().into_std());
@@ -226,6 +234,12 @@ impl Session {
         let job = Job { incoming, statement, kind, statement_id: None, fixed };
         if self.run(job).await?.is_success() {
             self.login.capabilities.set(Capabilities::MULTI_STATEMENTS, option == 0);
+            // They are no longer what they were opened as, which no reset mends.
+            for side in [Side::Primary, Side::Replica] {
+                if let Some(held) = self.servers.get(side) {
+                    held.guard.is_tainted = true;
+                }
+            }
             // Not closed, for a READ ONLY transaction may be open there.
             if let Some(held) = self.servers.get(Side::Replica)
                 && held.guard.set_option(option).await.is_err()

@@ -1,5 +1,6 @@
 //! What all sessions share, and what a reload exchanges.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -7,16 +8,22 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::abandoned::Abandoned;
 use super::advice::Advice;
 use super::credentials::Credentials;
+use super::guesses::Guesses;
+use super::known_sets::KnownSets;
+use super::known_statements::KnownStatements;
 use super::learned::LearnedFunctions;
+use super::limits::{Clients, Place, Who};
+use super::prepare_answers::PrepareAnswers;
+use super::proofs::Proofs;
 use super::registry::Registry;
-use crate::auth::{KnownAccount, Plugin, RsaKey};
+use crate::auth::{Credential, KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
-use crate::config::Pin;
+use crate::config::{Pin, PoolMode};
 use crate::metrics::{Metrics, RuleCount};
-use crate::pool::Timeouts;
 use crate::route::Policy;
 
 /// The configuration as sessions need it; exchanged whole by a reload.
@@ -34,12 +41,20 @@ pub struct Settings {
     pub pin: Pin,
     /// Most sessions at a time.
     pub max_clients: usize,
+    /// Most sessions of one account; 0: no limit.
+    pub max_clients_per_account: usize,
+    /// Most sessions from one address; 0: no limit.
+    pub max_clients_per_address: usize,
     /// From accept to OK.
     pub login_timeout: Duration,
     /// From the start of connecting to a server to the end of that login.
     pub connect_timeout: Duration,
     /// How long a statement may wait for a connection.
     pub checkout_timeout: Duration,
+    /// Prepared statements that are kept on one connection.
+    pub max_prepared_statements: usize,
+    /// For how long a session has a server connection to itself.
+    pub pool_mode: PoolMode,
     /// Longest command of a client, in bytes.
     pub max_packet: usize,
     /// TLS towards clients, where it is offered.
@@ -54,13 +69,6 @@ pub struct Settings {
     pub greeting_plugin: Plugin,
     /// `[[account]]` entries by user name.
     pub accounts: std::collections::HashMap<Vec<u8>, Arc<KnownAccount>>,
-}
-
-impl Settings {
-    /// How long it may take to get a connection.
-    pub fn timeouts(&self) -> Timeouts {
-        Timeouts { wait: self.checkout_timeout, connect: self.connect_timeout }
-    }
 }
 
 /// Where lagwise is in its life.
@@ -87,10 +95,24 @@ pub struct Context {
     pub registry: Arc<Registry>,
     /// Proven passwords.
     pub credentials: Credentials,
+    /// Logins that a server has accepted lately.
+    pub proofs: Arc<Proofs>,
+    /// SET and USE that a server has accepted lately.
+    pub known_sets: KnownSets,
+    /// Wrong passwords.
+    pub guesses: Guesses,
+    /// Queries whose client has gone.
+    pub abandoned: Abandoned,
+    /// Clients by account and address.
+    pub clients: Arc<Clients>,
     /// Hashes of mysql_native_password accounts as the servers store them.
     pub native_hashes: Arc<ArcSwap<NativeHashes>>,
     /// Which users the log has spoken of.
     pub advice: Advice,
+    /// Texts of prepared statements.
+    pub known_statements: KnownStatements,
+    /// What servers have answered to PREPARE lately.
+    pub prepare_answers: PrepareAnswers,
     /// For passwords of clients without TLS.
     pub rsa_key: RsaKey,
     /// Where lagwise is in its life.
@@ -113,17 +135,47 @@ impl Context {
             settings: ArcSwap::from_pointee(settings),
             registry: Arc::default(),
             credentials: Credentials::default(),
+            proofs: Arc::default(),
+            known_sets: KnownSets::default(),
+            guesses: Guesses::default(),
+            abandoned: Abandoned::default(),
+            clients: Arc::default(),
             native_hashes: Arc::default(),
             advice: Advice::default(),
+            known_statements: KnownStatements::default(),
+            prepare_answers: PrepareAnswers::default(),
             rsa_key,
             lifecycle,
             sessions: AtomicUsize::new(0),
         })
     }
 
+    /// A server does not let an account in with this secret any more: what was remembered of the two
+    /// is forgotten, and idle connections that it opened are closed.
+    pub fn refused(&self, credential: &Credential) {
+        self.credentials.refused(&credential.user, &credential.secret);
+        self.proofs.forget(credential);
+        for member in self.cluster.snapshot().members() {
+            member.pool().clear_keys(|key| *key.login.credential == *credential);
+        }
+    }
+
+    /// Answers to PREPARE are asked of servers again: other servers may give others.
+    pub fn forget_prepare_answers(&self) {
+        self.prepare_answers.forget_all();
+    }
+
     /// Sessions, those that are logging in included.
     pub fn sessions(&self) -> usize {
         self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Counts a session among those from its address, if it has one, until the place is dropped; `None`
+    /// if there are `max_clients_per_address` already.
+    pub fn place_of(&self, address: Option<IpAddr>) -> Option<Option<Place>> {
+        let max = self.settings.load().max_clients_per_address;
+        let Some(address) = address else { return Some(None) };
+        self.clients.take(Who::Address(address), max).map(Some)
     }
 
     /// Counts a session until the permit is dropped; `None` if there are `max_clients` already.

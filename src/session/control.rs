@@ -8,25 +8,30 @@ use super::Session;
 use super::context::Settings;
 use super::error::{self, End, Kind};
 use super::execute::{Done, Job};
+use super::found_rows::FoundRowsUse;
 use super::incoming::Incoming;
 use super::login::{self, Asking, Established, Failure};
+use super::proofs::LIFETIME;
+use super::prove;
 use super::registry::{Interrupt, Registry, SessionHandle};
 use super::reply;
 use super::rules::has_tag;
 use crate::auth::Nonce;
-use crate::backend::{self, Login};
+use crate::backend;
 use crate::cluster::Member;
-use crate::pool;
+use crate::pool::{self, LoginKey, Wish};
 use crate::protocol::ErrPacket;
 use crate::protocol::handshake::ChangeUser;
 use crate::protocol::response::ResponseKind;
+use crate::protocol::text_row::Row;
 use crate::route::Side;
 use crate::sql::{KillKind, Statement, StatementKind};
 
 impl Session {
     /// KILL and COM_PROCESS_KILL. An id of lagwise's own, or one that the primary gave to a
     /// session of lagwise's, means that session, wherever it runs; any other is the primary's
-    /// business. Whether this account may kill is for the servers to say.
+    /// business. Whether this account may kill is for the servers to say, or for what they say of its
+    /// privileges.
     pub(super) async fn kill(
         &mut self,
         kind: KillKind,
@@ -52,6 +57,12 @@ impl Session {
             KillKind::Query => target.running_on().into_iter().collect(),
             KillKind::Connection => target.places(),
         };
+        if places.is_empty()
+            && !target.is_of(&self.login.credential.user)
+            && let Err(err) = self.check_kill_privilege(id).await
+        {
+            return reply::err(&mut self.client, 1, &err).await;
+        }
         for (member, thread) in places {
             let word = match kind {
                 KillKind::Query => "QUERY",
@@ -75,28 +86,41 @@ impl Session {
 
     /// Runs a KILL over a connection of its own, under this session's account.
     async fn kill_on(&self, member: &Arc<Member>, sql: &str) -> Result<(), ErrPacket> {
-        let settings = self.context.settings.load();
-        let deadline = Instant::now() + settings.connect_timeout;
-        let login = Login {
-            credential: &self.login.credential,
-            capabilities: self.login.capabilities,
-            charset: self.login.charset,
-            schema: None,
-            attributes: None,
-            client_tls: self.login.client_tls,
-            track: false,
-            read_only: false,
-        };
-        let run = async {
-            let mut guard = member.pool().checkout(login, settings.timeouts()).await?;
-            guard.query_rows(sql, deadline).await.map_err(pool::Error::from)
-        };
-        match run.await {
+        match self.ask_aside(member, sql).await {
             // Gone already: that is what was wanted.
             Err(pool::Error::Backend(backend::Error::Server(err))) if err.code == 1094 => Ok(()),
             Err(error) => Err(error::unreachable(&member.config().name, &error)),
             Ok(_) => Ok(()),
         }
+    }
+
+    /// Whether this account may kill sessions of others, where there is no connection to a server on
+    /// which that would show. Privileges that it has by a role alone are not seen.
+    async fn check_kill_privilege(&self, id: u64) -> Result<(), ErrPacket> {
+        const SQL: &str = "SELECT privilege_type FROM information_schema.user_privileges WHERE \
+                           privilege_type IN ('SUPER', 'CONNECTION_ADMIN', 'CONNECTION ADMIN') AND \
+                           REPLACE(grantee, '''', '') = CURRENT_USER() LIMIT 1";
+        let home = self.home(&self.context.cluster.load(), &[]);
+        let Some(home) = home else { return Err(error::not_owner(id)) };
+        match self.ask_aside(&home, SQL).await {
+            Ok(rows) if rows.is_empty() => Err(error::not_owner(id)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(error::unreachable(&home.config().name, &error)),
+        }
+    }
+
+    /// Asks a server over a connection of its own, under this session's account.
+    async fn ask_aside(&self, member: &Arc<Member>, sql: &str) -> Result<Vec<Row>, pool::Error> {
+        let settings = self.context.settings.load();
+        let until = Instant::now() + settings.checkout_timeout;
+        let key = LoginKey::new(&self.login, false);
+        // Any will do.
+        let wish = Wish { has_schema: true, fingerprint: 0 };
+        let mut guard = member.pool().checkout(&key, wish, None, until).await?;
+        let deadline = Instant::now() + settings.connect_timeout;
+        let rows = guard.query_rows(sql, deadline).await?;
+        guard.recycle();
+        Ok(rows)
     }
 
     /// COM_CHANGE_USER: a login anew on the same client connection. One that fails ends the
@@ -119,12 +143,15 @@ impl Session {
             schema: change.schema.unwrap_or_default(),
             nonce: self.nonce,
             is_change: true,
+            origin: self.origin,
         };
         let context = Arc::clone(&self.context);
-        let login = login::authenticate(&mut self.client, 1, asking, &context, &settings);
+        let login =
+            login::authenticate(&mut self.client, 1, asking, &self.handle, &context, &settings);
         let established = match tokio::time::timeout(settings.login_timeout, login).await {
             Ok(Ok(established)) => established,
             Ok(Err(Failure::Denied(error))) => return Err(End::Refused(error)),
+            Ok(Err(Failure::Limit)) => return Err(End::Refused("too many clients".into())),
             Ok(Err(Failure::Ended(end))) => return Err(end),
             Err(_) => {
                 reply::err(&mut self.client, 1, &error::login_timeout()).await?;
@@ -148,25 +175,41 @@ impl Session {
     }
 
     fn become_established(&mut self, established: Established) {
-        let Established { login, first, side, schema, nonce, rules } = established;
+        let Established { login, welcome, first, schema, nonce, rules, place, .. } = established;
         let nonce: Nonce = nonce;
-        self.servers.drop_side(Side::Primary, &self.handle);
-        self.servers.drop_side(Side::Replica, &self.handle);
+        self.leave();
+        (self.knows_thread, self.settle_at) = (false, None);
         let pin = std::mem::take(&mut self.state.pin);
-        self.state = super::new_state(&first, &login, schema);
+        self.state = super::new_state(&welcome, &login, schema);
         // What this client wrote as another user it may look for as this one.
         self.state.pin = pin;
         self.prepared.clear();
         self.text_prepared.clear();
         self.strays.clear();
+        self.found_rows = FoundRowsUse::default();
         self.rules = rules;
+        self.place = place;
+        self.proven_at = std::time::Instant::now();
         self.login = login;
         self.nonce = nonce;
-        self.take_first(side, first);
+        self.take_first(first);
+    }
+
+    /// The session takes a connection, which may have been proven long ago: its account is judged anew
+    /// in the background, once in [`LIFETIME`] at most.
+    pub(super) fn renew_proof(&mut self) {
+        let now = std::time::Instant::now();
+        if now.saturating_duration_since(self.proven_at) < LIFETIME {
+            return;
+        }
+        self.proven_at = now;
+        let (context, login) = (Arc::clone(&self.context), self.login.clone());
+        let schema = self.state.schema().map(<[u8]>::to_vec);
+        tokio::spawn(prove::renew(context, login, schema));
     }
 
     /// COM_RESET_CONNECTION: the primary resets its side of the session; a replica's connection is
-    /// closed, as there is nothing on it to keep.
+    /// given back, as there is nothing on it to keep.
     pub(super) async fn reset_connection(&mut self, incoming: &mut Incoming) -> Result<(), End> {
         let statement = Statement::of_kind(StatementKind::Empty);
         let kind = ResponseKind::Results;
@@ -179,7 +222,8 @@ impl Session {
         self.prepared.clear();
         self.text_prepared.clear();
         self.strays.clear();
-        self.servers.drop_side(Side::Replica, &self.handle);
+        self.give_back(Side::Replica);
+        self.knows_thread = false;
         let status = self.state.status;
         self.state.reset(status);
         let image = Arc::clone(self.state.replayed.image(Side::Primary));

@@ -1,7 +1,8 @@
 //! Passwords that a server has accepted, so that a later login need not ask the client for it.
 //!
-//! This is a cache of proofs, not an account list: each login is still proven to a server, and a
-//! password that a server refuses is forgotten at once. Bounded; wiped from memory when dropped.
+//! This is no account list: whether a server must be asked about a login is for [`super::proofs`] to
+//! say, and a password that a server refuses is forgotten at once. Bounded; wiped from memory when
+//! dropped.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,6 +29,12 @@ impl Credentials {
     pub fn known(&self, user: &[u8]) -> Option<Arc<KnownAccount>> {
         let proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         proofs.get(user).map(|proof| Arc::clone(&proof.known))
+    }
+
+    /// Whether `secret` is the one that a server accepted last for `user`, and has not refused since.
+    pub fn has_proven(&self, user: &[u8], secret: &CredentialSecret) -> bool {
+        let proofs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        proofs.get(user).is_some_and(|proof| proof.secret == *secret)
     }
 
     /// A server accepted `secret` for `user` at `now`.
@@ -76,6 +83,9 @@ mod tests {
         credentials.proven(b"app", &secret("old"), now);
         credentials.refused(b"app", &secret("typo"));
         assert!(credentials.known(b"app").is_some());
+        let has_proven = |user: &[u8], text| credentials.has_proven(user, &secret(text));
+        assert!(has_proven(b"app", "old"));
+        assert!(!has_proven(b"app", "typo") && !has_proven(b"other", "old"));
         credentials.refused(b"app", &secret("old"));
         assert!(credentials.known(b"app").is_none());
         credentials.proven(b"app", &secret(""), now);

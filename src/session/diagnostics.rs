@@ -9,6 +9,9 @@ use crate::protocol::OkPacket;
 use crate::protocol::eof::EofPacket;
 use crate::route::Side;
 
+/// Header of an OK packet that stands for no rows; at the end of rows it is 0xfe.
+const OK_HEADER: u8 = 0;
+
 /// What a server told at the end of one result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Told<'a> {
@@ -46,7 +49,7 @@ impl Aside {
 }
 
 /// What is known of the last statement's diagnostics area.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Diagnostics {
     side: Side,
     warnings: u16,
@@ -54,14 +57,37 @@ pub struct Diagnostics {
     untold: bool,
     /// The area holds conditions, though the statement that only looked at them told of none.
     holds: bool,
-    /// It changed no rows and found none.
-    no_rows: bool,
+    /// ROW_COUNT(): rows changed; -1 after a result set or an error, 0 after a login.
+    row_count: i64,
     aside: bool,
     /// The side whose connection has the warnings and errors; in MariaDB not always that of the last
     /// statement.
     conditions_on: Side,
+    /// The primary's connection may still have conditions that a statement on the replica has ended.
+    stale: bool,
+    /// The connection of `side` is still the one that ran the last statement.
+    row_count_there: bool,
     /// The side whose connection has set FOUND_ROWS() last.
     found_on: Side,
+    /// What FOUND_ROWS() is, where it could be told.
+    found: FoundRows,
+    /// The connection of `found_on` is still the one that has set it.
+    found_there: bool,
+}
+
+/// FOUND_ROWS() after the last query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FoundRows {
+    /// So many.
+    Known(u64),
+    /// Only the connection that ran the query knows.
+    Untold,
+}
+
+impl Default for FoundRows {
+    fn default() -> Self {
+        Self::Known(0)
+    }
 }
 
 /// Which connection has the session's warnings and errors, and whether there are any.
@@ -105,12 +131,30 @@ impl Diagnostics {
     pub fn keep_conditions(&mut self, before: Conditions) {
         if !self.holds {
             (self.conditions_on, self.holds) = (before.on, before.held);
+            self.stale &= !(before.on == Side::Primary && before.held);
         }
     }
 
     /// A statement was prepared on `side`, which in MariaDB forgets the conditions if it has a table.
     pub fn forget_conditions(&mut self, side: Side, warnings: u16) {
+        self.stale = side == Side::Replica && (self.stale || self.leaves_some_behind(side));
         (self.conditions_on, self.holds) = (side, warnings > 0);
+    }
+
+    /// Whether there are conditions on the primary that a statement on `side` ends.
+    fn leaves_some_behind(&self, side: Side) -> bool {
+        side == Side::Replica && self.conditions_on == Side::Primary && self.holds
+    }
+
+    /// Whether the primary's connection must be made to forget its conditions, before a statement there
+    /// that may look at them.
+    pub fn are_stale(&self) -> bool {
+        self.stale && !self.holds
+    }
+
+    /// The primary's connection has been made to forget its conditions.
+    pub fn forgot(&mut self) {
+        self.stale = false;
     }
 
     /// A statement ended on `side`; `looks`: it only looks at what the one before has left.
@@ -121,16 +165,61 @@ impl Diagnostics {
             Told::Err(_) => (1, true),
         };
         let holds = warnings > 0 || looks && self.holds;
-        let no_rows = matches!(told, Told::Ok(ok) if ok.affected_rows == 0);
-        let found_on = self.found_on;
-        let conditions_on = side;
-        *self =
-            Self { side, warnings, untold, holds, no_rows, aside: false, conditions_on, found_on };
+        let row_count = match told {
+            // Measured: GET DIAGNOSTICS leaves it, unless it finds no such condition.
+            Told::Ok(ok) if looks && ok.header == OK_HEADER && ok.warnings == 0 => self.row_count,
+            Told::Ok(ok) if looks || ok.header != OK_HEADER => -1,
+            Told::Ok(ok) => i64::try_from(ok.affected_rows).unwrap_or(i64::MAX),
+            Told::Eof(_) | Told::Err(_) => -1,
+        };
+        let replaces = side == Side::Primary && warnings > 0;
+        let stale = !replaces && (self.stale || !looks && self.leaves_some_behind(side));
+        *self = Self {
+            side,
+            warnings,
+            untold,
+            holds,
+            aside: false,
+            conditions_on: side,
+            stale,
+            row_count,
+            row_count_there: true,
+            ..*self
+        };
     }
 
-    /// Whether ROW_COUNT() is 0.
-    pub fn row_count_is_zero(&self) -> bool {
-        self.no_rows
+    /// The statement that has ended has left ROW_COUNT() as it was before it.
+    pub fn keep_row_count(&mut self, before: &Self) {
+        self.row_count = before.row_count;
+        self.row_count_there = before.row_count_there && before.side == self.side;
+    }
+
+    /// The connection of a side is another one now, or there is none.
+    pub fn moved(&mut self, side: Side) {
+        self.row_count_there &= self.side != side;
+        self.found_there &= self.found_on != side;
+        self.stale &= side != Side::Primary;
+    }
+
+    /// ROW_COUNT(), if it has to be brought about where `side` is, because the statement that it is
+    /// about ran on a connection that is not the session's any more.
+    pub fn row_count_to_bring(&self, side: Side) -> Option<i64> {
+        (self.side == side && !self.row_count_there).then_some(self.row_count)
+    }
+
+    /// ROW_COUNT(), if the connection of `side` has it.
+    pub fn row_count_there(&self, side: Side) -> Option<i64> {
+        (self.side == side && self.row_count_there).then_some(self.row_count)
+    }
+
+    /// The connection on `side` has the session's ROW_COUNT() now.
+    pub fn brought_row_count(&mut self) {
+        self.row_count_there = true;
+    }
+
+    /// ROW_COUNT(), as the statement before has left it.
+    pub fn row_count(&self) -> i64 {
+        self.row_count
     }
 
     /// The side whose connection has set FOUND_ROWS() last.
@@ -138,14 +227,31 @@ impl Diagnostics {
         self.found_on
     }
 
+    /// Whether the connection of `side` has the session's FOUND_ROWS().
+    pub fn has_found_rows(&self, side: Side) -> bool {
+        self.found_on == side && self.found_there
+    }
+
+    /// FOUND_ROWS(), where it could be told.
+    pub fn found(&self) -> FoundRows {
+        self.found
+    }
+
+    /// The connection that has FOUND_ROWS() has said what it is.
+    pub fn tell_found(&mut self, rows: u64) {
+        self.found = FoundRows::Known(rows);
+    }
+
     /// A statement on `side` has set FOUND_ROWS().
-    pub fn set_found_on(&mut self, side: Side) {
-        self.found_on = side;
+    pub fn set_found(&mut self, side: Side, found: FoundRows) {
+        (self.found_on, self.found, self.found_there) = (side, found, true);
     }
 
     /// A command of those that keep the warnings has succeeded.
     pub fn step_aside(&mut self, aside: Aside) {
-        self.aside |= aside.resets_row_count();
+        if aside.resets_row_count() {
+            (self.aside, self.row_count) = (true, 0);
+        }
     }
 
     /// Whether ROW_COUNT() is 0 since such a command; once.
@@ -206,6 +312,48 @@ mod tests {
     }
 
     #[test]
+    fn rows_are_counted_as_the_servers_do() {
+        #[track_caller]
+        fn check(before: Told<'_>, told: Told<'_>, looks: bool, want: i64) {
+            let mut area = Diagnostics::default();
+            area.observe(Side::Primary, &before, false);
+            area.observe(Side::Primary, &told, looks);
+            assert_eq!(area.row_count(), want);
+            area.step_aside(Aside::SetOption);
+            assert_eq!(area.row_count(), want);
+            area.step_aside(Aside::Ping);
+            assert_eq!(area.row_count(), 0);
+        }
+        let ok = |header, affected_rows, warnings| {
+            let status = StatusFlags::AUTOCOMMIT;
+            let (info, state): (&[u8], &[u8]) = (b"", b"");
+            Told::Ok(OkPacket {
+                header,
+                affected_rows,
+                last_insert_id: 0,
+                status,
+                warnings,
+                info,
+                state,
+            })
+        };
+        let eof = Told::Eof(EofPacket { warnings: 0, status: StatusFlags::AUTOCOMMIT });
+        let two = ok(0, 2, 0);
+        check(eof, two, false, 2);
+        check(two, ok(0, 0, 0), false, 0);
+        check(two, eof, false, -1);
+        // Rows end with an OK packet of another header.
+        check(two, ok(0xfe, 0, 0), false, -1);
+        check(two, Told::Err(1146), false, -1);
+        // GET DIAGNOSTICS, and one of no such condition; SHOW WARNINGS.
+        check(two, ok(0, 0, 0), true, 2);
+        check(eof, ok(0, 0, 0), true, -1);
+        check(two, ok(0, 0, 1), true, -1);
+        check(two, ok(0xfe, 0, 0), true, -1);
+        check(two, eof, true, -1);
+    }
+
+    #[test]
     fn conditions_are_where_mariadb_keeps_them() {
         let eof = |warnings| Told::Eof(EofPacket { warnings, status: StatusFlags::AUTOCOMMIT });
         let on = |on, held| Conditions { on, held };
@@ -222,5 +370,16 @@ mod tests {
         assert_eq!(area.conditions(), on(Side::Replica, true), "its own");
         area.forget_conditions(Side::Primary, 0);
         assert_eq!((area.side(), area.conditions()), (Side::Replica, on(Side::Primary, false)));
+        assert!(!area.are_stale());
+        area.observe(Side::Primary, &Told::Err(1054), false);
+        area.observe(Side::Replica, &eof(0), false);
+        area.observe(Side::Primary, &eof(0), false);
+        assert!(area.are_stale());
+        area.observe(Side::Primary, &eof(1), false);
+        assert!(!area.are_stale(), "its own");
+        area.forget_conditions(Side::Replica, 0);
+        assert!(area.are_stale());
+        area.forgot();
+        assert!(!area.are_stale());
     }
 }

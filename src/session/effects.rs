@@ -12,6 +12,12 @@ pub fn leaves_something(statement: &Statement) -> bool {
         || runs_unseen(statement)
 }
 
+/// Statements after which LAST_INSERT_ID() may be another though their OK packet names none.
+pub fn may_set_insert_id(statement: &Statement) -> bool {
+    let may = Flags::SESSION_FUNCTION | Flags::MULTI | Flags::AMBIGUOUS;
+    statement.flags.intersects(may) || statement.kind == StatementKind::Do || runs_unseen(statement)
+}
+
 /// ER_PARSE_ERROR
 const PARSE_ERROR: u16 = 1064;
 

@@ -102,6 +102,14 @@ pub fn too_many_connections() -> ErrPacket {
     ErrPacket::new(1040, b"08004", "Too many connections")
 }
 
+/// ER_TOO_MANY_USER_CONNECTIONS, as the servers word it.
+pub fn too_many_of_account(user: &[u8]) -> ErrPacket {
+    let user = String::from_utf8_lossy(user);
+    let text =
+        format!("User {user} already has more than 'max_user_connections' active connections");
+    ErrPacket::new(1203, b"42000", text)
+}
+
 /// ER_UNKNOWN_COM_ERROR, with the cause.
 pub fn unsupported(what: &str) -> ErrPacket {
     ErrPacket::new(1047, b"08S01", format!("lagwise does not pass on {what}"))
@@ -131,6 +139,11 @@ pub fn shutdown() -> ErrPacket {
 /// ER_QUERY_INTERRUPTED
 pub fn killed() -> ErrPacket {
     ErrPacket::new(1317, b"70100", "Query execution was interrupted")
+}
+
+/// ER_KILL_DENIED_ERROR, as the servers word it.
+pub fn not_owner(id: u64) -> ErrPacket {
+    ErrPacket::new(1095, b"HY000", format!("You are not owner of thread {id}"))
 }
 
 /// ER_UNKNOWN_COM_ERROR, as the servers word it.
@@ -192,10 +205,10 @@ pub fn cannot_log_in(server: &str, error: &AuthError) -> ErrPacket {
 pub fn unreachable(server: &str, error: &pool::Error) -> ErrPacket {
     match error {
         pool::Error::Backend(backend::Error::Server(err)) => err.clone(),
-        pool::Error::Exhausted(_) => {
+        pool::Error::Exhausted(_) | pool::Error::AccountExhausted(_) => {
             ErrPacket::new(1040, b"08004", format!("Too many connections: {server}: {error}"))
         }
-        pool::Error::Backend(_) => {
+        pool::Error::Backend(_) | pool::Error::Closed => {
             let text = format!("Can't connect to MySQL server '{server}' through lagwise: {error}");
             ErrPacket::new(CONNECT_FAILED, b"HY000", text)
         }

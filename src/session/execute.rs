@@ -10,15 +10,16 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Session;
+use super::abandoned::is_watched;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
-use super::found_rows::sets_found_rows;
 use super::incoming::Incoming;
 use super::learned::REFUSALS;
-use super::relay::{Relay, RelayError, Relayed};
-use super::rules::text_of;
-use super::servers::Unavailable;
+use super::prepare::Forgetting;
+use super::prepare_answers::changes_catalogue;
+use super::relay::{Relay, RelayError, Relayed, Shown, Withhold, went_down};
+use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::Member;
@@ -27,10 +28,10 @@ use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
 use crate::protocol::response::ResponseKind;
 use crate::route::{PinCause, Side, Transaction};
-use crate::sql::{self, Flags, Make, NamesCollation, Statement, StatementKind};
+use crate::sql::{Flags, Make, Statement, StatementKind};
 
 /// Connections that one statement may try: the first, and two more for a read.
-const MAX_ATTEMPTS: usize = 3;
+pub(super) const MAX_ATTEMPTS: usize = 3;
 
 /// What is sent for a statement, and what its response is.
 pub struct Job<'a> {
@@ -85,10 +86,21 @@ enum Attempt {
     Again(Failed),
     /// A part has reached the client; an ERR packet with this sequence id ends the response.
     Broken(Failed, u8),
-    /// Nothing has reached the client; a replica refused to run a function, which writes.
+    /// Nothing has reached the client; the statement is to be run once more.
+    Withheld(Why),
+}
+
+/// Why a statement is to be run once more.
+pub(super) enum Why {
+    /// The server had closed the connection for its own reasons, and did not read it.
+    Unread,
+    /// A replica refused to run a function, which writes.
     Refused,
-    /// Nothing has reached the client; a replica may lack what the primary has.
+    /// A replica may lack what the primary has.
     Behind(ErrPacket),
+    /// The server had no room for a prepared statement, and has now; or a statement must be prepared
+    /// anew, and will be.
+    Full,
 }
 
 /// What made an attempt fail.
@@ -104,12 +116,16 @@ pub(super) enum Failed {
 pub(super) struct Tried {
     /// Servers that failed.
     pub avoid: Vec<Arc<Member>>,
+    /// Connections that the server had closed.
+    pub unread: usize,
     /// A replica refused it.
     pub refused: bool,
     /// The error of a replica that may lack what the primary has.
     pub behind: Option<ErrPacket>,
     /// No replica will do.
     pub primary_only: bool,
+    /// Room was made for a prepared statement, or one is prepared anew.
+    pub made_room: bool,
 }
 
 impl Session {
@@ -122,10 +138,14 @@ impl Session {
         let cluster = self.context.cluster.snapshot();
         job.statement.know(&settings.policy.read_only_functions);
         self.weigh_hint(&mut job, &settings, &cluster);
+        if let Some(done) = self.answer_known_set(&job, &settings).await? {
+            return Ok(done);
+        }
         if let Err(failed) = self.settle_strays(&job, &settings).await {
             let primary = Arc::clone(cluster.primary());
             return self.give_up(job, &primary, failed, 1).await;
         }
+        let _forgetting = Forgetting::before(&job, &self.context);
         let mut tried = Tried::default();
         let mut is_first = true;
         loop {
@@ -139,29 +159,26 @@ impl Session {
             let Some(member) = &routed.member else {
                 return self.refuse(job.incoming, &routed, &settings, &cluster).await;
             };
-            let side = routed.side;
-            let transaction = self.state.transaction();
-            let may_be_behind = self.may_be_behind(&job, side, &tried);
-            let attempt = self.attempt(side, member, &mut job, &settings, may_be_behind).await?;
+            let (side, transaction) = (routed.side, self.state.transaction());
+            let withhold = Withhold {
+                behind: self.may_be_behind(&job, side, &tried),
+                full: job.kind == ResponseKind::Prepare && !tried.made_room,
+                stale: job.statement_id.is_some() && !tried.made_room,
+            };
+            let attempt = self.attempt(side, member, &mut job, &settings, withhold).await?;
             self.resume_tracking().await;
             let failed = match attempt {
                 Attempt::Done(done) => {
-                    if done.is_error() {
-                        self.ask_for_status(&job.statement).await;
-                    }
+                    self.ask_what_it_left(&job, &done).await;
                     self.leave_replica(side, transaction).await;
                     self.note_done(&job, &done, &tried);
                     return Ok(done);
                 }
-                Attempt::Behind(err) => {
-                    self.context.metrics.local().read_retried();
-                    tried.behind = Some(err);
-                    continue;
-                }
-                Attempt::Refused => {
-                    self.learn(&job, &settings);
-                    tried.refused = true;
-                    continue;
+                Attempt::Withheld(why) => {
+                    match self.note_withheld(why, side, &job, &settings, &mut tried) {
+                        None => continue,
+                        Some(lost) => Failed::Unavailable(lost),
+                    }
                 }
                 Attempt::Again(failed) => failed,
                 Attempt::Broken(failed, seq) => {
@@ -190,9 +207,17 @@ impl Session {
         }
     }
 
+    /// After a statement: has the primary's connection say what its answer has not told.
+    async fn ask_what_it_left(&mut self, job: &Job<'_>, done: &Done) {
+        self.ask_untold().await;
+        if done.is_error() {
+            self.ask_for_status(&job.statement).await;
+        }
+    }
+
     /// A replica refused the statement for a function that writes: the primary runs it, now and from
     /// now on.
-    fn learn(&self, job: &Job<'_>, settings: &Settings) {
+    pub(super) fn learn(&self, job: &Job<'_>, settings: &Settings) {
         settings.learned.learn(&job.statement);
         self.context.metrics.local().function_refused();
         tracing::debug!(session = self.id(), "a replica refused a function that writes");
@@ -201,7 +226,9 @@ impl Session {
     /// A statement is done. Where a replica failed and the primary did not, the session has seen what
     /// the replica lacks, and must not be shown less again.
     fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried) {
+        self.remember_set(done);
         self.note_strays(job, done);
+        self.note_thread(job);
         let by_primary = matches!(done, Done::Forwarded(Side::Primary, _));
         if by_primary && done.is_success() && tried.behind.is_some() {
             self.state.pin.write(PinCause::Behind, Instant::now());
@@ -215,7 +242,7 @@ impl Session {
         member: &Arc<Member>,
         job: &mut Job<'_>,
         settings: &Settings,
-        may_be_behind: bool,
+        mut withhold: Withhold,
     ) -> Result<Attempt, End> {
         let started = Instant::now();
         let on_replica = side == Side::Replica || self.is_kept();
@@ -223,19 +250,25 @@ impl Session {
         let ready = tokio::select! {
             biased;
             ready = self.get_ready(side, member, job, settings) => ready,
-            () = went_down(abandon) => {
+            () = went_down(abandon.map(|member| &**member)) => {
                 Err(Failed::Lost(backend::Error::TimedOut("the server went down")))
             }
         };
         match ready {
             Ok(None) => {}
-            Ok(Some(err)) if may_be_behind => return Ok(Attempt::Behind(err)),
+            Ok(Some(err)) if withhold.behind => return Ok(Attempt::Withheld(Why::Behind(err))),
             Ok(Some(err)) => {
                 self.answer_error(job, &err, 1).await?;
                 return Ok(Attempt::Done(Done::Failed));
             }
             Err(failed) => return Ok(Attempt::Again(failed)),
         }
+        let Some(held) = self.servers.get(side) else {
+            let lost = Unavailable::StateLost { in_transaction: false };
+            return Ok(Attempt::Again(Failed::Unavailable(lost)));
+        };
+        withhold.full &= held.guard.statements.can_make_room();
+        withhold.stale = withhold.stale && self.may_be_stale(side, job);
         let Some(held) = self.servers.get(side) else {
             let lost = Unavailable::StateLost { in_transaction: false };
             return Ok(Attempt::Again(Failed::Unavailable(lost)));
@@ -259,8 +292,21 @@ impl Session {
             last_seq = job.incoming.last_seq();
         }
         let sent = Instant::now();
+        let owed = tokio::select! {
+            biased;
+            owed = held.guard.finish_owed() => owed,
+            () = went_down(abandon.map(|member| &**member)) => {
+                held.guard.mark_broken();
+                Err(backend::Error::TimedOut("the server went down"))
+            }
+        };
+        if let Err(error) = owed {
+            // A harmless statement has run in another state than it should have.
+            self.servers.drop_side(side, &self.handle);
+            return Ok(Attempt::Again(Failed::Unavailable(Unavailable::Sync(error))));
+        }
         let conditions = self.state.diagnostics.conditions();
-        let result = self.relay(side, job, last_seq, sent, abandon, may_be_behind).await;
+        let result = self.relay(side, job, last_seq, sent, abandon, withhold).await;
         if let Ok(relayed @ Relayed { withheld: None, .. }) = &result {
             self.note_conditions(side, job, relayed, conditions);
         }
@@ -276,10 +322,13 @@ impl Session {
         job: &mut Job<'_>,
         settings: &Settings,
     ) -> Result<Option<ErrPacket>, Failed> {
-        self.servers
-            .ensure(side, member, &self.login, &mut self.state, &self.handle, settings)
-            .await
-            .map_err(Failed::Unavailable)?;
+        if self.servers.member(side).is_none() {
+            self.renew_proof();
+        }
+        let is_harmless = job.statement.is_read();
+        let by = Asker { login: &self.login, handle: &self.handle, settings, is_harmless };
+        let ensured = self.servers.ensure(side, member, &mut self.state, by).await;
+        ensured.map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
         self.follow_read(side, &job.statement).await.map_err(Failed::Lost)?;
         self.bring_found_rows(side, &job.statement).await.map_err(Failed::Lost)?;
@@ -294,41 +343,54 @@ impl Session {
         last_seq: u8,
         sent: Instant,
         abandon: Option<&Arc<Member>>,
-        may_be_behind: bool,
+        withhold: Withhold,
     ) -> Result<Relayed, RelayError> {
         let Some(held) = self.servers.get(side) else {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
             return Err(RelayError::Untouched(backend::Error::Lost(error)));
         };
-        let tracked = Tracked::of(self.login.capabilities, self.state.is_untracked());
+        let make = self.state.lex_mode().make;
+        let tracked = Tracked::of(self.login.capabilities, make, self.state.is_untracked());
         let tracker = held.guard.tracker(job.kind).after(last_seq);
         let prepare = job.kind == ResponseKind::Prepare;
         let executed = job.statement_id.filter(|_| job.kind == ResponseKind::Results);
         let executed = executed.and_then(|id| self.prepared.get(id));
         let known_columns = executed.map(|known| known.num_columns).filter(|&count| count > 0);
+        let session = self.state.is_elsewhere(side).then_some(self.state.status);
         let aside = job.aside();
-        let is_mysql = self.state.lex_mode().make == Make::MySql;
-        let counts = is_mysql && aside.is_some_and(Aside::counts_warnings);
+        let counts = make == Make::MySql && aside.is_some_and(Aside::counts_warnings);
         let relay = Relay {
             client: &mut self.client,
             server: &mut held.guard,
             tracked,
             statement_id: prepare.then(|| self.prepared.next_id()),
             touched: &mut self.touched,
-            known_columns,
+            shown: Shown { known_columns, session },
             abandon: abandon.map(|member| &**member),
+            watches_client: is_watched(job),
             scratch: &mut self.scratch,
             // Other functions that are not built in do not get to a replica.
             refusable: side == Side::Replica
                 && self.state.transaction() == Transaction::None
                 && job.statement.flags.contains(Flags::UNKNOWN_FUNCTION),
             client_statement: job.statement_id,
-            may_be_behind,
+            withhold,
+            copy: prepare.then(Vec::new),
             warnings: counts.then(|| self.state.diagnostics.warnings()),
         };
-        let state = &mut self.state;
+        let (state, context) = (&mut self.state, &self.context);
+        let changes = job.kind != ResponseKind::Prepare && changes_catalogue(&job.statement);
         let statement = observed(job);
+        let learning = &mut self.learning;
         let observe = |told: Told<'_>| {
+            if changes {
+                // Before the client is told.
+                context.prepare_answers.forget_all();
+                context.known_sets.forget();
+            }
+            if let Some(learning) = learning {
+                learning.observe(&told);
+            }
             // When something was written; on a replica nothing is.
             let now = if side == Side::Primary { Instant::now() } else { sent };
             match aside {
@@ -350,21 +412,29 @@ impl Session {
     ) -> Result<Attempt, End> {
         match result {
             Ok(Relayed { withheld: Some(err), .. }) if REFUSALS.contains(&err.code) => {
-                Ok(Attempt::Refused)
+                Ok(Attempt::Withheld(Why::Refused))
             }
-            Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Behind(err)),
+            Ok(Relayed { withheld: Some(err), .. })
+                if self.makes_room(side, &err) || self.forgets_stale(side, job, &err) =>
+            {
+                Ok(Attempt::Withheld(Why::Full))
+            }
+            Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Withheld(Why::Behind(err))),
             Ok(relayed) => {
-                if relayed.error_code.is_none() && self.state.diagnostics.found_on() != side {
-                    self.note_found_rows(side, job);
-                }
+                self.note_found_rows(side, job, &relayed);
                 if let Some(ok) = relayed.prepare_ok
                     && self.state.lex_mode().make == Make::MySql
                 {
                     self.state.diagnostics.observe_prepare(side, ok.warnings);
                 }
                 if side == Side::Primary {
-                    self.note_collation(job);
+                    self.note_untold(job, &relayed);
                     self.servers.primary_is_in_line(&mut self.state);
+                }
+                if self.state.diagnostics.conditions().held
+                    && let Some(held) = self.servers.get(side)
+                {
+                    held.guard.has_conditions = true;
                 }
                 self.count_times(side, &relayed, started, sent);
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))
@@ -378,32 +448,22 @@ impl Session {
                 self.count_error(Kind::Lost);
                 Err(End::ServerLost(error.to_string()))
             }
-            Err(RelayError::Client(error)) => Err(End::ClientGone(error.to_string())),
+            Err(RelayError::Unread(err)) => {
+                tracing::debug!(session = self.id(), %err, "the server had closed a connection");
+                Ok(Attempt::Withheld(Why::Unread))
+            }
+            Err(RelayError::Abandoned) => {
+                self.abandon(side);
+                Err(End::ClientGone("closed while its query ran".to_owned()))
+            }
+            Err(RelayError::Client(error)) => {
+                if is_watched(job) {
+                    self.abandon(side);
+                }
+                Err(End::ClientGone(error.to_string()))
+            }
             Err(RelayError::File(error)) => Err(error.into()),
         }
-    }
-
-    /// A statement has succeeded elsewhere than where FOUND_ROWS() was set last.
-    fn note_found_rows(&mut self, side: Side, job: &Job<'_>) {
-        let make = self.state.lex_mode().make;
-        let sets = || sets_found_rows(&job.statement, self.judged_text(job).as_deref(), make);
-        if job.kind != ResponseKind::Prepare && sets() {
-            self.state.diagnostics.set_found_on(side);
-        }
-    }
-
-    /// Where the servers told of a character set and not of its collation, the text has it.
-    fn note_collation(&mut self, job: &Job<'_>) {
-        if !self.state.is_collation_untold() {
-            return;
-        }
-        let is_set = job.statement.kind == StatementKind::Set;
-        let text = text_of(job, &self.prepared, self.login.capabilities);
-        let text = text.filter(|_| is_set && !job.statement.flags.contains(Flags::MULTI));
-        let collation = text.map_or(NamesCollation::Unknown, |text| {
-            sql::names_collation(text, self.state.lex_mode())
-        });
-        self.state.set_collation(collation, Instant::now());
     }
 
     fn count_times(&self, side: Side, relayed: &Relayed, started: Instant, sent: Instant) {
@@ -422,14 +482,6 @@ impl Session {
         }
         metrics.proxy_time(nanos(own));
         metrics.bytes(Direction::ToClient, relayed.bytes);
-    }
-}
-
-/// Returns once a server that may be abandoned is down.
-async fn went_down(abandon: Option<&Arc<Member>>) {
-    match abandon {
-        Some(member) => member.went_down().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Session;
+use super::context::Settings;
 use super::error::{self, End, Kind};
-use super::execute::{Done, Failed, Job, Tried};
+use super::execute::{Done, Failed, Job, MAX_ATTEMPTS, Tried, Why};
 use super::registry::Interrupt;
 use super::reply;
 use super::servers::Unavailable;
@@ -22,7 +23,7 @@ const LEAVES_SOMETHING: Flags = Flags::INTO
     .union(Flags::ASSIGNS_USER_VARIABLE)
     .union(Flags::USER_LOCK)
     .union(Flags::SEQUENCE)
-    .union(Flags::DIAGNOSTICS_FUNCTION)
+    .union(Flags::ABOUT_LAST)
     .union(Flags::FOUND_ROWS_FUNCTION)
     .union(Flags::AMBIGUOUS);
 
@@ -93,6 +94,37 @@ impl Session {
         };
         let killed = self.handle.interrupt() == Interrupt::Kill;
         !(killed || bound || job.fixed.is_some() || job.incoming.was_streamed())
+    }
+
+    /// What the client was not told of makes a difference to the next attempt; or there can be none.
+    pub(super) fn note_withheld(
+        &mut self,
+        why: Why,
+        side: Side,
+        job: &Job<'_>,
+        settings: &Settings,
+        tried: &mut Tried,
+    ) -> Option<Unavailable> {
+        match why {
+            Why::Behind(err) => {
+                self.context.metrics.local().read_retried();
+                tried.behind = Some(err);
+            }
+            Why::Full => tried.made_room = true,
+            Why::Refused => {
+                self.learn(job, settings);
+                tried.refused = true;
+            }
+            Why::Unread => {
+                tried.unread += 1;
+                if tried.unread >= MAX_ATTEMPTS || !self.is_free(job, side) {
+                    let in_transaction = self.state.transaction() != Transaction::None;
+                    return Some(Unavailable::StateLost { in_transaction });
+                }
+                self.servers.drop_side(side, &self.handle);
+            }
+        }
+        None
     }
 
     pub(super) fn note_failure(&mut self, side: Side, job: &Job<'_>, failed: &Failed) {

@@ -2,16 +2,22 @@
 //!
 //! lagwise has no account list. It learns the client's password (or a hash that is as good), logs
 //! in to a server with it, and lets that server decide; what the server refuses, the client is
-//! told in the server's own words. The first connection of the session is that proof.
+//! told in the server's own words. That connection is the session's first; a login that a server
+//! accepted a moment ago needs none.
 //!
 //! MySQL Internals, "Connection Phase".
 
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::RejectCause;
 use super::context::{Context, Settings};
 use super::error::{self, End, Kind};
-use super::prove::{Denial, prove};
+use super::guesses::Origin;
+use super::limits::{Place, Who};
+use super::proofs::{Refusal, Welcome};
+use super::prove::{Admitted, admit, hold_back};
+use super::registry::SessionHandle;
 use super::reply;
 use super::servers::{Held, LoginRecord};
 use super::tracked::Tracked;
@@ -19,7 +25,6 @@ use crate::auth::{
     ClientAuth, ClientLogin, ClientLoginStep, Credential, CredentialSecret, KnownAccount,
     LoginContext, LoginPath, Nonce, Plugin, RejectReason,
 };
-use crate::backend;
 use crate::backend::connection::ServerFacts;
 use crate::cluster::Member;
 use crate::net::compress::Algorithm;
@@ -31,6 +36,7 @@ use crate::protocol::frame::build_packet;
 use crate::protocol::handshake::{Greeting, HandshakeResponse, attribute};
 use crate::protocol::{ErrPacket, OkPacket};
 use crate::route::{Side, UserRules};
+use crate::sql::Make;
 
 /// Bound on a client's packet before it is logged in, in bytes.
 const MAX_LOGIN_PACKET: usize = 64 << 10;
@@ -43,16 +49,20 @@ const MAX_LOGIN_STEPS: usize = 8;
 pub struct Established {
     /// How it logged in.
     pub login: LoginRecord,
-    /// The connection that proved it.
-    pub first: Held,
-    /// Which side that is on.
-    pub side: Side,
+    /// What the server that judges said.
+    pub welcome: Arc<Welcome>,
+    /// The connection that proved it, and its side, if there was need for one.
+    pub first: Option<(Side, Held)>,
     /// Default schema; empty for none.
     pub schema: Vec<u8>,
     /// The greeting's nonce, which clients without plugin switching use again.
     pub nonce: Nonce,
     /// The operator's rules for its user.
     pub rules: UserRules,
+    /// Where the client is.
+    pub origin: Origin,
+    /// Its place among those of its account.
+    pub place: Place,
 }
 
 /// A login that did not come about; the client has been told.
@@ -60,6 +70,8 @@ pub struct Established {
 pub enum Failure {
     /// A server, or a proof that one gave earlier, refused the account.
     Denied(String),
+    /// There are `max_clients_per_account` of the account already.
+    Limit,
     /// Anything else.
     Ended(End),
 }
@@ -82,9 +94,10 @@ impl From<crate::net::ReadError> for Failure {
 /// See [`Failure`].
 pub async fn login(
     client: &mut PacketStream,
-    id: u32,
+    handle: &SessionHandle,
     context: &Context,
     settings: &Settings,
+    origin: Origin,
 ) -> Result<Established, Failure> {
     let Some(facts) = server_facts(context, settings).await else {
         return refuse(client, 0, error::no_server_yet()).await;
@@ -93,7 +106,7 @@ pub async fn login(
     let offered = offered(&facts, settings);
     let greeting = Greeting {
         server_version: facts.version.clone(),
-        thread_id: id,
+        thread_id: handle.id,
         nonce: nonce.as_bytes().to_vec(),
         capabilities: offered,
         charset: facts.charset,
@@ -133,8 +146,9 @@ pub async fn login(
         schema,
         nonce,
         is_change: false,
+        origin,
     };
-    let established = authenticate(client, next_seq, asking, context, settings).await?;
+    let established = authenticate(client, next_seq, asking, handle, context, settings).await?;
     start_compression(client, &response)?;
     Ok(established)
 }
@@ -159,6 +173,8 @@ pub struct Asking {
     pub nonce: Nonce,
     /// A COM_CHANGE_USER.
     pub is_change: bool,
+    /// Where the client is.
+    pub origin: Origin,
 }
 
 /// Has the client prove itself, and the proof judged by a server; then sends OK.
@@ -169,6 +185,7 @@ pub async fn authenticate(
     client: &mut PacketStream,
     seq: u8,
     asking: Asking,
+    handle: &SessionHandle,
     context: &Context,
     settings: &Settings,
 ) -> Result<Established, Failure> {
@@ -178,34 +195,47 @@ pub async fn authenticate(
         tracing::warn!(?user, "the client sent its password in clear over a network without TLS");
     }
     let credential = Credential { user: asking.user, secret };
-    let login = LoginRecord {
+    let mut login = LoginRecord {
         credential: Arc::new(credential),
         capabilities: asking.capabilities,
         charset: asking.charset,
-        attributes: asking.attributes,
+        attributes: asking.attributes.map(Into::into),
         client_tls: client.is_secure() && !client.is_unix(),
     };
     let schema = (!asking.schema.is_empty()).then_some(&asking.schema[..]);
     let rules = settings.policy.rules.of_user(&login.credential.user);
-    let (side, mut first) = match prove(context, settings, &login, schema, &rules).await {
-        Ok(proof) => proof,
-        Err(denial) => return deny(client, seq, context, &login.credential, denial).await,
+    let Admitted { welcome, first } =
+        match admit(context, settings, &login, schema, &rules, asking.origin).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => return deny(client, seq, context, &login.credential, refusal).await,
+        };
+    if let Some(credential) = &welcome.credential {
+        login.credential = Arc::clone(credential);
+    }
+    let max = settings.max_clients_per_account;
+    let Some(place) = context.clients.take(Who::Account(login.credential.user.clone()), max) else {
+        context.metrics.local().client_rejected(RejectCause::MaxClientsPerAccount as usize);
+        reply::err(client, seq, &error::too_many_of_account(&login.credential.user)).await?;
+        return Err(Failure::Limit);
     };
     context.credentials.proven(&login.credential.user, &login.credential.secret, Instant::now());
+    // Before the client knows that it is in: it may be killed from then on.
+    handle.set_user(&login.credential.user);
     let mut bytes = Vec::new();
     let mut seq = seq;
     if let Some(payload) = path.before_ok().filter(|_| !asking.is_change || path == LoginPath::Fast)
     {
         seq = build_packet(&mut bytes, seq, |out| out.extend_from_slice(payload));
     }
-    let ok = first.guard.take_login_ok();
-    let ok = OkPacket::parse(&ok, true).map_err(|error| End::ServerLost(error.to_string()))?;
+    let ok =
+        OkPacket::parse(&welcome.ok, true).map_err(|error| End::ServerLost(error.to_string()))?;
     let mut state = Vec::new();
-    let shown = Tracked::by_default(asking.capabilities).shown(&ok, &mut state);
+    let make = if welcome.is_mariadb { Make::MariaDb } else { Make::MySql };
+    let shown = Tracked::by_default(asking.capabilities, make).shown(&ok, &mut state);
     build_packet(&mut bytes, seq, |out| shown.write(out));
     reply::write(client, &bytes).await?;
-    let (schema, nonce) = (asking.schema, asking.nonce);
-    Ok(Established { login, first, side, schema, nonce, rules })
+    let Asking { schema, nonce, origin, .. } = asking;
+    Ok(Established { login, welcome, first, schema, nonce, rules, origin, place })
 }
 
 /// Speaks the server's half of the login until the client has given what it has.
@@ -255,6 +285,10 @@ async fn converse(
             ClientLoginStep::Authenticated { secret, path } => return Ok((seq, secret, path)),
             ClientLoginStep::Reject(reason) => {
                 let err = rejection(&reason, &asking.user, settings);
+                if reason == RejectReason::WrongPassword {
+                    let _turn = hold_back(context, settings, asking.origin, &asking.user).await;
+                    context.guesses.failed(asking.origin, &asking.user, Instant::now());
+                }
                 reply::err(client, seq, &err).await?;
                 return Err(match reason {
                     RejectReason::WrongPassword => Failure::Denied(err.to_string()),
@@ -303,15 +337,14 @@ async fn deny(
     seq: u8,
     context: &Context,
     credential: &Credential,
-    denial: Denial,
+    refusal: Refusal,
 ) -> Result<Established, Failure> {
-    let (err, by_server) = denial.err();
-    reply::err(client, seq, &err).await?;
-    if err.code == backend::error::codes::ACCESS_DENIED {
-        context.credentials.refused(&credential.user, &credential.secret);
-        return Err(Failure::Denied(err.to_string()));
+    let err = &refusal.err;
+    reply::err(client, seq, err).await?;
+    if refusal.is_about_account() {
+        context.refused(credential);
     }
-    if by_server {
+    if refusal.by_server {
         return Err(Failure::Denied(err.to_string()));
     }
     context.metrics.local().error(Kind::Connect.blame(), Kind::Connect.index());

@@ -3,23 +3,30 @@
 //! In reading order:
 //! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
 //! - [`login`]: from an accepted socket to a proven account. [`prove`]: which server judges it.
-//!   [`credentials`]: remembered proofs. [`advice`]: what the log says about logins that cannot work.
+//!   [`proofs`]: what one has said lately. [`credentials`]: passwords that one has accepted.
+//!   [`guesses`]: wrong ones. [`limits`]: clients of each account and address.
+//!   [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
 //!   functions that replicas refuse.
 //! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
-//!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers.
-//! - [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
+//!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers. [`untold`]: what they miss.
+//! - [`known_sets`]: SET and USE that need no server. [`holds`]: what keeps a connection between
+//!   statements.
+//! - [`prepare`], [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
+//! - [`abandoned`]: queries whose client has gone.
 //! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
-//! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`], [`text_prepared`],
-//!   [`tracked`]: what is
-//!   known of the session. Pure.
+//! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`],
+//!   [`text_prepared`], [`tracked`]: what is known of the session. [`known_statements`],
+//!   [`signature`]: which prepared statements sessions may share. [`prepare_answers`], [`recent`]: what
+//!   servers have said to PREPARE. Pure.
 //! - [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
 
+mod abandoned;
 pub mod advice;
 mod commands;
 mod conditions;
@@ -32,14 +39,23 @@ pub mod error;
 mod execute;
 mod failure;
 mod found_rows;
+mod guesses;
+mod holds;
 mod incoming;
+mod known_sets;
+mod known_statements;
 mod learned;
+mod limits;
 mod login;
 mod names;
 mod pin;
+mod prepare;
+mod prepare_answers;
 mod prepared;
+mod proofs;
 mod prove;
 mod read_only;
+mod recent;
 pub mod registry;
 mod relay;
 mod replayed;
@@ -47,6 +63,7 @@ mod reply;
 mod routing;
 mod rules;
 mod servers;
+mod signature;
 mod state;
 mod statements;
 mod strays;
@@ -54,24 +71,34 @@ mod text_execute;
 mod text_prepared;
 mod tracked;
 mod tracking;
+mod untold;
 
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 pub use context::{Context, Settings};
 use error::{End, Kind};
+use found_rows::FoundRowsUse;
+use guesses::Origin;
+pub use holds::Hold;
+use known_sets::Learning;
 pub use learned::LearnedFunctions;
+use limits::Place;
 use login::{Established, Failure};
 use pin::Pin;
 use prepared::Prepared;
+use proofs::Welcome;
 use registry::{Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
 use strays::Stray;
-use text_prepared::TextPrepared;
+pub use text_prepared::TextPrepared;
 
 use crate::auth::Nonce;
 use crate::cluster::Flavor;
-use crate::metrics::{LoginResult, PinCount};
+use crate::config::PoolMode;
+use crate::metrics::{HoldCount, LoginResult, PinCount};
 use crate::net::listen::Accepted;
 use crate::net::{PacketStream, Socket, Transport};
 use crate::route::{Side, UserRules};
@@ -92,8 +119,17 @@ pub struct Session {
     text_prepared: TextPrepared,
     /// User variables on the replica that belong on the primary.
     strays: Vec<Stray>,
+    found_rows: FoundRowsUse,
+    /// Variables that the primary's connection is to be asked for.
+    untold: Vec<&'static str>,
     /// The operator's rules for its user.
     rules: UserRules,
+    /// Where its client is.
+    origin: Origin,
+    /// Its place among those of its account.
+    place: Place,
+    /// When its account was last known to be let in, or looked at again.
+    proven_at: std::time::Instant,
     /// A command has come and its response has not ended.
     busy: bool,
     /// A response to the current command has begun to reach the client.
@@ -101,46 +137,69 @@ pub struct Session {
     /// Room for rewritten packets.
     scratch: Vec<u8>,
     pin_count: Option<PinCount>,
+    /// Why it keeps a server connection while it waits for a command.
+    hold_count: Option<(Hold, HoldCount)>,
+    /// The SET that runs, if its answer is to be remembered.
+    learning: Option<Box<Learning>>,
+    /// When connections are asked for what only they know.
+    settle_at: Option<Instant>,
+    /// It has asked for the id of its connection to the primary.
+    knows_thread: bool,
+    /// It has opened a cursor, or sent long data.
+    uses_cursors: bool,
 }
 
 /// Serves one accepted client until it leaves.
 pub async fn serve(accepted: Accepted, context: Arc<Context>) {
-    let peer = match &accepted {
-        Accepted::Tcp(_, address) => address.to_string(),
-        Accepted::Unix(_) => "a Unix socket".to_owned(),
+    let address = match &accepted {
+        Accepted::Tcp(_, address) => Some(*address),
+        Accepted::Unix(_) => None,
     };
+    let peer = address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
+    let address = address.map(|address| address.ip().to_canonical());
     let Ok(socket) = to_socket(accepted) else { return };
     let mut client = PacketStream::new(Transport::Plain(socket));
-    let Some(_permit) = context.admit() else {
-        context.metrics.local().client_rejected(RejectCause::MaxClients as usize);
-        let _ = reply::err(&mut client, 0, &error::too_many_connections()).await;
-        return;
+    let admitted = context.admit().ok_or(RejectCause::MaxClients).and_then(|permit| {
+        Ok((permit, context.place_of(address).ok_or(RejectCause::MaxClientsPerAddress)?))
+    });
+    let _permits = match admitted {
+        Ok(permits) => permits,
+        Err(cause) => {
+            context.metrics.local().client_rejected(cause as usize);
+            let _ = reply::err(&mut client, 0, &error::too_many_connections()).await;
+            return;
+        }
     };
     let handle = context.registry.register();
     let id = handle.id;
     // Boxed: logging in needs much more room than the session does afterwards.
-    let Some(mut session) = Box::pin(establish(client, handle, Arc::clone(&context), &peer)).await
-    else {
-        return;
-    };
+    let origin = Origin::of(address);
+    let session = Box::pin(establish(client, handle, Arc::clone(&context), origin, &peer)).await;
+    let Some(mut session) = session else { return };
     let _count = context.metrics.session();
     let end = session.until_end().await;
     session.farewell(&end).await;
+    session.leave();
     tracing::debug!(session = id, %end, "session ended");
 }
 
-/// Why a client was turned away before its login, for metrics.
+/// Why a client was turned away, for metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectCause {
     /// `max_clients` are there.
     MaxClients,
+    /// `max_clients_per_address` are there from this address.
+    MaxClientsPerAddress,
+    /// `max_clients_per_account` are there of this account.
+    MaxClientsPerAccount,
     /// lagwise is being stopped.
     Shutdown,
 }
 
 impl RejectCause {
     /// The label values.
-    pub const NAMES: &'static [&'static str] = &["max_clients", "shutdown"];
+    pub const NAMES: &'static [&'static str] =
+        &["max_clients", "max_clients_per_address", "max_clients_per_account", "shutdown"];
 }
 
 fn to_socket(accepted: Accepted) -> std::io::Result<Socket> {
@@ -158,10 +217,11 @@ async fn establish(
     mut client: PacketStream,
     handle: Registration,
     context: Arc<Context>,
+    origin: Origin,
     peer: &str,
 ) -> Option<Box<Session>> {
     let settings = context.settings.load_full();
-    let login = login::login(&mut client, handle.id, &context, &settings);
+    let login = login::login(&mut client, &handle, &context, &settings, origin);
     let result = tokio::time::timeout(settings.login_timeout, login).await;
     let metrics = context.metrics.local();
     match result {
@@ -172,6 +232,10 @@ async fn establish(
         Ok(Err(Failure::Denied(error))) => {
             metrics.login(LoginResult::Denied);
             tracing::info!(peer, ?error, "login denied");
+        }
+        Ok(Err(Failure::Limit)) => {
+            metrics.login(LoginResult::Error);
+            tracing::debug!(peer, "too many clients of the account");
         }
         Ok(Err(Failure::Ended(end))) => {
             metrics.login(LoginResult::Error);
@@ -199,8 +263,9 @@ impl Session {
         context: Arc<Context>,
         established: Established,
     ) -> Self {
-        let Established { login, first, side, schema, nonce, rules } = established;
-        let state = new_state(&first, &login, schema);
+        let Established { login, welcome, first, schema, nonce, rules, origin, place } =
+            established;
+        let state = new_state(&welcome, &login, schema);
         let mut session = Self {
             context,
             handle,
@@ -212,13 +277,23 @@ impl Session {
             prepared: Prepared::default(),
             text_prepared: TextPrepared::default(),
             strays: Vec::new(),
+            found_rows: FoundRowsUse::default(),
+            untold: Vec::new(),
             rules,
+            origin,
+            place,
+            proven_at: std::time::Instant::now(),
             busy: false,
             touched: false,
             scratch: Vec::new(),
             pin_count: None,
+            hold_count: None,
+            learning: None,
+            settle_at: None,
+            knows_thread: false,
+            uses_cursors: false,
         };
-        session.take_first(side, first);
+        session.take_first(first);
         session
     }
 
@@ -227,8 +302,9 @@ impl Session {
         self.handle.id
     }
 
-    /// Takes the first connection into use.
-    fn take_first(&mut self, side: Side, first: servers::Held) {
+    /// Takes the connection that proved the login into use, if there was need for one.
+    fn take_first(&mut self, first: Option<(Side, servers::Held)>) {
+        let Some((side, first)) = first else { return };
         self.servers.put(side, first, &self.handle);
     }
 
@@ -269,6 +345,20 @@ impl Session {
         self.client.shutdown().await;
     }
 
+    /// Gives back the connections to the servers.
+    fn leave(&mut self) {
+        for side in [Side::Primary, Side::Replica] {
+            self.give_back(side);
+        }
+    }
+
+    /// Gives back the connection of a side, of which nothing is needed any more.
+    fn give_back(&mut self, side: Side) {
+        let settings = self.context.settings.load();
+        let clean = settings.pool_mode == PoolMode::Transaction && self.leaves_clean(side);
+        self.servers.give_back(side, &self.state, &self.handle, clean);
+    }
+
     /// Keeps the gauge of pinned sessions right.
     fn pin_gauge(&mut self, pinned: bool) {
         if pinned && self.pin_count.is_none() {
@@ -280,17 +370,19 @@ impl Session {
     }
 }
 
-/// The state of a session that begins on `first`.
-fn new_state(first: &servers::Held, login: &LoginRecord, schema: Vec<u8>) -> SessionState {
-    let facts = first.guard.facts();
+/// The state of a session that begins with this welcome.
+fn new_state(welcome: &Welcome, login: &LoginRecord, schema: Vec<u8>) -> SessionState {
     let lex_mode = LexMode {
-        make: if facts.is_mariadb { Make::MariaDb } else { Make::MySql },
-        server_version: facts.version_number(),
+        make: if welcome.is_mariadb { Make::MariaDb } else { Make::MySql },
+        server_version: welcome.version_number,
         charset: ClientCharset::from_collation(u16::from(login.charset)),
         ..LexMode::default()
     };
-    let flavor = if facts.is_mariadb { Flavor::MariaDb } else { Flavor::MySql };
-    let mut state = SessionState::new(first.guard.status, schema, lex_mode, Pin::new(flavor));
-    state.begin_with(first.guard.initial_state());
+    let flavor = if welcome.is_mariadb { Flavor::MariaDb } else { Flavor::MySql };
+    let mut state = SessionState::new(welcome.status, schema, lex_mode, Pin::new(flavor));
+    state.begin_with(&welcome.initial_state);
     state
 }
+
+#[cfg(test)]
+mod tests;

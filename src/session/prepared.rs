@@ -1,19 +1,18 @@
 //! A client's prepared statements.
 //!
-//! The client's statement ids are lagwise's own. Which server connection has prepared a statement,
-//! and under which id, the connection knows; here is what is needed to prepare and execute it on
-//! another one. Pure.
+//! The client's statement ids are lagwise's own. Which server connection has prepared a statement the
+//! connection knows, by an id that sessions have in common or that is this client statement's own
+//! ([`Name`]). Here is what is needed to prepare and execute it on any connection. Pure.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::backend::parse_state::ParseState;
+use super::known_statements::{KnownStatements, SharedStatement};
 use crate::protocol::execute::{self, Execute};
 use crate::protocol::prepare::PrepareOk;
 use crate::protocol::reader::Malformed;
 use crate::route::Side;
-use crate::sql::Statement;
 
 /// MariaDB: the statement that was prepared last.
 pub const LAST_PREPARED: u32 = u32::MAX;
@@ -21,12 +20,8 @@ pub const LAST_PREPARED: u32 = u32::MAX;
 /// One prepared statement of a client.
 #[derive(Debug)]
 pub struct ClientStatement {
-    /// Its text.
-    pub text: Box<[u8]>,
-    /// What routing knows of it.
-    pub statement: Statement,
-    /// What its text was read under.
-    pub parse_state: Arc<ParseState>,
+    /// Its text, what that was read under, and the ids that it has in common with others.
+    pub shared: Arc<SharedStatement>,
     /// Number of parameters.
     pub num_params: u16,
     /// Number of result columns that the client was told last; 0 for a statement without a result
@@ -39,9 +34,22 @@ pub struct ClientStatement {
     pub has_cursor: bool,
     /// Where it was executed last, which is where its cursor is.
     pub last_side: Side,
-    /// Types of the parameters as last sent, and how often they have changed.
-    types: Vec<u8>,
-    types_version: u32,
+    /// Types of the parameters as last sent.
+    types: Option<Arc<[u8]>>,
+    name: Name,
+    /// What it was called before: a server's statement of that id is as good.
+    before: Option<u64>,
+}
+
+/// By which id connections know a client's statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Name {
+    /// Not executed yet: that of the text.
+    Text,
+    /// Always executed with parameters of one signature, as by others who use this id.
+    Variant(u64, Box<[u8]>),
+    /// What it has executed is its own affair.
+    Own(u64),
 }
 
 /// How an execution must be sent on one connection.
@@ -55,37 +63,74 @@ pub enum Sending {
 
 impl ClientStatement {
     /// A statement that a server on `side` has prepared.
-    pub fn new(
-        text: Box<[u8]>,
-        statement: Statement,
-        parse_state: Arc<ParseState>,
-        ok: PrepareOk,
-        side: Side,
-    ) -> Self {
+    pub fn new(shared: Arc<SharedStatement>, ok: PrepareOk, side: Side) -> Self {
+        let name = if shared.is_shared { Name::Text } else { Name::Own(shared.id) };
         Self {
-            text,
-            statement,
-            parse_state,
+            shared,
             num_params: ok.num_params,
             num_columns: ok.num_columns,
             long_data_on: None,
             has_cursor: false,
             last_side: side,
-            types: Vec::new(),
-            types_version: 0,
+            types: None,
+            name,
+            before: None,
         }
+    }
+
+    /// The id by which connections know it.
+    pub fn id(&self) -> u64 {
+        match &self.name {
+            Name::Text => self.shared.id,
+            Name::Variant(id, _) | Name::Own(id) => *id,
+        }
+    }
+
+    /// The id of another server's statement that may become this one, where this one is not known.
+    pub fn id_before(&self) -> Option<u64> {
+        self.before
+    }
+
+    /// Nobody else uses its id: once the client closes it, no connection needs it.
+    pub fn is_own(&self) -> bool {
+        matches!(self.name, Name::Own(_))
+    }
+
+    /// It is about to be executed with parameters of this signature; `None` if what the server's
+    /// statement goes through is not to be shared.
+    pub fn begin_execution(&mut self, signature: Option<Vec<u8>>, known: &KnownStatements) {
+        let id = self.id();
+        let variant = match (&self.name, signature) {
+            (Name::Own(_), _) => return,
+            (Name::Variant(_, of), Some(signature)) if **of == *signature => return,
+            // Without parameters there is nothing to be learned.
+            (Name::Text, Some(signature)) if signature.is_empty() => Some((id, signature)),
+            (Name::Text, Some(signature)) => {
+                self.shared.variant(&signature, known).map(|id| (id, signature))
+            }
+            _ => None,
+        };
+        self.name = match variant {
+            Some((id, signature)) => Name::Variant(id, signature.into()),
+            None => Name::Own(known.new_id()),
+        };
+        self.before = Some(id);
     }
 
     /// Takes note of the types that an execution carries.
     ///
     /// # Errors
     /// The payload is malformed.
-    pub fn note_types(&mut self, payload: &[u8], query_attributes: bool) -> Result<(), Malformed> {
+    pub fn note_types<'a>(
+        &mut self,
+        payload: &'a [u8],
+        query_attributes: bool,
+    ) -> Result<Execute<'a>, Malformed> {
         let execute = Execute::parse(payload, self.num_params, query_attributes)?;
         if let Some(types) = execute.types {
             self.note(types);
         }
-        Ok(())
+        Ok(execute)
     }
 
     /// As [`ClientStatement::note_types`], for MariaDB's COM_STMT_BULK_EXECUTE.
@@ -100,18 +145,22 @@ impl ClientStatement {
     }
 
     fn note(&mut self, types: &[u8]) {
-        if self.types_version == 0 || self.types != types {
-            self.types = types.to_vec();
-            self.types_version += 1;
+        if self.types.as_deref() != Some(types) {
+            self.types = Some(types.into());
         }
     }
 
-    /// Version of the types after [`ClientStatement::note_types`]; 0 while none were sent.
-    pub fn types_version(&self) -> u32 {
-        self.types_version
+    /// The types of the parameters as last sent; `None` while none were.
+    pub fn types(&self) -> Option<&Arc<[u8]>> {
+        self.types.as_ref()
     }
 
-    /// How to send this execution to a connection that saw version `seen` of the types last.
+    /// The types to be put in for a connection that saw these last.
+    fn unseen_types(&self, seen: Option<&Arc<[u8]>>) -> Option<&[u8]> {
+        self.types.as_deref().filter(|types| seen.is_none_or(|seen| **seen != **types))
+    }
+
+    /// How to send this execution to a connection that saw these types last.
     ///
     /// # Errors
     /// The payload is malformed.
@@ -119,12 +168,12 @@ impl ClientStatement {
         &self,
         payload: &[u8],
         query_attributes: bool,
-        seen: u32,
+        seen: Option<&Arc<[u8]>>,
     ) -> Result<Sending, Malformed> {
         let execute = Execute::parse(payload, self.num_params, query_attributes)?;
-        match execute.bind_flag_at {
-            Some(at) if execute.types.is_none() && seen != self.types_version => {
-                let whole = execute::with_types(payload, at, &self.types);
+        match (execute.bind_flag_at, self.unseen_types(seen)) {
+            (Some(at), Some(types)) if execute.types.is_none() => {
+                let whole = execute::with_types(payload, at, types);
                 whole.map(Sending::WithTypes).ok_or(Malformed("COM_STMT_EXECUTE"))
             }
             _ => Ok(Sending::AsItIs),
@@ -132,14 +181,12 @@ impl ClientStatement {
     }
 
     /// As [`ClientStatement::sending`], for COM_STMT_BULK_EXECUTE.
-    pub fn sending_bulk(&self, payload: &[u8], seen: u32) -> Sending {
-        match (bulk_flags(payload), payload.split_at_checked(BULK_TYPES)) {
-            (Some(flags), Some((head, values)))
-                if flags & SEND_TYPES == 0 && seen != self.types_version =>
-            {
+    pub fn sending_bulk(&self, payload: &[u8], seen: Option<&Arc<[u8]>>) -> Sending {
+        match (bulk_flags(payload), payload.split_at_checked(BULK_TYPES), self.unseen_types(seen)) {
+            (Some(flags), Some((head, values)), Some(types)) if flags & SEND_TYPES == 0 => {
                 let mut whole = head.get(..BULK_FLAGS).unwrap_or_default().to_vec();
                 whole.extend_from_slice(&(flags | SEND_TYPES).to_le_bytes());
-                whole.extend_from_slice(&self.types);
+                whole.extend_from_slice(types);
                 whole.extend_from_slice(values);
                 Sending::WithTypes(whole)
             }
@@ -214,13 +261,13 @@ impl Prepared {
         self.statements.get_mut(&id)
     }
 
-    /// Forgets a statement; false if there is none.
-    pub fn remove(&mut self, id: u32) -> bool {
-        let known = self.statements.remove(&id).is_some();
-        if known && self.statements.is_empty() {
+    /// Forgets a statement, and returns it.
+    pub fn remove(&mut self, id: u32) -> Option<ClientStatement> {
+        let removed = self.statements.remove(&id)?;
+        if self.statements.is_empty() {
             self.statements.shrink_to(8);
         }
-        known
+        Some(removed)
     }
 
     /// Forgets all statements (COM_RESET_CONNECTION, COM_CHANGE_USER).
@@ -230,62 +277,4 @@ impl Prepared {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sql::StatementKind;
-
-    const OK: PrepareOk = PrepareOk { statement_id: 9, num_columns: 1, num_params: 1, warnings: 0 };
-    const WITH_TYPES: &[u8] = b"\x17\x01\0\0\0\x00\x01\0\0\0\x00\x01\x08\x0012345678";
-    const WITHOUT: &[u8] = b"\x17\x01\0\0\0\x00\x01\0\0\0\x00\x0012345678";
-
-    fn prepared() -> (Prepared, u32) {
-        let mut prepared = Prepared::default();
-        let statement = Statement::of_kind(StatementKind::Read);
-        let text = b"SELECT ?"[..].into();
-        let new = ClientStatement::new(text, statement, Arc::default(), OK, Side::Replica);
-        let id = prepared.insert(new);
-        (prepared, id)
-    }
-
-    #[test]
-    fn ids_are_our_own_and_not_reused_at_once() {
-        let (mut prepared, first) = prepared();
-        assert_eq!((first, prepared.last_prepared()), (1, 1));
-        assert!(prepared.remove(first) && !prepared.remove(first));
-        assert_eq!(prepared.next_id(), 2);
-        prepared.last_id = LAST_PREPARED - 1;
-        assert_eq!(prepared.next_id(), 1, "neither -1 nor 0");
-    }
-
-    #[test]
-    fn types_are_put_in_for_a_connection_that_has_not_seen_them() {
-        let (mut prepared, id) = prepared();
-        let statement = prepared.get_mut(id).unwrap();
-        statement.note_types(WITH_TYPES, false).unwrap();
-        assert_eq!(statement.types_version(), 1);
-        assert_eq!(statement.sending(WITH_TYPES, false, 0), Ok(Sending::AsItIs));
-        statement.note_types(WITHOUT, false).unwrap();
-        assert_eq!(statement.sending(WITHOUT, false, 1), Ok(Sending::AsItIs));
-        let whole = Sending::WithTypes(WITH_TYPES.to_vec());
-        assert_eq!(statement.sending(WITHOUT, false, 0), Ok(whole));
-        assert!(statement.note_types(b"\x17\x01", false).is_err());
-    }
-
-    #[test]
-    fn types_of_a_bulk_execution() {
-        let (mut prepared, id) = prepared();
-        let statement = prepared.get_mut(id).unwrap();
-        let (with, without) = (b"\xfa\x01\0\0\0\x80\0\x08\0\0v", b"\xfa\x01\0\0\0\0\0\0v");
-        statement.note_bulk_types(without);
-        assert_eq!(statement.types_version(), 0);
-        statement.note_bulk_types(b"\xfa\x01\0\0\0\x80\0\x08");
-        assert_eq!(statement.types_version(), 0, "cut short");
-        statement.note_bulk_types(with);
-        assert_eq!(statement.types_version(), 1);
-        assert_eq!(statement.sending_bulk(with, 0), Sending::AsItIs);
-        assert_eq!(statement.sending_bulk(without, 1), Sending::AsItIs);
-        assert_eq!(statement.sending_bulk(without, 0), Sending::WithTypes(with.to_vec()));
-        let single = statement.sending(WITHOUT, false, 0);
-        assert_eq!(single, Ok(Sending::WithTypes(WITH_TYPES.to_vec())), "for either command");
-    }
-}
+mod tests;

@@ -17,7 +17,7 @@ use super::tracking::find;
 use crate::backend;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
-use crate::sql::{Flags, Statement, StatementKind};
+use crate::sql::{Flags, Make, Statement, StatementKind};
 
 impl Session {
     /// Before a statement that asks about the one before: makes the connection look as if it had run
@@ -31,12 +31,19 @@ impl Session {
         side: Side,
         statement: &Statement,
     ) -> Result<(), backend::Error> {
+        let is_get = statement.kind == StatementKind::GetDiagnostics;
         // MySQL's OK to a CALL that changes nothing repeats the row count of the statement before.
-        let asks = statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
-        let asks = asks || statement.kind == StatementKind::GetDiagnostics;
         let repeats = statement.kind == StatementKind::Call;
-        let shows = statement.kind == StatementKind::ShowDiagnostics;
-        if !asks && !repeats && !shows {
+        let counts = statement.flags.contains(Flags::CONDITION_COUNT);
+        let rows = statement.flags.contains(Flags::ROW_COUNT_FUNCTION) || is_get || repeats;
+        let shows = statement.kind == StatementKind::ShowDiagnostics || counts && !rows;
+        // What it may look at, only the server knows.
+        let runs_unseen = repeats || statement.kind == StatementKind::TextExecute;
+        let may_look = shows || is_get || counts || runs_unseen;
+        if side == Side::Primary && may_look && self.state.diagnostics.are_stale() {
+            self.forget_stale().await?;
+        }
+        if !rows && !shows {
             return Ok(());
         }
         let (last, conditions) = (self.state.last_side(), self.state.diagnostics.conditions());
@@ -49,10 +56,36 @@ impl Session {
             let as_if: &[u8] = if forgets { b"SELECT 1 FROM (SELECT 1) t" } else { b"SELECT 1" };
             held.guard.run(as_if).await?;
         }
+        let Some(held) = self.servers.get(side) else { return Ok(()) };
+        if let Some(count) = self.state.diagnostics.row_count_to_bring(side) {
+            // Another session's last statement may have left warnings here.
+            held.guard.run(b"SELECT 1 FROM (SELECT 1) t").await?;
+            match count {
+                1 => held.guard.run(b"SELECT 1 INTO @lagwise").await?,
+                -1 => {}
+                _ => drop(held.guard.ping().await?),
+            }
+            self.state.diagnostics.brought_row_count();
+        }
+        // The conditions are on the replica, and ROW_COUNT() is that of a SET, say, on the primary.
+        let is_apart = side == Side::Replica && is_get && last == Side::Primary;
+        let resets = is_apart && self.state.diagnostics.row_count() == 0;
         // The servers' own way to make ROW_COUNT() 0.
-        if !shows && self.state.diagnostics.take_aside() {
+        if !shows && self.state.diagnostics.take_aside() || resets {
             held.guard.ping().await?;
         }
+        Ok(())
+    }
+
+    /// MariaDB: the primary's connection forgets what a statement on the replica has ended. (MySQL forgets
+    /// at each statement.)
+    async fn forget_stale(&mut self) -> Result<(), backend::Error> {
+        if self.state.lex_mode().make == Make::MariaDb
+            && let Some(held) = self.servers.get(Side::Primary)
+        {
+            held.guard.forget_conditions().await?;
+        }
+        self.state.diagnostics.forgot();
         Ok(())
     }
 

@@ -31,6 +31,8 @@ pub enum Interrupt {
 pub struct SessionHandle {
     /// The connection id that the client was told.
     pub id: u32,
+    /// The user that it is logged in as.
+    user: Mutex<Vec<u8>>,
     places: Mutex<Places>,
     on_replica: AtomicBool,
     idle: AtomicBool,
@@ -48,6 +50,16 @@ struct Places {
 }
 
 impl SessionHandle {
+    /// Notes the user that the session is logged in as.
+    pub fn set_user(&self, user: &[u8]) {
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner) = user.to_vec();
+    }
+
+    /// Whether the session is logged in as `user`.
+    pub fn is_of(&self, user: &[u8]) -> bool {
+        *self.user.lock().unwrap_or_else(PoisonError::into_inner) == user
+    }
+
     /// Notes the connection on `side`, or that there is none any more.
     pub fn set_place(&self, side: Side, place: Option<(Arc<Member>, u32)>) {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
@@ -142,6 +154,7 @@ impl Registry {
         }
         let handle = Arc::new(SessionHandle {
             id,
+            user: Mutex::default(),
             places: Mutex::default(),
             on_replica: AtomicBool::new(false),
             idle: AtomicBool::new(false),

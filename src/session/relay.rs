@@ -16,14 +16,16 @@ use std::time::Instant;
 use super::diagnostics::Told;
 use super::failure::BEHIND;
 use super::learned::REFUSALS;
+use super::prepare_answers::MAX_ANSWER;
 use super::reply::WRITE_STALL;
 use super::tracked::Tracked;
+use crate::backend::error::codes;
 use crate::backend::{self, Connection};
 use crate::cluster::Member;
 use crate::net::PacketStream;
 use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
-use crate::protocol::frame::{HEADER_LEN, build_packet};
+use crate::protocol::frame::{HEADER_LEN, Header, build_packet};
 use crate::protocol::ok::OkPacket;
 use crate::protocol::prepare::{PrepareOk, STATEMENT_ID};
 use crate::protocol::response::{Control, Event, ResponseTracker};
@@ -42,6 +44,10 @@ pub enum RelayError {
         /// response, and the session goes on.
         next_seq: Option<u8>,
     },
+    /// The server has closed the connection, and said so, before it read the command.
+    Unread(ErrPacket),
+    /// The client has gone while the server was at it.
+    Abandoned,
     /// The client does not take it.
     Client(io::Error),
     /// The client did not send the file that the server asked for.
@@ -61,8 +67,15 @@ pub struct Relayed {
     pub error_code: Option<u16>,
     /// Number of columns of the last result set, if there was one.
     pub columns: u16,
+    /// Number of its rows.
+    pub rows: u64,
+    /// It ended where rows of a cursor begin.
+    pub has_cursor: bool,
     /// Bytes sent to the client.
     pub bytes: u64,
+    /// What the client was sent, if that was asked for and is no longer than an answer to a PREPARE that
+    /// is remembered.
+    pub copy: Option<Vec<u8>>,
     /// The server's error, if nothing of it has reached the client, because another server is to be
     /// asked.
     pub withheld: Option<ErrPacket>,
@@ -81,11 +94,12 @@ pub struct Relay<'a> {
     /// Set as soon as a part of the response may have reached the client; it survives when the
     /// session is ended in the middle.
     pub touched: &'a mut bool,
-    /// For the execution of a prepared statement with a result set: the number of columns that the
-    /// client has been told of.
-    pub known_columns: Option<u16>,
+    /// What the client is told otherwise than by the server.
+    pub shown: Shown,
     /// The server, if the response may be given up when it goes down before its first byte.
     pub abandon: Option<&'a Member>,
+    /// The response may be given up when the client goes.
+    pub watches_client: bool,
     /// Room for rewritten packets, kept from response to response.
     pub scratch: &'a mut Vec<u8>,
     /// The server may refuse to write, and the statement can then be run elsewhere: what comes
@@ -93,11 +107,64 @@ pub struct Relay<'a> {
     pub refusable: bool,
     /// The client's id of the statement that the command is on.
     pub client_statement: Option<u32>,
-    /// The server may lack what the primary has: an error that says so is withheld.
-    pub may_be_behind: bool,
+    /// Which errors are withheld, besides refusals.
+    pub withhold: Withhold,
+    /// Takes what the client is sent, if that is wanted.
+    pub copy: Option<Vec<u8>>,
     /// How many warnings the client is told of, if not as many as the server says.
     pub warnings: Option<u16>,
 }
+
+/// Which errors of a server do not reach the client, for the statement is then run once more.
+#[derive(Clone, Copy, Debug)]
+pub struct Withhold {
+    /// Those which say that it lacks what the primary has.
+    pub behind: bool,
+    /// That which says that it has no room for a prepared statement.
+    pub full: bool,
+    /// That which says that a statement must be prepared anew.
+    pub stale: bool,
+}
+
+impl Withhold {
+    fn covers(self, code: u16) -> bool {
+        self.behind && BEHIND.contains(&code)
+            || self.full && code == codes::MAX_PREPARED_STMT_COUNT
+            || self.stale && code == codes::NEED_REPREPARE
+    }
+}
+
+/// Status flags that the client is told otherwise than by the server.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown {
+    /// For the execution of a prepared statement with a result set: the number of columns that the
+    /// client has been told of.
+    pub known_columns: Option<u16>,
+    /// The session's flags, if its transaction is on another connection.
+    pub session: Option<StatusFlags>,
+}
+
+impl Shown {
+    /// The flags at the end of a result set of so many columns.
+    ///
+    /// A server sets METADATA_CHANGED when it had to prepare a statement anew and found another
+    /// number of columns than its connection had been told. The client is told the same by what it
+    /// has been told, over whichever connection.
+    fn status(self, told: StatusFlags, columns: u16) -> StatusFlags {
+        let mut status = told;
+        if let Some(known) = self.known_columns.filter(|_| columns > 0) {
+            status.set(StatusFlags::METADATA_CHANGED, columns != known);
+        }
+        match self.session {
+            Some(session) => (status - OF_TRANSACTION) | (session & OF_TRANSACTION),
+            None => status,
+        }
+    }
+}
+
+/// Status flags about the session's transaction.
+const OF_TRANSACTION: StatusFlags =
+    StatusFlags::IN_TRANS.union(StatusFlags::IN_TRANS_READONLY).union(StatusFlags::AUTOCOMMIT);
 
 /// How far one look at the buffered bytes came.
 enum Stop {
@@ -140,7 +207,9 @@ impl Relay<'_> {
     ) -> Result<Relayed, RelayError> {
         let mut relayed = Relayed::default();
         let mut reads = 0_u32;
-        let (mut need, mut held) = (1, 0);
+        // It may have come along with an answer before it.
+        let is_here = !self.server.stream().buffered().is_empty();
+        let (mut need, mut held) = (usize::from(!is_here), 0);
         loop {
             self.fill(need, relayed.bytes > 0).await.map_err(|error| match error {
                 RelayError::Midway { error, .. } => {
@@ -149,6 +218,11 @@ impl Relay<'_> {
                 error => error,
             })?;
             reads += 1;
+            if reads == 1
+                && let Some(farewell) = farewell(self.server.stream().buffered(), tracker)
+            {
+                return Err(RelayError::Unread(farewell));
+            }
             relayed.first_byte.get_or_insert_with(Instant::now);
             let (count, stop) = self
                 .look(held, tracker, observe, &mut relayed)
@@ -169,6 +243,8 @@ impl Relay<'_> {
                 Stop::End | Stop::Withheld(_) => {
                     relayed.in_one_read = reads == 1;
                     relayed.columns = tracker.columns();
+                    relayed.copy = self.copy.take();
+                    relayed.rows = tracker.rows();
                     return Ok(relayed);
                 }
                 Stop::File => {
@@ -183,18 +259,19 @@ impl Relay<'_> {
 
     /// Reads from the server until at least `need` more bytes are there.
     async fn fill(&mut self, need: usize, touched: bool) -> Result<(), RelayError> {
+        let watches_client = self.watches_client;
+        let client = &mut *self.client;
         let stream = self.server.stream();
         let wanted = stream.buffered().len() + need;
         while stream.buffered().len() < wanted {
             let abandon = self.abandon.filter(|_| !touched);
-            // Whoever takes a server out of service wakes the sessions, so that they look again.
-            let filled = poll_fn(|cx| match stream.poll_fill(cx, wanted) {
-                Poll::Pending if abandon.is_some_and(Member::is_down) => {
-                    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-                }
-                polled => polled,
-            });
-            let error = match filled.await {
+            let filled = tokio::select! {
+                biased;
+                filled = stream.fill(wanted) => filled,
+                () = client.gone(), if watches_client => return Err(RelayError::Abandoned),
+                () = went_down(abandon) => Err(io::ErrorKind::TimedOut.into()),
+            };
+            let error = match filled {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),
                 Ok(_) => continue,
                 Err(error) => error,
@@ -233,8 +310,9 @@ impl Relay<'_> {
             match control {
                 Control::Ok => {
                     let ok = OkPacket::parse(payload, true)?;
+                    relayed.has_cursor = ok.status.contains(StatusFlags::CURSOR_EXISTS);
                     observe(Told::Ok(ok));
-                    let status = with_metadata(ok.status, self.known_columns, tracker.columns());
+                    let status = self.shown.status(ok.status, tracker.columns());
                     let hides = !ok.state.is_empty() && !self.tracked.is_everything();
                     let warnings = self.warnings.unwrap_or(ok.warnings);
                     if hides || status != ok.status || warnings != ok.warnings {
@@ -249,7 +327,9 @@ impl Relay<'_> {
                     }
                 }
                 Control::Eof => {
-                    observe(Told::Eof(EofPacket::parse(payload)?));
+                    let eof = EofPacket::parse(payload)?;
+                    relayed.has_cursor = eof.status.contains(StatusFlags::CURSOR_EXISTS);
+                    observe(Told::Eof(eof));
                     self.change_eof(start, tracker.columns());
                 }
                 Control::DefinitionsEof => self.change_eof(start, tracker.columns()),
@@ -257,7 +337,7 @@ impl Relay<'_> {
                     let err = ErrPacket::parse(payload)?;
                     let untouched = relayed.bytes == 0 && self.scratch.is_empty();
                     let withheld = self.refusable && REFUSALS.contains(&err.code)
-                        || self.may_be_behind && BEHIND.contains(&err.code);
+                        || self.withhold.covers(err.code);
                     if untouched && withheld {
                         return Ok((end, Stop::Withheld(err)));
                     }
@@ -301,7 +381,7 @@ impl Relay<'_> {
         let buffered = self.server.stream().buffered();
         let Some(&[low, high]) = buffered.get(at..at + 2) else { return };
         let told = StatusFlags::from_bits_retain(u16::from_le_bytes([low, high]));
-        let mut status = with_metadata(told, self.known_columns, columns);
+        let mut status = self.shown.status(told, columns);
         if !self.tracked.is_everything() {
             status -= StatusFlags::SESSION_STATE_CHANGED;
         }
@@ -333,6 +413,10 @@ impl Relay<'_> {
         };
         let sent = bytes.len() as u64;
         *self.touched = true;
+        self.copy = self.copy.take().filter(|copy| copy.len() + bytes.len() <= MAX_ANSWER);
+        if let Some(copy) = &mut self.copy {
+            copy.extend_from_slice(bytes);
+        }
         self.client.write_all(bytes, WRITE_STALL).await?;
         self.server.stream().consume(count);
         Ok(sent)
@@ -351,17 +435,33 @@ impl Relay<'_> {
     }
 }
 
-/// The status flags that the client is told at the end of a result set of so many columns.
+/// What a server says, before it closes a connection, that has read no command since its last response:
+/// where a response is awaited, the command was not read.
 ///
-/// A server sets METADATA_CHANGED when it had to prepare a statement anew and found another
-/// number of columns than its connection had been told. The client is told the same by what it
-/// has been told, over whichever connection.
-fn with_metadata(status: StatusFlags, known: Option<u16>, columns: u16) -> StatusFlags {
-    let mut status = status;
-    if let Some(known) = known.filter(|_| columns > 0) {
-        status.set(StatusFlags::METADATA_CHANGED, columns != known);
-    }
-    status
+/// ER_CLIENT_INTERACTION_TIMEOUT has no other meaning. Others count where their sequence id shows that
+/// they do not answer the command.
+fn farewell(buffered: &[u8], tracker: &ResponseTracker) -> Option<ErrPacket> {
+    let header = Header::parse(buffered)?;
+    let payload = buffered.get(HEADER_LEN..HEADER_LEN + header.len)?;
+    let err = ErrPacket::parse(payload).ok()?;
+    let is_unasked = FAREWELLS.contains(&err.code) && tracker.at_boundary() != Some(header.seq);
+    (err.code == CLIENT_INTERACTION_TIMEOUT || is_unasked).then_some(err)
+}
+
+/// ER_CLIENT_INTERACTION_TIMEOUT, of MySQL since 8.0.24: wait_timeout has passed.
+const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
+
+/// ER_SERVER_SHUTDOWN, ER_CONNECTION_KILLED (MariaDB), ER_SESSION_WAS_KILLED
+const FAREWELLS: [u16; 3] = [1053, 1927, 3169];
+
+/// Returns once a server that may be abandoned is down. Whoever takes a server out of service wakes the
+/// sessions, so that they look again.
+pub async fn went_down(abandon: Option<&Member>) {
+    poll_fn(|_| match abandon {
+        Some(member) if member.is_down() => Poll::Ready(()),
+        _ => Poll::Pending,
+    })
+    .await;
 }
 
 /// Passes one frame on from client to server, in pieces as they come.

@@ -14,6 +14,8 @@ use crate::route::Side;
 /// Bound on replayed variables of one session; a session that changes more keeps to the primary.
 pub const MAX_VARIABLES: usize = 1000;
 
+const AUTOCOMMIT: &[u8] = b"autocommit";
+
 /// Something has changed that no other connection can be given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreplayable;
@@ -25,6 +27,8 @@ pub struct Replayed {
     schema: Vec<u8>,
     /// System variables that the session changed, with their values.
     variables: BTreeMap<Box<[u8]>, Box<[u8]>>,
+    /// The status flag as it was last reported.
+    autocommit: bool,
     /// The SET NAMES that the session is under.
     pub names: Names,
     /// The session began with the server's defaults, not with those of its login.
@@ -43,6 +47,7 @@ impl Replayed {
         Self {
             schema,
             variables: BTreeMap::new(),
+            autocommit: true,
             names: Names::default(),
             is_reset: false,
             version: 1,
@@ -56,8 +61,7 @@ impl Replayed {
         Self { is_reset: true, version: self.version + 1, ..Self::new(self.schema) }
     }
 
-    /// True if a new connection must be reset to be as the session began: its character set, which
-    /// a login names, is then the server's own.
+    /// Whether the session began with the server's defaults, not with those of its login.
     pub fn is_reset(&self) -> bool {
         self.is_reset
     }
@@ -73,6 +77,23 @@ impl Replayed {
             self.schema = schema.to_vec();
             self.version += 1;
         }
+    }
+
+    /// A server has reported by its status flags whether autocommit is on.
+    #[inline]
+    pub fn set_autocommit(&mut self, is_on: bool) {
+        if is_on != self.autocommit {
+            self.autocommit = is_on;
+            let value: &[u8] = if is_on { b"ON" } else { b"OFF" };
+            if self.variables.insert(AUTOCOMMIT.into(), value.into()).as_deref() != Some(value) {
+                self.version += 1;
+            }
+        }
+    }
+
+    /// True while nothing has changed in the session: it is as its login left it.
+    pub fn is_new(&self) -> bool {
+        self.version == 1
     }
 
     /// How often it has changed.

@@ -42,7 +42,7 @@ pub async fn ok(
     status: StatusFlags,
     warnings: u16,
 ) -> Result<(), End> {
-    let status = status & (StatusFlags::IN_TRANS | StatusFlags::AUTOCOMMIT | CARRIED);
+    let status = status & OF_SESSION;
     let ok = OkPacket {
         header: OK,
         affected_rows: 0,
@@ -58,7 +58,9 @@ pub async fn ok(
 }
 
 /// Status flags that describe the session rather than the statement.
-const CARRIED: StatusFlags = StatusFlags::NO_BACKSLASH_ESCAPES
+pub const OF_SESSION: StatusFlags = StatusFlags::IN_TRANS
+    .union(StatusFlags::AUTOCOMMIT)
+    .union(StatusFlags::NO_BACKSLASH_ESCAPES)
     .union(StatusFlags::IN_TRANS_READONLY)
     .union(StatusFlags::ANSI_QUOTES);
 

@@ -209,7 +209,7 @@ pub(super) fn text_of<'a>(
     capabilities: Capabilities,
 ) -> Option<&'a [u8]> {
     if let Some(id) = job.statement_id {
-        return prepared.get(id).map(|known| &known.text[..]);
+        return prepared.get(id).map(|known| &known.shared.text[..]);
     }
     let payload = job.incoming.payload();
     let (command, body) = payload.split_first().filter(|_| job.incoming.is_whole())?;

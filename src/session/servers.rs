@@ -1,37 +1,22 @@
 //! A session's server connections: at most one to the primary and one to a replica.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use tokio::time::Instant;
 
 use super::context::Settings;
 use super::registry::SessionHandle;
-use super::state::SessionState;
-use crate::auth::Credential;
+use super::state::{InsertId, SessionState};
+use crate::backend;
 use crate::backend::connection::Phase;
-use crate::backend::{self, Login};
+use crate::backend::image::Image;
 use crate::cluster::Member;
 use crate::cluster::SessionFailure;
-use crate::pool;
-use crate::protocol::flags::{Capabilities, StatusFlags};
+use crate::pool::{self, LoginKey, Wish};
+use crate::protocol::flags::StatusFlags;
 use crate::route::{Side, Transaction};
 
-/// How the client logged in: what every further connection of its session begins with.
-#[derive(Debug)]
-pub struct LoginRecord {
-    /// Account and secret.
-    pub credential: Arc<Credential>,
-    /// What the client negotiated.
-    pub capabilities: Capabilities,
-    /// Collation id, low byte.
-    pub charset: u8,
-    /// Connection attributes as the client sent them.
-    pub attributes: Option<Vec<u8>>,
-    /// The client uses TLS.
-    pub client_tls: bool,
-}
+pub use crate::pool::LoginRecord;
 
 /// A connection that the session holds.
 #[derive(Debug)]
@@ -45,20 +30,71 @@ pub struct Held {
 impl Held {
     /// False once the server has closed it or said something unasked (which is a farewell: a
     /// timeout, KILL, or shutdown). Costs no system call while nothing has arrived.
-    pub async fn is_usable(&mut self) -> bool {
+    pub fn is_usable(&mut self) -> bool {
         if self.guard.phase() != Phase::Ready || self.member.is_removed() {
             return self.guard.phase() == Phase::Ready;
         }
-        let stream = self.guard.stream();
-        poll_fn(|cx| Poll::Ready(stream.poll_fill(cx, 0).is_pending())).await
+        self.guard.is_usable()
     }
 }
+
+/// A connection that was given back after a statement, so that others may use it meanwhile.
+#[derive(Debug)]
+struct Parked {
+    /// To come back for the very same one; `None` if somebody else has it already.
+    ticket: Option<pool::Ticket>,
+    /// Its server.
+    member: Arc<Member>,
+}
+
+/// What a session has on one side.
+#[derive(Debug, Default)]
+enum Slot {
+    /// No connection, and none that it had.
+    #[default]
+    Empty,
+    Held(Held),
+    Parked(Parked),
+}
+
+impl Slot {
+    fn held(&self) -> Option<&Held> {
+        match self {
+            Slot::Held(held) => Some(held),
+            Slot::Empty | Slot::Parked(_) => None,
+        }
+    }
+
+    fn held_mut(&mut self) -> Option<&mut Held> {
+        match self {
+            Slot::Held(held) => Some(held),
+            Slot::Empty | Slot::Parked(_) => None,
+        }
+    }
+}
+
+/// What makes MariaDB forget warnings and errors.
+const FORGET_CONDITIONS: &[u8] = b"SELECT 1 FROM (SELECT 1) t";
 
 /// The session's connections by side.
 #[derive(Debug, Default)]
 pub struct Servers {
-    primary: Option<Held>,
-    replica: Option<Held>,
+    primary: Slot,
+    replica: Slot,
+}
+
+/// Who asks for a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// How its client has logged in.
+    pub login: &'a LoginRecord,
+    /// The session.
+    pub handle: &'a SessionHandle,
+    /// The configuration.
+    pub settings: &'a Settings,
+    /// What runs next does no harm if it runs in another state than the session's, so that it can be
+    /// sent before the server has said whether it could bring that about.
+    pub is_harmless: bool,
 }
 
 /// Why a connection cannot be had.
@@ -76,44 +112,95 @@ pub enum Unavailable {
 }
 
 impl Servers {
-    /// The connection on `side`.
-    pub fn get(&mut self, side: Side) -> Option<&mut Held> {
+    fn slot(&mut self, side: Side) -> &mut Slot {
         match side {
-            Side::Primary => self.primary.as_mut(),
-            Side::Replica => self.replica.as_mut(),
+            Side::Primary => &mut self.primary,
+            Side::Replica => &mut self.replica,
         }
     }
 
-    /// The server of the connection on `side`.
+    /// The connection on `side` that the session holds.
+    pub fn get(&mut self, side: Side) -> Option<&mut Held> {
+        self.slot(side).held_mut()
+    }
+
+    /// The server of the session's connection on `side`, be it held or parked.
     pub fn member(&self, side: Side) -> Option<&Arc<Member>> {
-        let held = match side {
+        let slot = match side {
             Side::Primary => &self.primary,
             Side::Replica => &self.replica,
         };
-        held.as_ref().map(|held| &held.member)
+        match slot {
+            Slot::Empty => None,
+            Slot::Held(held) => Some(&held.member),
+            Slot::Parked(parked) => Some(&parked.member),
+        }
     }
 
     /// The replica that the session reads from.
     pub fn replica_member(&self) -> Option<&Arc<Member>> {
-        self.replica.as_ref().map(|held| &held.member)
+        self.member(Side::Replica)
     }
 
     /// Keeps a connection, instead of one that was there.
-    pub fn put(&mut self, side: Side, held: Held, handle: &SessionHandle) {
+    pub fn put(&mut self, side: Side, mut held: Held, handle: &SessionHandle) {
         let place = (Arc::clone(&held.member), held.guard.facts().thread_id);
         handle.set_place(side, Some(place));
-        match side {
-            Side::Primary => self.primary = Some(held),
-            Side::Replica => self.replica = Some(held),
+        held.guard.session = handle.id;
+        *self.slot(side) = Slot::Held(held);
+    }
+
+    /// Gives the connection on `side` back, on which the session has left nothing but what its image
+    /// says and what was told of it. The session comes back for it unless others need it meanwhile.
+    pub fn park(&mut self, side: Side, handle: &SessionHandle) {
+        let slot = self.slot(side);
+        match std::mem::take(slot) {
+            Slot::Held(Held { guard, member }) => {
+                handle.set_place(side, None);
+                if !member.is_removed() {
+                    *slot = Slot::Parked(Parked { ticket: guard.release(), member });
+                }
+            }
+            other => *slot = other,
         }
     }
 
-    /// Closes the connection on `side`.
-    pub fn drop_side(&mut self, side: Side, handle: &SessionHandle) {
+    /// Gives back the connection on `side`, by a session that does not come back for it. It is reset
+    /// then, unless it is `clean`.
+    pub fn give_back(
+        &mut self,
+        side: Side,
+        state: &SessionState,
+        handle: &SessionHandle,
+        clean: bool,
+    ) {
+        let Some(Held { mut guard, member }) = self.take(side, handle) else { return };
+        if member.is_removed() {
+            return guard.close();
+        }
+        guard.session = 0;
+        if clean && guard.phase() == Phase::Ready && !guard.is_tainted {
+            guard.release_for_all();
+        } else if side == Side::Replica || state.is_resettable() {
+            guard.recycle();
+        } else {
+            guard.close();
+        }
+    }
+
+    /// Takes the connection on `side` away from the session, and forgets one that was given back.
+    pub fn take(&mut self, side: Side, handle: &SessionHandle) -> Option<Held> {
         handle.set_place(side, None);
-        match side {
-            Side::Primary => self.primary = None,
-            Side::Replica => self.replica = None,
+        match std::mem::take(self.slot(side)) {
+            Slot::Held(held) => Some(held),
+            _ => None,
+        }
+    }
+
+    /// Closes the connection on `side`, and forgets one that was given back.
+    pub fn drop_side(&mut self, side: Side, handle: &SessionHandle) {
+        if let Some(held) = self.take(side, handle) {
+            held.guard.close();
         }
     }
 
@@ -127,13 +214,13 @@ impl Servers {
         }
         let in_use = state.transaction() == crate::route::Transaction::OnReplica
             || state.status.contains(StatusFlags::CURSOR_EXISTS);
-        if !in_use && self.replica.as_ref().is_some_and(|held| held.member.is_removed()) {
+        if !in_use && self.member(Side::Replica).is_some_and(is_removed) {
             self.drop_side(Side::Replica, handle);
         }
     }
 
     /// Notes whether a statement may have a cursor or long data on its connection.
-    pub fn hold_statement(&mut self, side: Side, id: u32, is_held: bool) {
+    pub fn hold_statement(&mut self, side: Side, id: u64, is_held: bool) {
         let on_server = self.get(side).and_then(|held| held.guard.statements.get_mut(id));
         if let Some(on_server) = on_server {
             on_server.is_held = is_held;
@@ -143,7 +230,7 @@ impl Servers {
     /// When [`Servers::send_pending`] is due, if anything is pending on a connection.
     #[inline]
     pub fn pending_due(&self) -> Option<Instant> {
-        let due = |held: &Option<Held>| held.as_ref().and_then(|held| held.guard.pending_due());
+        let due = |slot: &Slot| slot.held().and_then(|held| held.guard.pending_due());
         match (due(&self.primary), due(&self.replica)) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
@@ -152,18 +239,23 @@ impl Servers {
 
     /// Sends what waits for a next command on its connection.
     pub async fn send_pending(&mut self) {
-        for held in [&mut self.primary, &mut self.replica].into_iter().flatten() {
-            held.guard.send_pending().await;
+        for slot in [&mut self.primary, &mut self.replica] {
+            if let Some(held) = slot.held_mut() {
+                held.guard.send_pending().await;
+            }
         }
     }
 
     /// Says that the primary connection is what the session's state was observed on.
     #[inline]
     pub fn primary_is_in_line(&mut self, state: &mut SessionState) {
-        if let Some(held) = &mut self.primary {
+        if let Some(held) = self.primary.held_mut() {
             let image = state.replayed.image(Side::Primary);
             if !Arc::ptr_eq(&held.guard.image, image) {
                 held.guard.image = Arc::clone(image);
+            }
+            if state.insert_id() == InsertId::Untold {
+                held.guard.insert_id = None;
             }
         }
     }
@@ -176,17 +268,16 @@ impl Servers {
         &mut self,
         side: Side,
         member: &Arc<Member>,
-        login: &LoginRecord,
         state: &mut SessionState,
-        handle: &SessionHandle,
-        settings: &Settings,
+        by: Asker<'_>,
     ) -> Result<(), Unavailable> {
+        let Asker { login, handle, settings, is_harmless } = by;
         if let Some(held) = self.get(side) {
             let bound = match side {
                 Side::Primary => state.is_bound_to_primary(),
                 Side::Replica => state.transaction() == Transaction::OnReplica,
             };
-            let usable = held.is_usable().await;
+            let usable = held.is_usable();
             let mut fits = || {
                 Arc::ptr_eq(&held.member, member) && held.guard.can_be(state.replayed.image(side))
             };
@@ -194,24 +285,56 @@ impl Servers {
                 // A bound primary is what the state was observed on. A replica in a transaction is
                 // not: what belongs to the session is set on the primary.
                 let observed = bound && side == Side::Primary;
-                return if observed { Ok(()) } else { self.sync(side, state, handle).await };
+                let sync = self.sync(side, state, None, is_harmless, handle);
+                return if observed { Ok(()) } else { sync.await };
             }
-            if !usable {
+            if usable {
+                self.give_back(side, state, handle, false);
+            } else {
                 held.member.report_failure(SessionFailure::Lost);
+                self.drop_side(side, handle);
             }
-            self.drop_side(side, handle);
             if bound {
                 let in_transaction = state.transaction() != Transaction::None;
                 return Err(Unavailable::StateLost { in_transaction });
             }
         }
-        let held = connect(member, side, login, state.schema(), settings).await;
+        let ticket = match std::mem::take(self.slot(side)) {
+            Slot::Parked(Parked { ticket, member: parked_at })
+                if Arc::ptr_eq(&parked_at, member) =>
+            {
+                ticket
+            }
+            _ => None,
+        };
+        // Nobody who has one of the primary's waits for one of a replica's, while others have those
+        // and wait for the primary's. (Reads then run on the primary.)
+        if side == Side::Replica
+            && self.get(Side::Primary).is_some()
+            && let Some(max) = member.pool().exhausted()
+        {
+            return Err(Unavailable::Pool(pool::Error::Exhausted(max)));
+        }
+        let image = state.replayed.image(side);
+        let held = checkout(member, side, login, image, ticket, settings).await;
         let mut held = held.map_err(Unavailable::Pool)?;
-        if state.replayed.is_reset() {
-            held.guard.reset().await.map_err(Unavailable::Sync)?;
+        let mut insert_id = None;
+        if held.guard.session != handle.id {
+            make_fit(&mut held, image).await?;
+            state.diagnostics.moved(side);
+            insert_id = match state.insert_id() {
+                InsertId::Known(id) if side == Side::Primary => Some(id),
+                _ => None,
+            };
         }
         self.put(side, held, handle);
-        self.sync(side, state, handle).await
+        if let Some(held) =
+            self.get(side).filter(|_| side == Side::Primary && state.replayed.is_new())
+        {
+            // Maybe it begins under other defaults than were told at its login.
+            state.begin_with(held.guard.initial_state());
+        }
+        self.sync(side, state, insert_id, is_harmless, handle).await
     }
 
     /// Brings the connection on `side` in line with the session.
@@ -219,10 +342,13 @@ impl Servers {
         &mut self,
         side: Side,
         state: &mut SessionState,
+        insert_id: Option<u64>,
+        with_next: bool,
         handle: &SessionHandle,
     ) -> Result<(), Unavailable> {
         let Some(held) = self.get(side) else { return Ok(()) };
-        let result = held.guard.bring_in_line(state.replayed.image(side)).await;
+        let image = state.replayed.image(side);
+        let result = held.guard.bring_in_line(image, insert_id, with_next).await;
         result.map_err(|error| {
             self.drop_side(side, handle);
             Unavailable::Sync(error)
@@ -230,8 +356,8 @@ impl Servers {
     }
 }
 
-/// Opens a connection for a session whose default schema is `schema`; tells the monitor of a
-/// failure. On a replica's, nothing can be written.
+/// Opens a connection for a session whose default schema is `schema`, for one of the pool would prove
+/// nothing; tells the monitor of a failure. On a replica's, nothing can be written.
 ///
 /// # Errors
 /// The pool's, the server's or the network's.
@@ -242,23 +368,59 @@ pub async fn connect(
     schema: Option<&[u8]>,
     settings: &Settings,
 ) -> Result<Held, pool::Error> {
-    let login = Login {
-        credential: &login.credential,
-        capabilities: login.capabilities,
-        charset: login.charset,
-        schema,
-        attributes: login.attributes.as_deref(),
-        client_tls: login.client_tls,
-        track: true,
-        read_only: side == Side::Replica,
-    };
-    match member.pool().checkout(login, settings.timeouts()).await {
-        Ok(guard) => Ok(Held { guard, member: Arc::clone(member) }),
-        Err(error) => {
-            if matches!(&error, pool::Error::Backend(error) if error.is_fault()) {
-                member.report_failure(SessionFailure::Connect);
-            }
-            Err(error)
-        }
+    let key = LoginKey::new(login, side == Side::Replica);
+    let deadline = Instant::now() + settings.checkout_timeout;
+    hold(member, member.pool().open_anew(&key, schema, deadline).await)
+}
+
+/// Takes away what another session has left that could be seen, and resets a connection that cannot
+/// be brought into the state of `image` by what it is in.
+async fn make_fit(held: &mut Held, image: &Arc<Image>) -> Result<(), Unavailable> {
+    if std::mem::take(&mut held.guard.has_conditions) && held.guard.facts().is_mariadb {
+        // Statements without a table keep them.
+        held.guard.run(FORGET_CONDITIONS).await.map_err(Unavailable::Sync)?;
     }
+    if held.guard.can_be(image) {
+        return Ok(());
+    }
+    if image.is_reset() {
+        return held.guard.reset().await.map_err(Unavailable::Sync);
+    }
+    match held.guard.reset_for_reuse().await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Unavailable::Sync(backend::Error::State)),
+        Err(error) => Err(Unavailable::Sync(error)),
+    }
+}
+
+/// Takes a connection from the pool that can be brought into the state of `image`, the one of the
+/// `ticket` if it is still there; tells the monitor of a failure. On a replica's, nothing can be
+/// written.
+///
+/// # Errors
+/// The pool's, the server's or the network's.
+pub async fn checkout(
+    member: &Arc<Member>,
+    side: Side,
+    login: &LoginRecord,
+    image: &Image,
+    ticket: Option<pool::Ticket>,
+    settings: &Settings,
+) -> Result<Held, pool::Error> {
+    let key = LoginKey::new(login, side == Side::Replica);
+    let wish = Wish { has_schema: image.has_schema(), fingerprint: image.fingerprint() };
+    let deadline = Instant::now() + settings.checkout_timeout;
+    hold(member, member.pool().checkout(&key, wish, ticket, deadline).await)
+}
+
+fn hold(
+    member: &Arc<Member>,
+    taken: Result<pool::Guard, pool::Error>,
+) -> Result<Held, pool::Error> {
+    if let Err(pool::Error::Backend(error)) = &taken
+        && error.is_fault()
+    {
+        member.report_failure(SessionFailure::Connect);
+    }
+    taken.map(|guard| Held { guard, member: Arc::clone(member) })
 }

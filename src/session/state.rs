@@ -7,7 +7,7 @@
 use std::time::Instant;
 
 use super::diagnostics::{Aside, Diagnostics, Told};
-use super::effects::{leaves_something, runs_unseen, was_not_run};
+use super::effects::{leaves_something, may_set_insert_id, runs_unseen, was_not_run};
 use super::names;
 use super::pin::Pin;
 use super::replayed::{Replayed, Unreplayable};
@@ -15,7 +15,16 @@ use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{StateChange, changes};
 use crate::route::{HoldReason, PinCause, SessionFacts, Side, Transaction, is_server_schema};
-use crate::sql::{ClientCharset, Flags, LexMode, NamesCollation, Statement, StatementKind};
+use crate::sql::{ClientCharset, Flags, LexMode, Make, NamesCollation, Statement, StatementKind};
+
+/// LAST_INSERT_ID() of a session. OK packets do not tell it: they name also ids that were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertId {
+    /// This.
+    Known(u64),
+    /// Only the primary's connection knows.
+    Untold,
+}
 
 /// The state of one session.
 #[derive(Debug)]
@@ -32,10 +41,14 @@ pub struct SessionState {
     /// SET TRANSACTION for the next transaction is outstanding.
     one_shot: bool,
     /// The primary connection knows something that reads elsewhere do not need but a new
-    /// connection would lack: LAST_INSERT_ID(), user variables, statements of PREPARE, a HANDLER.
+    /// connection would lack: user variables, statements of PREPARE, a HANDLER.
     carries: bool,
+    /// What LAST_INSERT_ID() is.
+    insert_id: InsertId,
     /// The client sets the session trackers itself.
     untracked: bool,
+    /// Something was set that COM_RESET_CONNECTION leaves.
+    outlives_reset: bool,
     /// A characteristic of the session's transactions was set within one. Ended by SET autocommit,
     /// MySQL gives it to the next transaction but one: which that is, the primary alone knows.
     unsettled: bool,
@@ -57,7 +70,9 @@ impl SessionState {
             hold: None,
             one_shot: false,
             carries: false,
+            insert_id: InsertId::Known(0),
             untracked: false,
+            outlives_reset: false,
             unsettled: false,
             diagnostics: Diagnostics::default(),
             pin,
@@ -114,6 +129,7 @@ impl SessionState {
             || self.one_shot
             || self.unsettled
             || self.carries
+            || self.insert_id == InsertId::Untold
             || self.twin
     }
 
@@ -132,7 +148,7 @@ impl SessionState {
             conditions_on: self.diagnostics.conditions().on,
             in_server_schema: is_server_schema(self.replayed.schema()),
             has_twin: self.twin,
-            carries: self.carries,
+            carries: self.carries || self.insert_id != InsertId::Known(0),
             ..SessionFacts::default()
         }
     }
@@ -144,10 +160,19 @@ impl SessionState {
             statement.kind,
             StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics
         );
+        let diagnostics = self.diagnostics;
         self.diagnostics.observe(side, &told, looks);
+        // MariaDB 10.11, of those that read information_schema.
+        let is_show = matches!(statement.kind, StatementKind::Show | StatementKind::Describe);
+        if is_show && self.lex_mode.make == Make::MariaDb && matches!(told, Told::Err(_)) {
+            self.diagnostics.keep_row_count(&diagnostics);
+        }
         match told {
             Told::Ok(ok) => {
-                self.carries |= side == Side::Primary && ok.last_insert_id != 0;
+                if side == Side::Primary && (ok.last_insert_id != 0 || may_set_insert_id(statement))
+                {
+                    self.insert_id = InsertId::Untold;
+                }
                 self.observe_status(side, ok.status, now);
                 if side == Side::Primary && ok.status.contains(StatusFlags::SESSION_STATE_CHANGED) {
                     self.observe_changes(statement, ok.state, now);
@@ -158,6 +183,9 @@ impl SessionState {
                 }
             }
             Told::Eof(EofPacket { status, .. }) => {
+                if side == Side::Primary && may_set_insert_id(statement) {
+                    self.insert_id = InsertId::Untold;
+                }
                 self.observe_status(side, status, now);
                 let ended = !status.contains(StatusFlags::MORE_RESULTS_EXISTS);
                 if ended && side == Side::Primary {
@@ -175,6 +203,9 @@ impl SessionState {
                     self.transaction == Transaction::OnPrimary && self.pin.cause().is_some();
                 if statement.may_write() || wrote {
                     self.pin.write(PinCause::FailedWrite, now);
+                }
+                if statement.may_write() || may_set_insert_id(statement) {
+                    self.insert_id = InsertId::Untold;
                 }
                 self.hold_for(statement);
             }
@@ -197,7 +228,7 @@ impl SessionState {
             self.observe(side, statement, told, now);
             return self.diagnostics.add(on, before);
         }
-        let kept = std::mem::take(&mut self.diagnostics);
+        let kept = self.diagnostics;
         self.observe(side, statement, told, now);
         self.diagnostics = kept;
         self.diagnostics.step_aside(aside);
@@ -205,13 +236,14 @@ impl SessionState {
 
     /// Takes in the status flags that the server on `side` reported at the end of a result.
     pub fn observe_status(&mut self, side: Side, status: StatusFlags, now: Instant) {
-        let elsewhere = self.transaction == Transaction::OnPrimary
-            || !self.status.contains(StatusFlags::AUTOCOMMIT);
-        if side == Side::Replica && elsewhere {
-            // What runs there nevertheless has no part in the session's transaction.
+        if self.is_elsewhere(side) {
             return;
         }
         self.status = status - StatusFlags::MORE_RESULTS_EXISTS;
+        if side == Side::Primary {
+            // MariaDB's trackers do not tell of SET @@autocommit.
+            self.replayed.set_autocommit(status.contains(StatusFlags::AUTOCOMMIT));
+        }
         let open = status.contains(StatusFlags::IN_TRANS);
         // What the transaction wrote became visible now, however it was ended. Where the server
         // names the GTID, that follows and takes the place of this.
@@ -232,6 +264,14 @@ impl SessionState {
         };
         self.twin &= self.transaction == Transaction::OnReplica;
         self.lex_mode.no_backslash_escapes = status.contains(StatusFlags::NO_BACKSLASH_ESCAPES);
+    }
+
+    /// True for a replica, if the session's transaction, or the next one, is on the primary: what runs on
+    /// the replica nevertheless has no part in it.
+    pub fn is_elsewhere(&self, side: Side) -> bool {
+        side == Side::Replica
+            && (self.transaction == Transaction::OnPrimary
+                || !self.status.contains(StatusFlags::AUTOCOMMIT))
     }
 
     /// Whether the READ ONLY transaction on a replica has a counterpart on the primary.
@@ -281,6 +321,7 @@ impl SessionState {
     /// State that no tracker reports and no other connection can be given.
     fn hold_for(&mut self, statement: &Statement) {
         let flags = statement.flags;
+        self.outlives_reset |= flags.contains(Flags::SETS_UNREPLAYABLE);
         let reason = if flags.contains(Flags::CREATES_TEMPORARY_TABLE) {
             HoldReason::TemporaryTable
         } else if flags.contains(Flags::USER_LOCK) {
@@ -337,6 +378,8 @@ impl SessionState {
                 self.lex_mode.charset = ClientCharset::from_name(value);
             }
             b"last_gtid" => self.pin.gtids(value, now),
+            // On MariaDB, SHOW PROFILES goes on showing the statements.
+            b"profiling" => self.outlives_reset = true,
             b"transaction_isolation" | b"transaction_read_only" => {
                 self.unsettled |= self.transaction == Transaction::OnPrimary;
             }
@@ -359,12 +402,24 @@ impl SessionState {
                 self.observe_variable(names::COLLATION, name, now);
                 self.replayed.named(name);
             }
-            NamesCollation::OfCharset => self.replayed.named_by_charset(),
+            NamesCollation::OfCharset | NamesCollation::OfSchema => {
+                self.replayed.named_by_charset();
+            }
             NamesCollation::Unknown => {
                 self.replayed.names.is_told();
                 self.hold = self.hold.or(Some(HoldReason::UnknownState));
             }
         }
+    }
+
+    /// Takes in what the primary's connection reported when it was asked.
+    pub fn observe_report(&mut self, reported: &[u8], now: Instant) {
+        self.observe_changes(&Statement::of_kind(StatementKind::Set), reported, now);
+    }
+
+    /// What the session is like is known to the primary's connection alone.
+    pub fn is_unknown(&mut self) {
+        self.hold = self.hold.or(Some(HoldReason::UnknownState));
     }
 
     fn set_sql_mode(&mut self, value: &[u8]) {
@@ -379,9 +434,17 @@ impl SessionState {
     /// COM_RESET_CONNECTION succeeded: everything but the schema is as after a login.
     pub fn reset(&mut self, status: StatusFlags) {
         let pin = std::mem::take(&mut self.pin);
+        let outlives_reset = self.outlives_reset;
         let replayed = std::mem::replace(&mut self.replayed, Replayed::new(Vec::new()));
         *self = Self::new(status, Vec::new(), self.lex_mode, pin);
         self.replayed = replayed.after_reset();
+        self.outlives_reset = outlives_reset;
+    }
+
+    /// Whether a reset makes the primary connection as good as new: what is known to outlive one (a
+    /// resource group, profiles) was not set, and nothing unknown.
+    pub fn is_resettable(&self) -> bool {
+        !self.outlives_reset && !self.untracked
     }
 
     /// The statement's outcome is not known: it was sent, and the connection broke.
@@ -400,8 +463,29 @@ impl SessionState {
         self.one_shot = false;
         self.unsettled = false;
         self.carries = false;
+        self.insert_id = InsertId::Known(0);
         self.untracked = false;
         self.twin = false;
+    }
+
+    /// What LAST_INSERT_ID() is.
+    pub fn insert_id(&self) -> InsertId {
+        self.insert_id
+    }
+
+    /// The primary's connection has said what LAST_INSERT_ID() is.
+    pub fn tell_insert_id(&mut self, id: u64) {
+        self.insert_id = InsertId::Known(id);
+    }
+
+    /// Whether the primary's connection has something that cannot be brought to another.
+    pub fn carries(&self) -> bool {
+        self.carries
+    }
+
+    /// Whether a transaction of which no status flag tells is being prepared.
+    pub fn awaits_transaction(&self) -> bool {
+        self.one_shot || self.unsettled
     }
 
     /// The primary connection has got something that a new one would lack.

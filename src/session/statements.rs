@@ -1,7 +1,7 @@
 //! The COM_STMT_* family: the client's statement ids are lagwise's own.
 //!
-//! A statement is prepared where it is to run, and again, when it has to run elsewhere, on the
-//! connection that does not know it yet. The types of its parameters, which a client sends once,
+//! A statement is prepared where it is to run ([`super::prepare`]), and again, when it has to run
+//! elsewhere, on the connection that does not know it yet. The types of its parameters, which a client sends once,
 //! are put in for such a connection.
 
 use super::Session;
@@ -12,7 +12,12 @@ use super::execute::{Done, Job};
 use super::incoming::Incoming;
 use super::prepared::{ClientStatement, LAST_PREPARED, Sending};
 use super::reply;
+use super::servers::{Asker, Held};
+use super::signature::signature;
 use crate::backend;
+use crate::backend::error::codes;
+use crate::backend::statements::Statements;
+use crate::metrics::PrepareBy;
 use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
 use crate::protocol::execute::Execute;
@@ -20,40 +25,10 @@ use crate::protocol::flags::Capabilities;
 use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::prepare::STATEMENT_ID;
 use crate::protocol::response::ResponseKind;
-use crate::route::{Side, is_server_schema};
-use crate::sql::{self, Flags, Statement, StatementKind};
+use crate::route::Side;
+use crate::sql::{self, Statement, StatementKind};
 
 impl Session {
-    /// COM_STMT_PREPARE
-    pub(super) async fn stmt_prepare(&mut self, incoming: &mut Incoming) -> Result<(), End> {
-        if !incoming.is_whole() {
-            let settings = self.context.settings.load_full();
-            incoming.discard_rest(&mut self.client, settings.max_packet).await?;
-            return reply::err(&mut self.client, 1, &error::too_large()).await;
-        }
-        let text: Box<[u8]> = incoming.payload().get(1..).unwrap_or_default().into();
-        let mut statement = sql::classify(&text, self.state.lex_mode());
-        let kind = ResponseKind::Prepare;
-        let job = Job { incoming, statement, kind, statement_id: None, fixed: None };
-        let done = self.run(job).await?;
-        self.prepared.failed();
-        let Done::Forwarded(side, relayed) = done else { return Ok(()) };
-        let Some(ok) = relayed.prepare_ok.filter(|_| relayed.error_code.is_none()) else {
-            return Ok(());
-        };
-        if self.state.schema().is_some_and(is_server_schema) {
-            // Its names are of that schema for good.
-            statement.flags |= Flags::SERVER_SCHEMA;
-        }
-        let parse_state = self.state.replayed.parse_state();
-        let new = ClientStatement::new(text, statement, parse_state, ok, side);
-        let id = self.prepared.insert(new);
-        if let Some(held) = self.servers.get(side) {
-            held.guard.statements.insert_first(id, ok.statement_id);
-        }
-        Ok(())
-    }
-
     /// COM_STMT_EXECUTE, and MariaDB's COM_STMT_BULK_EXECUTE.
     pub(super) async fn stmt_execute(
         &mut self,
@@ -71,10 +46,15 @@ impl Session {
         if bulk {
             known.note_bulk_types(incoming.payload());
         }
-        let malformed = !bulk && known.note_types(incoming.payload(), attributes).is_err();
-        let mut statement = known.statement;
+        let make = self.state.lex_mode().make;
+        let (malformed, has_cursor, signature) = match bulk {
+            true => (false, false, None),
+            false => learn_execution(known, incoming.payload(), attributes, make),
+        };
+        let signature = signature.filter(|_| incoming.is_whole());
+        known.begin_execution(signature, &self.context.known_statements);
+        let mut statement = known.shared.executed();
         self.text_prepared.forget_after(&statement);
-        let has_cursor = opens_cursor(incoming.payload());
         // A cursor is where it stays open however the session reads meanwhile.
         let on_primary = has_cursor || bulk || malformed || !incoming.is_whole();
         let fixed = known.long_data_on.or(on_primary.then_some(Side::Primary));
@@ -89,9 +69,11 @@ impl Session {
         if let Done::Forwarded(side, relayed) = done {
             known.last_side = side;
             known.has_cursor = has_cursor;
+            self.uses_cursors |= has_cursor;
             if known.num_columns > 0 && relayed.columns > 0 {
                 known.num_columns = relayed.columns;
             }
+            let id = known.id();
             self.servers.hold_statement(side, id, has_cursor);
         }
         Ok(())
@@ -129,10 +111,11 @@ impl Session {
     /// COM_STMT_CLOSE: no response.
     pub(super) fn stmt_close(&mut self, id: u32) {
         let id = self.resolve(id);
-        self.prepared.remove(id);
+        // What others may execute as well stays, until there is no room for it.
+        let Some(closed) = self.prepared.remove(id).filter(ClientStatement::is_own) else { return };
         for side in [Side::Primary, Side::Replica] {
             if let Some(held) = self.servers.get(side) {
-                held.guard.close_statement(id);
+                held.guard.close_statement(closed.id());
             }
         }
     }
@@ -157,7 +140,8 @@ impl Session {
         let fixed = Some(side);
         if kind == ResponseKind::Results {
             (known.long_data_on, known.has_cursor) = (None, false);
-            self.servers.hold_statement(side, id, false);
+            let name = known.id();
+            self.servers.hold_statement(side, name, false);
             if side == Side::Replica {
                 // No cursor and no long data there: nothing to reset, and the flags of that
                 // connection are not the session's.
@@ -191,7 +175,7 @@ impl Session {
         }
         let Some(held) = self.servers.get(side) else { return Ok(None) };
         let Some(known) = self.prepared.get(id) else { return Ok(None) };
-        let Some(on_server) = held.guard.statements.get_mut(id) else { return Ok(None) };
+        let Some(on_server) = held.guard.statements.get_mut(known.id()) else { return Ok(None) };
         let command = job.incoming.payload().first().copied();
         let needs = match command {
             Some(code::STMT_EXECUTE | code::STMT_BULK_EXECUTE) => known.long_data_on.is_some(),
@@ -204,7 +188,7 @@ impl Session {
         let bulk = command == Some(code::STMT_BULK_EXECUTE);
         if bulk || command == Some(code::STMT_EXECUTE) {
             let attributes = self.login.capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
-            let seen = on_server.types_version;
+            let seen = on_server.types.as_ref();
             let payload = job.incoming.payload();
             let sending = match bulk {
                 true => Ok(known.sending_bulk(payload, seen)),
@@ -217,7 +201,7 @@ impl Session {
                 job.incoming.frame.clear();
                 build_packet(&mut job.incoming.frame, 0, |out| out.extend_from_slice(&payload));
             }
-            on_server.types_version = known.types_version();
+            on_server.types = known.types().cloned();
         }
         exchange_id(&mut job.incoming.frame, on_server.id);
         Ok(None)
@@ -226,27 +210,65 @@ impl Session {
     /// Has a statement prepared on the connection of a side, if there is one.
     async fn have_prepared(&mut self, side: Side, id: u32) -> Result<(), backend::Error> {
         let Some(held) = self.servers.get(side) else { return Ok(()) };
-        if held.guard.statements.get_mut(id).is_some() {
+        let Some(known) = self.prepared.get(id) else { return Ok(()) };
+        let (id, statements) = (known.id(), &mut held.guard.statements);
+        let becomes = |statements: &mut Statements| {
+            known.id_before().is_some_and(|before| statements.rename(before, id))
+        };
+        if statements.contains(id) || becomes(statements) {
             return Ok(());
         }
-        let Some(known) = self.prepared.get(id) else { return Ok(()) };
         let now = self.state.replayed.parse_state();
-        held.guard.prepare_again(id, &known.text, &known.parse_state, &now).await
+        let states = (&*known.shared.parse_state, &*now);
+        let max = self.context.settings.load().max_prepared_statements;
+        self.context.metrics.local().prepare(PrepareBy::Lagwise);
+        held.guard.prepare(id, &known.shared.text, states, max).await
+    }
+
+    /// After ER_NEED_REPREPARE, by which nothing has run: the connection forgets the statement, so that it
+    /// is prepared anew.
+    pub(super) fn forgets_stale(&mut self, side: Side, job: &Job<'_>, err: &ErrPacket) -> bool {
+        let known = job.statement_id.filter(|_| err.code == codes::NEED_REPREPARE);
+        let known = known.and_then(|id| self.prepared.get(id));
+        let (Some(known), Some(held)) = (known, self.servers.get(side)) else { return false };
+        held.guard.close_statement(known.id());
+        true
+    }
+
+    /// Whether a statement may be prepared anew there: it has no cursor and no long data.
+    pub(super) fn may_be_stale(&mut self, side: Side, job: &Job<'_>) -> bool {
+        let known = job.statement_id.filter(|_| job.kind == ResponseKind::Results);
+        let known = known.and_then(|id| self.prepared.get(id)).map(ClientStatement::id);
+        let on_server = known.zip(self.servers.get(side));
+        on_server
+            .and_then(|(id, held)| held.guard.statements.get_mut(id))
+            .is_some_and(|it| !it.is_held)
+    }
+
+    /// After the error that a server has no room for a prepared statement: closes one that was used
+    /// least recently, if that is the error and there is one.
+    pub(super) fn makes_room(&mut self, side: Side, err: &ErrPacket) -> bool {
+        err.code == codes::MAX_PREPARED_STMT_COUNT
+            && self.servers.get(side).is_some_and(|held| held.guard.close_oldest())
     }
 
     /// Has the statement prepared on a connection to the primary that can take its long data;
     /// returns its id there, or `None` if there is no such connection to be had.
     async fn ready_for_long_data(&mut self, id: u32, settings: &Settings) -> Option<u32> {
         let side = Side::Primary;
+        self.uses_cursors = true;
         // Noted first: where any of it does not arrive, the execution must not come about.
-        let is_first = self.prepared.get_mut(id)?.long_data_on.replace(side).is_none();
+        let known = self.prepared.get_mut(id)?;
+        let is_first = known.long_data_on.replace(side).is_none();
+        known.begin_execution(None, &self.context.known_statements);
+        let name = known.id();
         let member = self.home(&self.context.cluster.load(), &[])?;
-        let (login, handle) = (&self.login, &self.handle);
-        let ensured =
-            self.servers.ensure(side, &member, login, &mut self.state, handle, settings).await;
+        let is_harmless = false;
+        let by = Asker { login: &self.login, handle: &self.handle, settings, is_harmless };
+        let ensured = self.servers.ensure(side, &member, &mut self.state, by).await;
         ensured.ok()?;
         self.have_prepared(side, id).await.ok()?;
-        let on_server = self.servers.get(side)?.guard.statements.get_mut(id)?;
+        let on_server = self.servers.get(side)?.guard.statements.get_mut(name)?;
         on_server.is_held |= is_first;
         on_server.is_held.then_some(on_server.id)
     }
@@ -260,8 +282,12 @@ impl Session {
         command: &str,
         kind: ResponseKind,
     ) -> Result<(), End> {
+        let is_mariadb = self.state.lex_mode().make == sql::Make::MariaDb;
         let held = self.servers.get(Side::Primary);
-        let asks = held.is_some_and(|held| !held.guard.statements.has_server_id(id));
+        // The last one that the server has prepared need not be of this client.
+        let is_last = is_mariadb && id == LAST_PREPARED;
+        let is_there = |held: &mut Held| held.guard.statements.has_server_id(id);
+        let asks = !is_last && !held.is_some_and(is_there);
         if asks && incoming.is_whole() {
             let statement = Statement::of_kind(StatementKind::Empty);
             let fixed = Some(Side::Primary);
@@ -270,15 +296,31 @@ impl Session {
         }
         let settings = self.context.settings.load_full();
         let seq = incoming.discard_rest(&mut self.client, settings.max_packet).await?;
-        let is_mariadb = self.state.lex_mode().make == sql::Make::MariaDb;
         let err = error::unknown_statement(id, command, is_mariadb);
         reply::err(&mut self.client, seq.wrapping_add(1), &err).await
     }
 }
 
-/// True if an execution opens a cursor.
-fn opens_cursor(payload: &[u8]) -> bool {
-    Execute::parse(payload, 0, false).is_ok_and(|execute| execute.opens_cursor())
+/// What an execution is: whether it is malformed, whether it opens a cursor, and its signature if others
+/// may use the server's statement as well.
+fn learn_execution(
+    known: &mut ClientStatement,
+    payload: &[u8],
+    attributes: bool,
+    make: sql::Make,
+) -> (bool, bool, Option<Vec<u8>>) {
+    let Ok(execute) = known.note_types(payload, attributes) else {
+        let opens = Execute::parse(payload, 0, false).is_ok_and(|execute| execute.opens_cursor());
+        return (true, opens, None);
+    };
+    let opens = execute.opens_cursor();
+    let is_plain = !opens && known.long_data_on.is_none();
+    let types = match execute.count {
+        0 => Some(&[][..]),
+        _ => known.types().map(|types| &**types),
+    };
+    let signature = types.filter(|_| is_plain).and_then(|it| signature(&execute, it, make));
+    (false, opens, signature)
 }
 
 /// Puts the server's statement id into a command's frame.

@@ -10,7 +10,7 @@ use super::Session;
 use super::context::Settings;
 use super::execute::{Done, Failed, Job};
 use super::found_rows::{ANSWER_TIME, rows_of};
-use super::servers::Unavailable;
+use super::servers::{Asker, Unavailable};
 use crate::protocol::command::code;
 use crate::route::Side;
 use crate::sql::{self, DiagnosticsItem, Flags, StatementKind};
@@ -33,7 +33,7 @@ fn forgets_warnings(job: &Job<'_>) -> bool {
     let statement = &job.statement;
     let looks =
         matches!(statement.kind, StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics)
-            || statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION)
+            || statement.flags.intersects(Flags::ABOUT_LAST)
                 && !statement.flags.contains(Flags::USES_USER_VARIABLE);
     !looks && !command.is_some_and(|command| keeps.contains(command))
 }
@@ -68,11 +68,9 @@ impl Session {
             return Ok(());
         }
         let Some(home) = self.home(&self.context.cluster.load(), &[]) else { return Ok(()) };
-        let (login, handle) = (&self.login, &self.handle);
-        let ensured = self
-            .servers
-            .ensure(Side::Primary, &home, login, &mut self.state, handle, settings)
-            .await;
+        let is_harmless = false;
+        let by = Asker { login: &self.login, handle: &self.handle, settings, is_harmless };
+        let ensured = self.servers.ensure(Side::Primary, &home, &mut self.state, by).await;
         if ensured.is_err() {
             return Ok(());
         }

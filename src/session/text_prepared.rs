@@ -134,8 +134,7 @@ impl TextPrepared {
                 self.known.insert(name, known);
             }
         }
-        let asks = |known: &Known| known.statement.flags.contains(Flags::DIAGNOSTICS_FUNCTION);
-        self.asks = self.known.values().any(asks);
+        self.asks = self.known.values().any(|known| asks(&known.statement));
     }
 
     /// The statement that `sql`, an EXECUTE, names; `None` if there is none to be prepared before.
@@ -189,6 +188,12 @@ fn executed(outer: &Statement, mut meant: Statement) -> Option<Statement> {
     meant.flags |= outer.flags | Flags::TEXT_PREPARED;
     meant.hint = outer.hint.or(meant.hint);
     Some(meant)
+}
+
+/// Whether it is about the statement before.
+fn asks(statement: &Statement) -> bool {
+    statement.flags.intersects(Flags::ABOUT_LAST)
+        || matches!(statement.kind, StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics)
 }
 
 /// Whether all that the statement does is known.
@@ -329,6 +334,8 @@ mod tests {
         assert!(!hold(&[("DEALLOCATE PREPARE s", true)]));
         assert!(!hold(&[("PREPARE s FROM 'SELECT 1'", true)]));
         assert!(!hold(&[("CALL p()", true)]));
+        let shows = after(&[("PREPARE s FROM 'SHOW WARNINGS'", true)]);
+        assert!(shows.hold().is_some());
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub fn classify(sql: &[u8], mode: &LexMode) -> Statement {
     for (found, flag) in [
         (statements > 1, Flags::MULTI),
         (statements > 1 && controls, Flags::TRANSACTION_CONTROL),
+        // Which of the statements it was in, nobody looks for.
+        (statements > 1 && classifier.sets_unreported, Flags::SETS_UNREPLAYABLE),
         (lexer.ambiguous, Flags::AMBIGUOUS),
         (lexer.server_schema.get(), Flags::SERVER_SCHEMA),
         (lexer.sequence_member, Flags::SEQUENCE),
@@ -96,6 +98,8 @@ pub(super) struct Classifier<'a> {
     pub(super) skip_unknown: bool,
     /// INTO was seen in the statement.
     pub(super) into: bool,
+    /// A variable is assigned by `@@name` without a scope.
+    pub(super) sets_unreported: bool,
 }
 
 impl<'a> Classifier<'a> {
@@ -110,6 +114,7 @@ impl<'a> Classifier<'a> {
             depth: 0,
             skip_unknown: false,
             into: false,
+            sets_unreported: false,
         };
         classifier.step();
         classifier

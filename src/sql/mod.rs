@@ -43,7 +43,7 @@ pub use diagnostics::{DiagnosticsItem, diagnostics_targets};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
 pub use prefix::{BadPrefix, Prefix, PrefixTree};
-pub use set::{NamesCollation, names_collation};
+pub use set::{NamesCollation, names_collation, unreported_variables};
 pub use statement::{Flags, FunctionName, FunctionSet, KillKind, Statement, StatementKind};
 #[cfg(test)]
 pub(crate) use tests::{check_dressed, without_allocation};

@@ -122,7 +122,7 @@ impl ClientCharset {
 ///
 /// The default is a MySQL session with the default `sql_mode`, an unknown character set and an
 /// unknown server version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LexMode {
     /// `ANSI_QUOTES` is in the session's `sql_mode`: `"` quotes identifiers.
     pub ansi_quotes: bool,

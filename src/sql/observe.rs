@@ -41,7 +41,9 @@ impl Classifier<'_> {
                 self.into = true;
                 return;
             }
-            Word::SqlCalcFoundRows => Flags::SQL_CALC_FOUND_ROWS,
+            Word::SqlCalcFoundRows => Flags::SQL_CALC_FOUND_ROWS | Flags::FINDS_MORE_ROWS,
+            Word::Union | Word::Intersect | Word::Except | Word::Offset => Flags::FINDS_MORE_ROWS,
+            Word::Limit if !self.is_plain_limit() => Flags::FINDS_MORE_ROWS,
             Word::Temporary if matches!(previous, Word::Create | Word::Replace) => {
                 Flags::CREATES_TEMPORARY_TABLE
             }
@@ -52,6 +54,14 @@ impl Classifier<'_> {
             _ => return,
         };
         self.flags |= said;
+    }
+
+    /// Whether LIMIT, the token at hand, has one number or placeholder.
+    fn is_plain_limit(&self) -> bool {
+        let mut ahead = self.lexer.clone();
+        let count = ahead.next(self.token);
+        let is_value = matches!(count.word, Word::Number | Word::Other);
+        is_value && ahead.next(count).word != Word::Comma
     }
 
     /// A name before a parenthesis, which is the token at hand.
@@ -70,7 +80,7 @@ impl Classifier<'_> {
             Class::Harmless | Class::Keyword => Flags::empty(),
             Class::Unknown => self.unknown_call(),
             Class::Session => Flags::SESSION_FUNCTION,
-            Class::Diagnostics => Flags::DIAGNOSTICS_FUNCTION,
+            Class::Diagnostics => Flags::ROW_COUNT_FUNCTION,
             Class::FoundRows => Flags::FOUND_ROWS_FUNCTION,
             Class::Server => Flags::SERVER_FUNCTION,
             Class::UserLock => Flags::USER_LOCK,

@@ -16,6 +16,9 @@ impl Classifier<'_> {
         if !matches!(self.token.word, Word::Select | Word::Table | Word::Values | Word::With) {
             return StatementKind::Unknown;
         }
+        if self.token.word == Word::Values {
+            self.flags |= Flags::FINDS_MORE_ROWS;
+        }
         let locking_before = self.flags & Flags::LOCKING;
         self.flags -= Flags::LOCKING;
         let mut kind = StatementKind::Read;

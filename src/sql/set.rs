@@ -5,7 +5,7 @@
 
 use super::classify::Classifier;
 use super::lexer::{Lexer, Token};
-use super::mode::LexMode;
+use super::mode::{LexMode, Make};
 use super::statement::{Flags, StatementKind};
 use super::variables;
 use super::words::Word;
@@ -17,7 +17,9 @@ pub enum NamesCollation<'a> {
     OfCharset,
     /// SET NAMES charset COLLATE this.
     Named(&'a [u8]),
-    /// Not by NAMES: SET CHARACTER SET takes that of the schema.
+    /// SET CHARACTER SET: that of the default schema, which the connection knows.
+    OfSchema,
+    /// It cannot be read.
     Unknown,
 }
 
@@ -30,7 +32,7 @@ pub fn names_collation<'a>(sql: &'a [u8], mode: &LexMode) -> NamesCollation<'a> 
     while token.word != Word::End {
         let is_names = token.word == Word::Names;
         if matches!(token.word, Word::Character | Word::Charset | Word::Char) {
-            found = NamesCollation::Unknown;
+            found = NamesCollation::OfSchema;
         }
         token = lexer.next(token);
         if is_names {
@@ -45,6 +47,33 @@ pub fn names_collation<'a>(sql: &'a [u8], mode: &LexMode) -> NamesCollation<'a> 
         }
     }
     if lexer.ambiguous { NamesCollation::Unknown } else { found }
+}
+
+/// The variables that a SET, which is the whole text, assigns by `@@name` without a scope: MariaDB does
+/// not report them. Each can be set to itself, whereupon it does; of others the statement raises
+/// [`Flags::SETS_UNREPLAYABLE`].
+pub fn unreported_variables(sql: &[u8], mode: &LexMode) -> Vec<&'static str> {
+    let mut found = Vec::new();
+    if mode.make != Make::MariaDb {
+        return found;
+    }
+    let mut lexer = Lexer::new(sql, mode);
+    let (mut previous, mut token) = (Token::NONE, lexer.next(Token::NONE));
+    let mut depth = 0_u32;
+    while token.word != Word::End {
+        match token.word {
+            Word::OpenParen => depth += 1,
+            Word::CloseParen => depth = depth.saturating_sub(1),
+            Word::SystemVariable if depth == 0 => {
+                let begins = matches!(previous.word, Word::Set | Word::Comma);
+                let name = variables::unreported(lexer.slice(token)).filter(|_| begins);
+                found.extend(name.filter(|name| !found.contains(name)));
+            }
+            _ => {}
+        }
+        (previous, token) = (token, lexer.next(token));
+    }
+    found
 }
 
 /// A name, with or without quotes of whatever kind.
@@ -111,8 +140,13 @@ impl Classifier<'_> {
             Word::UserVariable => {
                 self.flags |= Flags::SETS_USER_VARIABLE | Flags::ASSIGNS_USER_VARIABLE;
             }
-            Word::SystemVariable => self.flags |= variables::assigns_at(name, self.lexer.mode.make),
-            Word::Character | Word::Charset => self.flags |= Flags::SETS_UNREPLAYABLE,
+            Word::SystemVariable => {
+                self.flags |= variables::assigns_at(name, self.lexer.mode.make);
+                let is_mariadb = self.lexer.mode.make == Make::MariaDb;
+                self.sets_unreported |= is_mariadb && variables::unreported(name).is_some();
+            }
+            // Which character sets these are, the server says.
+            Word::Character | Word::Charset => {}
             Word::Transaction => return StatementKind::SetTransaction,
             Word::Password => return StatementKind::Account,
             _ if self.token.word.is_name() => self.flags |= variables::assigns(name),
@@ -153,12 +187,29 @@ impl Classifier<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::NamesCollation::{Named, OfCharset, Unknown};
+    use super::NamesCollation::{Named, OfCharset, OfSchema, Unknown};
     use super::*;
 
     #[track_caller]
     fn check(sql: &str, want: NamesCollation<'_>) {
         assert_eq!(names_collation(sql.as_bytes(), &LexMode::default()), want, "{sql}");
+    }
+
+    #[test]
+    fn variables_that_are_not_reported() {
+        let check = |sql: &str, want: &[&str]| {
+            let mode = |make| LexMode { make, ..LexMode::default() };
+            assert_eq!(unreported_variables(sql.as_bytes(), &mode(Make::MariaDb)), want, "{sql}");
+            assert_eq!(unreported_variables(sql.as_bytes(), &mode(Make::MySql)), [""; 0], "{sql}");
+        };
+        check("SET @@sql_mode = 'ANSI'", &["sql_mode"]);
+        check(
+            "set a = 1, @@`Time_Zone` := CONCAT(@@sql_mode, 'x'), @@sql_mode = 2",
+            &["time_zone", "sql_mode"],
+        );
+        check("SET @@sql_mode = 1, @@sql_mode = 2", &["sql_mode"]);
+        check("SET @@SESSION.sql_mode = @@sql_mode, @@timestamp = 5, @a = @@time_zone", &[]);
+        check("SET @a = CONCAT('x', @@time_zone)", &[]);
     }
 
     #[test]
@@ -177,8 +228,10 @@ mod tests {
         check("SET NAMES c COLLATE DEFAULT", OfCharset);
         check("SET NAMES c COLLATE 'a b'", Unknown);
         check("SET NAMES c COLLATE", Unknown);
-        check("SET CHARACTER SET c", Unknown);
-        check("SET NAMES c, CHARSET d", Unknown);
+        check("SET CHARACTER SET c", OfSchema);
+        check("SET NAMES c COLLATE e, CHARSET d", OfSchema);
+        check("SET CHARSET 'd', NAMES c COLLATE e", Named(b"e"));
+        check("SET CHARSET 'd", Unknown);
         check("SET @@character_set_connection = 'c'", OfCharset);
     }
 }

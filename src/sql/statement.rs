@@ -95,15 +95,15 @@ bitflags::bitflags! {
     /// What a statement does besides being of its kind. Found token by token, so a flag may be set by
     /// a word that the server reads otherwise; it is never missing.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub struct Flags: u32 {
+    pub struct Flags: u64 {
         /// `@name` occurs.
         const USES_USER_VARIABLE = 1;
         /// `:=`, SET @name, or INTO @name.
         const ASSIGNS_USER_VARIABLE = 1 << 1;
         /// LAST_INSERT_ID(), CONNECTION_ID(), @@identity: answered from the connection's state.
         const SESSION_FUNCTION = 1 << 2;
-        /// ROW_COUNT(), @@warning_count: about the statement before.
-        const DIAGNOSTICS_FUNCTION = 1 << 3;
+        /// ROW_COUNT(): about the statement before.
+        const ROW_COUNT_FUNCTION = 1 << 3;
         /// VERSION(), USER(), LOAD_FILE(), position waits: another answer on another server.
         const SERVER_FUNCTION = 1 << 4;
         /// GET_LOCK() and kin.
@@ -141,8 +141,8 @@ bitflags::bitflags! {
         /// SET autocommit.
         const SETS_AUTOCOMMIT = 1 << 21;
         /// SET of something that no tracker reports or that must not be repeated elsewhere:
-        /// gtid_next, insert_id, a role, a resource group, CHARACTER SET (the collation is that of
-        /// the schema then), and MariaDB's `@@name` without a scope.
+        /// gtid_next, insert_id, a role, a resource group, and most of MariaDB's `@@name` without a scope
+        /// ([`crate::sql::unreported_variables`] has the others).
         const SETS_UNREPLAYABLE = 1 << 22;
         /// MariaDB's SET STATEMENT … FOR; the kind is the inner statement's.
         const SET_STATEMENT = 1 << 23;
@@ -161,15 +161,23 @@ bitflags::bitflags! {
         const TEXT_PREPARED = 1 << 29;
         /// FOUND_ROWS(): about the last query.
         const FOUND_ROWS_FUNCTION = 1 << 30;
+        /// @@warning_count, @@error_count: how many conditions there are of the statement before.
+        const CONDITION_COUNT = 1 << 32;
+        /// FOUND_ROWS() afterwards need not be the number of rows that are sent: OFFSET, LIMIT with
+        /// two numbers, a set operation, VALUES. (Asked of MySQL 9.7 and MariaDB 10.11.)
+        const FINDS_MORE_ROWS = 1 << 33;
     }
 }
 
 impl Flags {
+    /// What asks about the statement before, whatever the kind.
+    pub const ABOUT_LAST: Flags = Flags::ROW_COUNT_FUNCTION.union(Flags::CONDITION_COUNT);
+
     /// What a replica cannot answer as the primary would, whatever the kind.
     pub const NOT_ON_REPLICA: Flags = Flags::USES_USER_VARIABLE
         .union(Flags::ASSIGNS_USER_VARIABLE)
         .union(Flags::SESSION_FUNCTION)
-        .union(Flags::DIAGNOSTICS_FUNCTION)
+        .union(Flags::ABOUT_LAST)
         .union(Flags::FOUND_ROWS_FUNCTION)
         .union(Flags::SERVER_FUNCTION)
         .union(Flags::USER_LOCK)

@@ -30,8 +30,8 @@ const SYNCED: &[&str] = &[
     "unique_checks",
 ];
 
-/// About the statement before.
-const DIAGNOSTICS: &[&str] = &["warning_count", "error_count"];
+/// About the conditions of the statement before.
+const CONDITION_COUNTS: &[&str] = &["warning_count", "error_count"];
 
 /// State of the primary's connection. (A replica's is always READ ONLY.)
 const SESSION: &[&str] = &[
@@ -69,6 +69,47 @@ const UNREPLAYABLE: &[&str] = &[
 const ONE_SHOT: &[&str] =
     &["transaction_isolation", "transaction_read_only", "tx_isolation", "tx_read_only"];
 
+/// Session variables that can be set to themselves without effect, so that MariaDB tells what they are. (Not
+/// so timestamp, which stops then.) In order.
+const ASKABLE: &[&str] = &[
+    "auto_increment_increment",
+    "auto_increment_offset",
+    "completion_type",
+    "default_week_format",
+    "div_precision_increment",
+    "foreign_key_checks",
+    "group_concat_max_len",
+    "innodb_lock_wait_timeout",
+    "interactive_timeout",
+    "join_buffer_size",
+    "lc_messages",
+    "lc_time_names",
+    "lock_wait_timeout",
+    "long_query_time",
+    "low_priority_updates",
+    "max_error_count",
+    "max_heap_table_size",
+    "max_recursive_iterations",
+    "max_sort_length",
+    "max_statement_time",
+    "net_read_timeout",
+    "net_write_timeout",
+    "optimizer_switch",
+    "sort_buffer_size",
+    "sql_auto_is_null",
+    "sql_big_selects",
+    "sql_mode",
+    "sql_notes",
+    "sql_quote_show_create",
+    "sql_safe_updates",
+    "sql_select_limit",
+    "sql_warnings",
+    "time_zone",
+    "tmp_table_size",
+    "unique_checks",
+    "wait_timeout",
+];
+
 fn holds(names: &[&str], name: &[u8]) -> bool {
     names.iter().any(|known| known.as_bytes().eq_ignore_ascii_case(name))
 }
@@ -100,8 +141,8 @@ pub(super) fn reads(token: &[u8]) -> Flags {
         Flags::SERVER_VARIABLE
     } else if holds(SYNCED, name) {
         Flags::SYNCED_VARIABLE
-    } else if holds(DIAGNOSTICS, name) {
-        Flags::DIAGNOSTICS_FUNCTION
+    } else if holds(CONDITION_COUNTS, name) {
+        Flags::CONDITION_COUNT
     } else if holds(SESSION, name) {
         Flags::SESSION_FUNCTION
     } else {
@@ -120,10 +161,21 @@ pub(super) fn assigns_at(token: &[u8], make: Make) -> Flags {
     }
     if scope.is_none() && holds(ONE_SHOT, name) {
         flags |= Flags::ONE_SHOT_TRANSACTION;
-    } else if scope.is_none() && make == Make::MariaDb && flags.is_empty() {
+    } else if make == Make::MariaDb
+        && unreported(token).is_none()
+        && scope.is_none()
+        && flags.is_empty()
+    {
         flags |= Flags::SETS_UNREPLAYABLE;
     }
     flags
+}
+
+/// The variable that `token` assigns, if it is an `@@name` without a scope that can be asked for.
+pub(super) fn unreported(token: &[u8]) -> Option<&'static str> {
+    let (scope, name) = parts(token);
+    let known = ASKABLE.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name));
+    known.copied().filter(|_| scope.is_none())
 }
 
 /// What assigning to a plain name means.

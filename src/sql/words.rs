@@ -85,7 +85,7 @@ quiet {
     Errors "errors" Event "event" Execute "execute" Extended "extended" Fields "fields"
     Flush "flush" Format "format" From "from" Full "full" Function "function" Get "get"
     Global "global" Group "group" Handler "handler" Help "help" Import "import" Inner "inner"
-    Install "install" Is "is" Join "join" Lastval "lastval" Left "left" Like "like" Limit "limit"
+    Install "install" Is "is" Join "join" Lastval "lastval" Left "left" Like "like"
     Local "local" Names "names" Next "next" NoWriteToBinlog "no_write_to_binlog" Not "not"
     Null "null" On "on" Only "only" Optimize "optimize" Order "order" Package "package"
     Partitions "partitions" Password "password" Persist "persist" PersistOnly "persist_only"
@@ -105,9 +105,10 @@ reserved {
 loud {
     Alter "alter" Call "call" Create "create" CurrentRole "current_role" CurrentUser "current_user"
     Delete "delete" Drop "drop" For "for" Grant "grant" InformationSchema "information_schema"
-    Insert "insert" Into "into" Kill "kill" Load "load" Lock "lock" Mysql "mysql"
-    PerformanceSchema "performance_schema" Rename "rename" Replace "replace" Revoke "revoke"
-    Share "share" SqlCalcFoundRows "sql_calc_found_rows" Sys "sys" Temporary "temporary"
+    Except "except" Insert "insert" Intersect "intersect" Into "into" Kill "kill" Limit "limit"
+    Load "load" Lock "lock" Mysql "mysql" Offset "offset" PerformanceSchema "performance_schema"
+    Rename "rename" Replace "replace" Revoke "revoke" Share "share"
+    SqlCalcFoundRows "sql_calc_found_rows" Sys "sys" Temporary "temporary" Union "union"
     Update "update"
 }
 }

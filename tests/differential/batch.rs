@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::generate;
-use crate::ground::{Ground, Plot};
+use crate::ground::{self, Ground, Plot, Pools};
 use crate::known::is_known;
 use crate::run::{Outcome, Runner};
 use crate::script::{Replicas, Script};
@@ -17,8 +17,14 @@ use crate::text;
 /// Scripts of the ordinary test run, for each make.
 const COUNT: u64 = 2000;
 
+/// For each of those with ample pools, so many run with small ones.
+const SHARE_OF_SMALL: u64 = 5;
+
 /// Scripts at a time; more would only wait for each other.
 const WORKERS: usize = 4;
+
+/// Scripts at a time for small pools: one more than there are connections.
+const WORKERS_OF_SMALL: usize = 3;
 
 /// Scripts between two changes of what the replicas do, when the run is bounded by time.
 const ROUND: u64 = 300;
@@ -72,24 +78,38 @@ struct Tally {
 
 /// Runs what the environment says, and fails with every difference.
 pub fn run(make: Make) {
-    let ground = Ground::start(make);
+    let lab = ground::lab(make);
+    let only = std::env::var("LAGWISE_DIFF_POOLS").ok();
+    for pools in Pools::ALL {
+        if only.as_ref().is_none_or(|only| only == pools.name()) {
+            let plan = Plan::from_environment();
+            let divisor = if only.is_none() && pools != Pools::Ample { SHARE_OF_SMALL } else { 1 };
+            let plan = Plan { count: plan.count.div_ceil(divisor), ..plan };
+            run_with(&Ground::start(&lab, pools), make, &plan);
+        }
+    }
+}
+
+fn run_with(ground: &Ground<'_>, make: Make, plan: &Plan) {
+    let name = ground.pools.name();
     let tally = Mutex::new(Tally::default());
+    let workers = if ground.pools == Pools::Ample { WORKERS } else { WORKERS_OF_SMALL };
     let mut runners: Vec<Runner<'_>> =
-        (0..WORKERS).map(|worker| Runner::new(Plot::new(&ground, worker), worker)).collect();
+        (0..workers).map(|worker| Runner::new(Plot::new(ground, worker), worker)).collect();
     let before = ground.statements();
     if let Ok(path) = std::env::var("LAGWISE_DIFF_SCRIPT") {
         let scripts = std::fs::read_to_string(&path).expect("LAGWISE_DIFF_SCRIPT names a file");
         run_all(&mut runners, &written(&scripts, make), &tally);
     } else {
         run_all(&mut runners, &written(include_str!("regressions.txt"), make), &tally);
-        run_generated(make, &mut runners, &tally);
+        run_generated(make, plan, &mut runners, &tally);
     }
     let after = ground.statements();
     let on_replica = share(after.1 - before.1, after.0 + after.1 - before.0 - before.1);
     let tally = tally.into_inner().unwrap();
     let errors = share(tally.errors as f64, tally.answers as f64);
     println!(
-        "{make}: {} scripts, {} answers, {errors:.0} % of them errors, {on_replica:.0} % of \
+        "{make}, {name} pools: {} scripts, {} answers, {errors:.0} % of them errors, {on_replica:.0} % of \
          statements on the replica, {} differences, {} known ones",
         tally.scripts,
         tally.answers,
@@ -125,8 +145,7 @@ fn written(text: &str, make: Make) -> Vec<Named> {
         .collect()
 }
 
-fn run_generated(make: Make, runners: &mut [Runner<'_>], tally: &Mutex<Tally>) {
-    let plan = Plan::from_environment();
+fn run_generated(make: Make, plan: &Plan, runners: &mut [Runner<'_>], tally: &Mutex<Tally>) {
     let started = Instant::now();
     let mut first = plan.first;
     loop {

@@ -16,25 +16,73 @@ const GROUND: &str = include_str!("ground.sql");
 /// How often lagwise looks at the servers.
 const CHECK_INTERVAL: &str = "10ms";
 
+/// What connections lagwise may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pools {
+    /// As many as it likes.
+    Ample,
+    /// Two to each server, which go from session to session at every statement.
+    Small,
+    /// The same, kept until a client leaves.
+    SmallBySession,
+}
+
+impl Pools {
+    pub const ALL: [Self; 3] = [Self::Ample, Self::Small, Self::SmallBySession];
+
+    /// The word for `LAGWISE_DIFF_POOLS`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ample => "ample",
+            Self::Small => "small",
+            Self::SmallBySession => "session",
+        }
+    }
+
+    fn config(self) -> &'static str {
+        match self {
+            // Direct connections need room beside those that are kept.
+            Self::Ample => "[pool]\nidle_timeout = \"1s\"\n",
+            Self::Small => "[pool]\ncheckout_timeout = \"2m\"\n",
+            Self::SmallBySession => "[pool]\nmode = \"session\"\ncheckout_timeout = \"2m\"\n",
+        }
+    }
+}
+
 /// Servers of one make with lagwise before them.
-pub struct Ground {
-    pub lab: Lab,
+pub struct Ground<'l> {
+    pub lab: &'l Lab,
     pub proxy: Proxy,
+    pub pools: Pools,
     /// What each worker runs.
     running: Mutex<BTreeMap<usize, String>>,
 }
 
-impl Ground {
-    /// A primary with one replica.
-    pub fn start(make: Make) -> Self {
-        let settings = if make == Make::MySql { MYSQL_SHOWS_LOCKS } else { &[] };
-        let lab = Lab::start_with(make, 1, settings);
-        let config = format!(
+/// A primary with one replica.
+pub fn lab(make: Make) -> Lab {
+    let settings = if make == Make::MySql { MYSQL_SHOWS_LOCKS } else { &[] };
+    Lab::start_with(make, 1, settings)
+}
+
+impl<'l> Ground<'l> {
+    /// Starts lagwise.
+    pub fn start(lab: &'l Lab, pools: Pools) -> Self {
+        let mut config = format!(
             "[monitor]\nuser = \"monitor\"\npassword = \"monitor_password\"\n\
-             check_interval = \"{CHECK_INTERVAL}\"\n[routing]\nmax_lag = \"1d\"\nlag_tolerance = \"1d\""
+             check_interval = \"{CHECK_INTERVAL}\"\n\
+             [routing]\nmax_lag = \"1d\"\nlag_tolerance = \"1d\"\n{}",
+            pools.config()
         );
-        let proxy = Proxy::start(&lab, &config);
-        Self { lab, proxy, running: Mutex::default() }
+        if pools != Pools::Ample {
+            for server in 0..2 {
+                config.push_str(&format!(
+                    "[[server]]\naddress = \"127.0.0.1:{}\"\nmax_connections = 2\n",
+                    lab.port(server)
+                ));
+            }
+        }
+        let proxy = Proxy::start(lab, &config);
+        Self { lab, proxy, pools, running: Mutex::default() }
     }
 
     /// Has the replicas replicate or not, with equal data at the moment at which they stop.
@@ -88,7 +136,7 @@ impl Ground {
 
 /// The two schemas of a worker, and the connections with which it puts them back.
 pub struct Plot<'a> {
-    pub ground: &'a Ground,
+    pub ground: &'a Ground<'a>,
     pub schema: String,
     pub other: String,
     primary: Client,
@@ -97,7 +145,7 @@ pub struct Plot<'a> {
 
 impl<'a> Plot<'a> {
     /// Makes the schemas.
-    pub fn new(ground: &'a Ground, worker: usize) -> Self {
+    pub fn new(ground: &'a Ground<'a>, worker: usize) -> Self {
         let (schema, other) = (format!("diff_{worker}"), format!("diff_{worker}_other"));
         let admin = |server| {
             let mut options = Options::new(caps::MULTI_STATEMENTS).account("admin");
@@ -112,6 +160,7 @@ impl<'a> Plot<'a> {
 
     fn make_schemas(&mut self) {
         for schema in [self.schema.clone(), self.other.clone()] {
+            self.ask(&format!("DROP DATABASE IF EXISTS {schema}"));
             self.ask(&format!("CREATE DATABASE {schema} CHARACTER SET utf8mb4; USE {schema}"));
             for account in ["app", "other"] {
                 self.ask(&format!("GRANT ALL ON {schema}.* TO {account}@'%'"));

@@ -18,6 +18,8 @@ const TEXTS: &[&str] = &[
     "<write>",
     "<made>",
     "<preparable>",
+    "<variable>",
+    "<charset>",
     "SELECT id, ROW_COUNT() AS r FROM ta WHERE id = 1",
 ];
 

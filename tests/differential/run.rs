@@ -1,8 +1,9 @@
 //! One script, direct and through lagwise, and what differs.
 
-use crate::ground::Plot;
+use crate::ground::{Plot, Pools};
 use crate::script::{Action, Names, Replicas, Script};
 use crate::support::Make;
+use crate::support::wire::caps;
 use crate::support::wire::{Answer, Client, Options, Packet, Transcript, differences};
 
 /// What came of a script.
@@ -48,7 +49,14 @@ impl<'a> Runner<'a> {
         let run = format!("lock_{}_{:07}", self.worker, self.runs);
         let (schema, other) = (self.plot.schema.clone(), self.plot.other.clone());
         let names = Names { schema: &schema, other: &other, run: &run, xa: 0 };
-        let transcript = match script.options(&names).login(port) {
+        let mut options = script.options(&names);
+        if self.plot.ground.pools != Pools::Ample {
+            // All can use one another's connections.
+            options.caps &= !caps::FOUND_ROWS;
+            options.caps |= caps::SESSION_TRACK | caps::DEPRECATE_EOF | caps::MULTI_STATEMENTS;
+            options.charset = 45;
+        }
+        let transcript = match options.login(port) {
             Err(packet) => {
                 vec![("login".to_owned(), vec![proven(packet)])]
             }
@@ -69,11 +77,12 @@ impl<'a> Runner<'a> {
         let login = proven(client.login_ok.clone());
         let mut transcript = vec![("login".to_owned(), vec![login])];
         let is_mariadb = self.plot.ground.lab.make == Make::MariaDb;
-        let asks = |text: &&[u8]| text.windows(10).any(|word| word == b"FOUND_ROWS");
-        if is_mariadb && script.texts().iter().any(asks) {
+        let has_word = |text: &&[u8]| text.windows(10).any(|word| word == b"FOUND_ROWS");
+        let asks = script.texts().iter().any(has_word);
+        let select = |client: &mut Client| ("SELECT 1".to_owned(), vec![client.query("SELECT 1")]);
+        if is_mariadb && asks {
             // Before the first SELECT, FOUND_ROWS() is there left over from another session.
-            let answer = client.query("SELECT 1");
-            transcript.push(("SELECT 1".to_owned(), vec![answer]));
+            transcript.push(select(client));
         }
         for action in &script.actions {
             names.advance(action);
@@ -97,6 +106,11 @@ impl<'a> Runner<'a> {
             transcript.push((action.to_string(), answers));
             if broken {
                 break;
+            }
+            if asks && action.begins_anew() {
+                // As it is after these, from before. lagwise would have to bring it from the replica's
+                // connection each time that a pool resets one.
+                transcript.push(select(client));
             }
         }
         transcript

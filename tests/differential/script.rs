@@ -199,6 +199,15 @@ impl Action {
         texts.iter().any(|text| text.starts_with(b"XA START") || text.starts_with(b"XA BEGIN"))
     }
 
+    /// Whether the session is as after a login then: COM_CHANGE_USER, COM_RESET_CONNECTION.
+    pub fn begins_anew(&self) -> bool {
+        match self {
+            Self::Command(payload) => payload[..] == [0x1f],
+            Self::ChangeUser { .. } => true,
+            _ => false,
+        }
+    }
+
     fn add_texts<'a>(&'a self, texts: &mut Vec<&'a [u8]>) {
         match self {
             Self::Query(sql) | Self::File { sql, .. } | Self::Prepare { sql, .. } => {

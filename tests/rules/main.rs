@@ -28,7 +28,9 @@ fn servers(lab: &Lab) -> String {
         let address = lab.address(server);
         format!("[[server]]\naddress = {address:?}\nname = \"report-{server}\"\ntags = {tags}\n")
     };
-    tagged(2, "[\"reporting\"]") + &tagged(3, "[\"reporting\", \"slow\"]")
+    // A session goes where there is room, and not where a connection is idle.
+    let pool = "[pool]\nidle_timeout = \"100ms\"\n";
+    [pool, &tagged(2, "[\"reporting\"]"), &tagged(3, "[\"reporting\", \"slow\"]")].concat()
 }
 
 /// With the BI account kept on the tagged replicas.

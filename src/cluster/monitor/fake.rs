@@ -12,6 +12,7 @@ use crate::backend::Endpoint;
 use crate::cluster::settings::Server;
 use crate::config::{Role, ServerAddress, ServerConfig};
 use crate::net::{PacketStream, Socket, Transport};
+use crate::pool::Limits;
 use crate::protocol::command::code;
 use crate::protocol::flags::{Capabilities, StatusFlags};
 use crate::protocol::frame::build_packet;
@@ -84,7 +85,7 @@ impl Fake {
         let dead_after = Duration::from_secs(3);
         let endpoint = Endpoint { address: address.clone(), tls: None, dead_after };
         let config = ServerConfig { name: name.into(), ..ServerConfig::new(address, role) };
-        Server { config, endpoint }
+        Server { config, endpoint, limits: Limits::default() }
     }
 
     pub(super) fn set(&self, mode: Mode) {

@@ -10,6 +10,7 @@ use super::*;
 use crate::auth::{Credential, CredentialSecret};
 use crate::backend::Endpoint;
 use crate::config::{ServerAddress, ServerConfig};
+use crate::pool::Limits;
 
 const BI: Wish<'_> = Wish { tag: Some("bi"), max_lag: None };
 const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
@@ -34,7 +35,7 @@ fn server(port: u16, role: Role, change: impl FnOnce(&mut ServerConfig)) -> Serv
     let mut config = ServerConfig::new(address, role);
     config.name = format!("server-{port}");
     change(&mut config);
-    Server { config, endpoint }
+    Server { config, endpoint, limits: Limits::default() }
 }
 
 fn primary(port: u16) -> Server {

@@ -126,6 +126,18 @@ const ROWS: &[Row] = &[
     ),
     ("max_clients", ["", ""], ["listen", "max_clients = 2\nlisten"], &["max_clients: 10000 -> 2"]),
     (
+        "max_clients_per_account",
+        ["", ""],
+        ["listen", "max_clients_per_account = 2\nlisten"],
+        &["max_clients_per_account: 0 -> 2"],
+    ),
+    (
+        "max_clients_per_address",
+        ["", ""],
+        ["listen", "max_clients_per_address = 2\nlisten"],
+        &["max_clients_per_address: 0 -> 2"],
+    ),
+    (
         "login_timeout",
         ["", ""],
         ["listen", "login_timeout = \"1m\"\nlisten"],
@@ -281,6 +293,37 @@ const ROWS: &[Row] = &[
         &["pool.checkout_timeout: 5s -> 1s"],
     ),
     (
+        "pool.max_connections_per_account",
+        ["", ""],
+        ["", "pool.max_connections_per_account = 9"],
+        &["pool.max_connections_per_account: 0 -> 9"],
+    ),
+    (
+        "pool.max_connecting",
+        ["", ""],
+        ["", "pool.max_connecting = 9"],
+        &["pool.max_connecting: 8 -> 9"],
+    ),
+    ("pool.min_idle", ["", ""], ["", "pool.min_idle = 9"], &["pool.min_idle: 0 -> 9"]),
+    (
+        "pool.max_prepared_statements",
+        ["", ""],
+        ["", "pool.max_prepared_statements = 9"],
+        &["pool.max_prepared_statements: 250 -> 9"],
+    ),
+    (
+        "pool.idle_timeout",
+        ["", ""],
+        ["", "pool.idle_timeout = \"1s\""],
+        &["pool.idle_timeout: 1m -> 1s"],
+    ),
+    (
+        "pool.max_lifetime",
+        ["", ""],
+        ["", "pool.max_lifetime = \"1s\""],
+        &["pool.max_lifetime: 30m -> 1s"],
+    ),
+    (
         "auth.default_plugin",
         ["", ""],
         ["", "auth.default_plugin = \"mysql_native_password\""],
@@ -393,6 +436,8 @@ fn no_key_is_left_out() {
         "account.password_env",
         "account.password_file",
         "monitor.password_env",
+        // There is one word for it so far.
+        "pool.mode",
         "server_tls.ca_file",
         "server_tls.verify",
     ];

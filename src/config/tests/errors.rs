@@ -49,7 +49,9 @@ fn all_of_them_at_once_in_the_order_of_lines() {
             "2: monitor.user: missing; allowed: 1 to 128 bytes without NUL",
             &format!("2: monitor.password: missing; {SOURCES}"),
             "3: monitor.up_after: 101 is out of range; allowed: 1 to 100",
-            "6: pool.foo: unknown key; allowed: checkout_timeout, connect_timeout",
+            "6: pool.foo: unknown key; allowed: checkout_timeout, connect_timeout, idle_timeout, \
+             max_connecting, max_connections_per_account, max_lifetime, \
+             max_prepared_statements, min_idle, mode",
         ],
     );
 }
@@ -105,7 +107,8 @@ fn unknown_keys() {
         &[&format!("7: routing.nonsense: unknown key; {routing}")],
     );
     let root = "allowed: account, auth, client_protocol, client_tls, consistency, drain_timeout, \
-                http, listen, log, login_timeout, max_clients, max_packet, monitor, pool, primary, \
+                http, listen, log, login_timeout, max_clients, max_clients_per_account, \
+                max_clients_per_address, max_packet, monitor, pool, primary, \
                 replicas, routing, rule, server, server_tls, worker_threads";
     appended(
         "[rooting]\nx = 1\n",
@@ -180,6 +183,8 @@ fn bounds() {
         ("monitor.check_timeout", "0s", "10ms", "1m", "1h"),
         ("pool.connect_timeout", "1ms", "10ms", "1m", "2m"),
         ("pool.checkout_timeout", "1ms", "10ms", "10m", "11m"),
+        ("pool.idle_timeout", "99ms", "100ms", "1d", "25h"),
+        ("pool.max_lifetime", "99ms", "100ms", "1d", "25h"),
         ("drain_timeout", "", "0s", "1d", "25h"),
         ("routing.max_lag", "0s", "100ms", "1d", "2d"),
     ] {
@@ -194,11 +199,21 @@ fn bounds() {
         appended(&format!("{key} = \"{least}\"\n"), &[]);
         appended(&format!("{key} = \"{most}\"\n"), &[]);
     }
+}
+
+#[test]
+fn bounds_of_counts() {
     for (key, least, most) in [
         ("worker_threads", 0, 1024),
         ("max_clients", 1, 1_000_000),
+        ("max_clients_per_account", 0, 1_000_000),
+        ("max_clients_per_address", 0, 1_000_000),
         ("monitor.up_after", 1, 100),
         ("monitor.down_after", 1, 100),
+        ("pool.max_connections_per_account", 0, 100_000),
+        ("pool.max_connecting", 1, 1000),
+        ("pool.min_idle", 0, 1000),
+        ("pool.max_prepared_statements", 1, 10_000),
         ("server.weight", 1, 1000),
         ("server.max_connections", 1, 100_000),
     ] {
@@ -217,6 +232,10 @@ fn bounds() {
         appended(&format!("{table}{key} = {least}\n"), &[]);
         appended(&format!("{table}{key} = {most}\n"), &[]);
     }
+}
+
+#[test]
+fn sizes_and_durations() {
     let size = "allowed: 16MiB to 1GiB: a whole number and B, KiB, MiB or GiB, such as \"64MiB\"";
     appended(
         "max_packet = \"16777215B\"\n",

@@ -271,7 +271,7 @@ fn kinds_and_flags() {
         ("SELECT @@global . sql_mode", K::Read, Flags::SERVER_VARIABLE),
         ("SELECT @@server_id", K::Read, Flags::SERVER_VARIABLE),
         ("SELECT @@last_insert_id", K::Read, Flags::SESSION_FUNCTION),
-        ("SELECT @@error_count", K::Read, Flags::DIAGNOSTICS_FUNCTION),
+        ("SELECT @@error_count", K::Read, Flags::CONDITION_COUNT),
         (
             "SELECT 1 INTO @a",
             K::Read,
@@ -301,8 +301,8 @@ fn kinds_and_flags() {
         ("SET @@session.autocommit = 0", K::Set, Flags::SETS_AUTOCOMMIT | Flags::SYNCED_VARIABLE),
         ("SET NAMES utf8, autocommit = 1", K::Set, Flags::SETS_AUTOCOMMIT),
         ("SET NAMES 'a' COLLATE 'b', SESSION sql_mode='STRICT'", K::Set, NONE),
-        ("SET a = 1, CHARACTER SET utf8", K::Set, Flags::SETS_UNREPLAYABLE),
-        ("SET CHARSET DEFAULT", K::Set, Flags::SETS_UNREPLAYABLE),
+        ("SET a = 1, CHARACTER SET utf8", K::Set, NONE),
+        ("SET CHARSET DEFAULT", K::Set, NONE),
         ("SET session_track_gtids = OFF", K::Set, Flags::SETS_SESSION_TRACK),
         (
             "SET sql_mode = CONCAT('a', 'b'), SESSION `session_track_schema` = 1",
@@ -486,11 +486,44 @@ fn assignments_that_mariadb_does_not_report() {
         let held = |mode| classify(sql.as_bytes(), &mode).flags.contains(Flags::SETS_UNREPLAYABLE);
         assert_eq!((held(MYSQL), held(MARIADB)), (on_mysql, on_mariadb), "{sql}");
     }
-    check("SET @@sql_mode = ''", false, true);
-    check("SET time_zone = 'UTC', @@`sql_mode` = ''", false, true);
+    check("SET @@timestamp = 5", false, true);
+    check("SET time_zone = 'UTC', @@`no_such` = ''", false, true);
+    // Those that can be asked for, in a statement of its own.
+    check("SET @@sql_mode = ''", false, false);
+    check("SET time_zone = 'UTC', @@`sql_mode` = ''", false, false);
+    check("SET time_zone = 'UTC', @@`sql_mode` = ''; SELECT 1", false, true);
+    check("SELECT 1; SET @@SESSION.sql_mode = ''", false, false);
     check("SET @@session.sql_mode = @@sql_mode", false, false);
     check("SET @@autocommit = 0", false, false);
     check("SET @@tx_isolation = 'SERIALIZABLE'", false, false);
     check("SET @@global.sql_mode = ''", false, false);
     check("SET @@gtid_next = 'AUTOMATIC'", true, true);
+}
+
+#[test]
+fn which_queries_find_more_rows_than_they_send() {
+    let check = |sql: &str, want| {
+        for mode in [MYSQL, MARIADB] {
+            let flags = classify(sql.as_bytes(), &mode).flags;
+            assert_eq!(flags.contains(Flags::FINDS_MORE_ROWS), want, "{sql}");
+        }
+    };
+    for sql in [
+        "SELECT * FROM t LIMIT 2, 3",
+        "SELECT * FROM t LIMIT ?,?",
+        "SELECT * FROM t LIMIT 3 OFFSET 2",
+        "SELECT SQL_CALC_FOUND_ROWS * FROM t LIMIT 3",
+        "SELECT 1 UNION SELECT 2",
+        "SELECT 1 INTERSECT SELECT 2",
+        "SELECT 1 EXCEPT SELECT 2",
+        "VALUES (1), (2)",
+        "SELECT * FROM t LIMIT ROWS EXAMINED 5",
+    ] {
+        check(sql, true);
+    }
+    for sql in
+        ["SELECT * FROM t LIMIT 3", "SELECT * FROM t WHERE a IN (?, ?) LIMIT ?", "SELECT 1, 2"]
+    {
+        check(sql, false);
+    }
 }

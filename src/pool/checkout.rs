@@ -1,0 +1,144 @@
+//! Taking a connection: at once, or in line.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use super::counters::Outcome;
+use super::guard::{Guard, Seat, Ticket};
+use super::idle::{Found, Wish};
+use super::queue::{Queued, Wanted};
+use super::{Error, Opener, Pool, Pooled};
+use crate::backend;
+
+/// What a waiter gets.
+#[derive(Debug)]
+pub(super) enum Served<O: Opener> {
+    /// A connection, which was opened for those who wait, or given back.
+    Connection(Guard<O>, Outcome),
+    /// A place for one that it opens itself, and what is to be closed before.
+    Room(Seat<O>, Option<O::Connection>),
+}
+
+/// Where a waiter is told.
+pub(super) type Sender<O> = oneshot::Sender<Result<Served<O>, backend::Error>>;
+
+/// Somebody in line; steps out when dropped.
+struct Waiting<O: Opener> {
+    pool: Arc<Pool<O>>,
+    queued: Queued,
+    receiver: oneshot::Receiver<Result<Served<O>, backend::Error>>,
+}
+
+impl<O: Opener> Drop for Waiting<O> {
+    fn drop(&mut self) {
+        if self.pool.lock().cancel(self.queued).is_none() {
+            self.receiver.close();
+            // Served in the moment of leaving: the connection is as good as it was.
+            if let Ok(Ok(Served::Connection(guard, _))) = self.receiver.try_recv() {
+                guard.release_for_all();
+            }
+        }
+    }
+}
+
+/// What a look into the pool gave.
+enum Look<O: Opener> {
+    Taken(Guard<O>, Found),
+    InLine(Waiting<O>),
+}
+
+impl<O: Opener> Pool<O> {
+    /// A connection of this key: the session's own last one if it is still there (`own`), or the one
+    /// that suits it best. While there is none, waits in line until `deadline`.
+    ///
+    /// The connection answers as far as can be known without asking; its state need not be the
+    /// session's.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn checkout(
+        self: &Arc<Self>,
+        key: &O::Key,
+        wish: Wish,
+        own: Option<Ticket<O>>,
+        deadline: Instant,
+    ) -> Result<Guard<O>, Error> {
+        let mut own = own;
+        loop {
+            let (mut guard, outcome) = match self.look(key, wish, own.as_ref()) {
+                Look::Taken(guard, Found::Own) => (guard, Outcome::Own),
+                Look::Taken(guard, Found::Idle) => (guard, Outcome::Idle),
+                Look::InLine(waiting) => match self.wait(waiting, key, deadline).await? {
+                    Served::Connection(guard, outcome) => (guard, outcome),
+                    Served::Room(..) => continue,
+                },
+            };
+            own = None;
+            // One that the server has closed is dropped silently: nothing was sent on it.
+            if guard.is_usable() && guard.come_here().is_ok() {
+                self.counters().checkout(outcome);
+                return Ok(guard);
+            }
+            guard.close();
+        }
+    }
+
+    /// A place for a connection that the caller opens itself, at once or in line. Dropping it gives it
+    /// up.
+    pub(super) async fn room(
+        self: &Arc<Self>,
+        key: &O::Key,
+        deadline: Instant,
+    ) -> Result<Seat<O>, Error> {
+        loop {
+            let waiting = self.get_in_line(key, Wanted::New);
+            if let Served::Room(seat, instead_of) = self.wait(waiting, key, deadline).await? {
+                if let Some(connection) = instead_of {
+                    connection.end().await;
+                }
+                return Ok(seat);
+            }
+        }
+    }
+
+    fn look(self: &Arc<Self>, key: &O::Key, wish: Wish, own: Option<&Ticket<O>>) -> Look<O> {
+        let own = own.and_then(|own| own.place(self));
+        let now = Instant::now();
+        if let Some((slot, connection, found)) = self.lock().take(key, wish, own, now) {
+            return Look::Taken(Guard::new(connection, Seat::new(self, slot)), found);
+        }
+        Look::InLine(self.get_in_line(key, Wanted::connection(wish.has_schema)))
+    }
+
+    fn get_in_line(self: &Arc<Self>, key: &O::Key, wanted: Wanted) -> Waiting<O> {
+        let (sender, receiver) = oneshot::channel();
+        let queued = self.lock().enqueue(key, wanted, sender, Instant::now());
+        let waiting = Waiting { pool: Arc::clone(self), queued, receiver };
+        self.pump();
+        waiting
+    }
+
+    async fn wait(
+        self: &Arc<Self>,
+        mut waiting: Waiting<O>,
+        key: &O::Key,
+        deadline: Instant,
+    ) -> Result<Served<O>, Error> {
+        if self.lock().is_hopeless(key, Instant::now()) {
+            self.counters().checkout(Outcome::Timeout);
+            return Err(self.lock().why_not(key));
+        }
+        match timeout_at(deadline, &mut waiting.receiver).await {
+            Ok(Ok(Ok(served))) => Ok(served),
+            Ok(Ok(Err(error))) => Err(Error::Backend(error)),
+            // The pool is gone with all its connections.
+            Ok(Err(_)) => Err(Error::Closed),
+            Err(_) => {
+                self.counters().checkout(Outcome::Timeout);
+                Err(self.lock().why_not(key))
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What a pool counts, for metrics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How a checkout ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The session's own last connection.
+    Own,
+    /// Another idle one.
+    Idle,
+    /// One that was opened meanwhile.
+    Opened,
+    /// One that somebody gave back meanwhile.
+    Waited,
+    /// None came in time.
+    Timeout,
+}
+
+impl Outcome {
+    /// The label values, in the order of the variants.
+    pub const NAMES: [&'static str; 5] = ["own", "idle", "opened", "waited", "timeout"];
+}
+
+/// Counts; they only grow.
+#[derive(Debug, Default)]
+pub struct Counters {
+    checkouts: [AtomicU64; Outcome::NAMES.len()],
+    connects: AtomicU64,
+    connect_failures: AtomicU64,
+}
+
+impl Counters {
+    /// Checkouts by outcome, with its name.
+    pub fn checkouts(&self) -> [(&'static str, u64); Outcome::NAMES.len()] {
+        let mut at = 0;
+        Outcome::NAMES.map(|name| {
+            at += 1;
+            (name, self.checkouts[at - 1].load(Ordering::Relaxed))
+        })
+    }
+
+    /// Connects that have ended, failed ones included.
+    pub fn connects(&self) -> u64 {
+        self.connects.load(Ordering::Relaxed)
+    }
+
+    /// Failed ones.
+    pub fn connect_failures(&self) -> u64 {
+        self.connect_failures.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn checkout(&self, outcome: Outcome) {
+        self.checkouts[outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn connect(&self, is_good: bool) {
+        self.connect_failures.fetch_add(u64::from(!is_good), Ordering::Relaxed);
+        self.connects.fetch_add(1, Ordering::Relaxed);
+    }
+}
