@@ -22,6 +22,7 @@ pub mod endpoint;
 pub mod error;
 pub mod image;
 mod in_line;
+mod own_commands;
 pub mod parse_state;
 mod prepare;
 mod reuse;

@@ -19,6 +19,7 @@ use super::learned::REFUSALS;
 use super::prepare::Forgetting;
 use super::prepare_answers::changes_catalogue;
 use super::relay::{Relay, RelayError, Relayed, Shown, Withhold, went_down};
+use super::routing::Routed;
 use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
@@ -151,10 +152,7 @@ impl Session {
         loop {
             let routed = self.route(&job, &settings, &cluster, &tried);
             if std::mem::take(&mut is_first) {
-                self.count_route(&routed, &settings);
-                if settings.log_sql {
-                    self.log_statement(&job, &routed);
-                }
+                self.note_route(&job, &routed, &settings);
             }
             let Some(member) = &routed.member else {
                 return self.refuse(job.incoming, &routed, &settings, &cluster).await;
@@ -212,6 +210,13 @@ impl Session {
         self.ask_untold().await;
         if done.is_error() {
             self.ask_for_status(&job.statement).await;
+        }
+    }
+
+    fn note_route(&self, job: &Job<'_>, routed: &Routed, settings: &Settings) {
+        self.count_route(routed, settings);
+        if settings.log_sql {
+            self.log_statement(job, routed);
         }
     }
 

@@ -8,7 +8,7 @@
 //!   [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
-//!   [`rules`]: what operator and application say to that. [`failure`]: when it fails. [`learned`]:
+//!   [`rules`]: what operator and application say to that. [`failure`]: when it fails, [`farewell`]: without having run. [`learned`]:
 //!   functions that replicas refuse.
 //! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
 //!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers. [`untold`]: what they miss.
@@ -38,6 +38,7 @@ mod effects;
 pub mod error;
 mod execute;
 mod failure;
+mod farewell;
 mod found_rows;
 mod guesses;
 mod holds;

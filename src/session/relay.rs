@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use super::diagnostics::Told;
 use super::failure::BEHIND;
+use super::farewell::farewell;
 use super::learned::REFUSALS;
 use super::prepare_answers::MAX_ANSWER;
 use super::reply::WRITE_STALL;
@@ -25,7 +26,7 @@ use crate::cluster::Member;
 use crate::net::PacketStream;
 use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
-use crate::protocol::frame::{HEADER_LEN, Header, build_packet};
+use crate::protocol::frame::{HEADER_LEN, build_packet};
 use crate::protocol::ok::OkPacket;
 use crate::protocol::prepare::{PrepareOk, STATEMENT_ID};
 use crate::protocol::response::{Control, Event, ResponseTracker};
@@ -434,25 +435,6 @@ impl Relay<'_> {
         }
     }
 }
-
-/// What a server says, before it closes a connection, that has read no command since its last response:
-/// where a response is awaited, the command was not read.
-///
-/// ER_CLIENT_INTERACTION_TIMEOUT has no other meaning. Others count where their sequence id shows that
-/// they do not answer the command.
-fn farewell(buffered: &[u8], tracker: &ResponseTracker) -> Option<ErrPacket> {
-    let header = Header::parse(buffered)?;
-    let payload = buffered.get(HEADER_LEN..HEADER_LEN + header.len)?;
-    let err = ErrPacket::parse(payload).ok()?;
-    let is_unasked = FAREWELLS.contains(&err.code) && tracker.at_boundary() != Some(header.seq);
-    (err.code == CLIENT_INTERACTION_TIMEOUT || is_unasked).then_some(err)
-}
-
-/// ER_CLIENT_INTERACTION_TIMEOUT, of MySQL since 8.0.24: wait_timeout has passed.
-const CLIENT_INTERACTION_TIMEOUT: u16 = 4031;
-
-/// ER_SERVER_SHUTDOWN, ER_CONNECTION_KILLED (MariaDB), ER_SESSION_WAS_KILLED
-const FAREWELLS: [u16; 3] = [1053, 1927, 3169];
 
 /// Returns once a server that may be abandoned is down. Whoever takes a server out of service wakes the
 /// sessions, so that they look again.

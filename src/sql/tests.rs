@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod dressing;
+mod found_rows;
 mod functions;
 mod lexing;
 mod properties;

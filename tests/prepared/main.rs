@@ -193,7 +193,7 @@ fn open_at_a_time(world: &World) {
     let (lab, proxy) = (&world.lab, &world.proxy);
     let text = |n: u32| {
         // Every third is prepared on the primary first.
-        let lock = if n % 3 == 0 { " FOR UPDATE" } else { "" };
+        let lock = if n.is_multiple_of(3) { " FOR UPDATE" } else { "" };
         format!("SELECT CONCAT('{n}/', name) FROM items WHERE id = {}{lock}", n % 100 + 1)
     };
     let mut client = Client::app(proxy.port());

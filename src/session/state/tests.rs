@@ -1,8 +1,12 @@
 //! What a session learns from each thing that a server says, as scripts of steps.
 
+mod replay;
+
 use crate::backend::image::Image;
 use crate::session::replayed::MAX_VARIABLES;
 use std::time::Duration;
+
+use replay::replay;
 
 use super::*;
 use crate::cluster::{Flavor, Position};
@@ -325,42 +329,6 @@ fn an_error_may_leave_state_behind() {
     let mut bed = self::bed();
     bed.error("CREATE TEMPORARY TABLE t (", 1064);
     assert_eq!(bed.state.hold(), None, "not run");
-}
-
-/// What a connection in the session's schema is told, as text.
-fn replay(state: &mut SessionState, side: Side) -> Option<String> {
-    let begun = Image::new(
-        state.replayed.image(side).is_reset(),
-        state.schema().unwrap_or_default(),
-        None,
-        [],
-    );
-    let switch = begun.switch(state.replayed.image(side), b"").unwrap();
-    assert_eq!(switch.schema, None);
-    switch.set.map(|sql| String::from_utf8(sql).unwrap())
-}
-
-#[test]
-fn what_is_reported_is_replayed() {
-    #[track_caller]
-    fn check(changes: &[Vec<u8>], want: Option<&str>) {
-        let mut bed = bed();
-        for change in changes {
-            bed.ok(Side::Primary, "SET x = y", AUTOCOMMIT, change);
-        }
-        let mut replay = |side| replay(&mut bed.state, side);
-        assert_eq!(replay(Side::Replica).as_deref(), want);
-        let changed = replay(Side::Primary).is_some();
-        assert_eq!(bed.state.hold(), None);
-        assert_eq!(bed.state.replayed.version() > 1, changed, "a version for each change");
-    }
-    check(&[], None);
-    check(&[variable("time_zone", "UTC")], Some("SET SESSION time_zone='UTC'"));
-    check(
-        &[variable("time_zone", "UTC"), variable("time_zone", "SYSTEM")],
-        Some("SET SESSION time_zone='SYSTEM'"),
-    );
-    check(&[variable("autocommit", "OFF")], None);
 }
 
 /// MariaDB reports the value for the one statement with it, and the session's with a later one.
