@@ -57,7 +57,9 @@ impl Session {
             held.guard.run(as_if).await?;
         }
         let Some(held) = self.servers.get(side) else { return Ok(()) };
-        if let Some(count) = self.state.diagnostics.row_count_to_bring(side) {
+        // Where there are conditions, the connection is the one that has them.
+        let there = conditions.held && conditions.on == side;
+        if !there && let Some(count) = self.state.diagnostics.row_count_to_bring(side) {
             // Another session's last statement may have left warnings here.
             held.guard.run(b"SELECT 1 FROM (SELECT 1) t").await?;
             match count {

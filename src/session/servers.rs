@@ -95,6 +95,8 @@ pub struct Asker<'a> {
     /// What runs next does no harm if it runs in another state than the session's, so that it can be
     /// sent before the server has said whether it could bring that about.
     pub is_harmless: bool,
+    /// It can as well run on the primary.
+    pub has_other_way: bool,
 }
 
 /// Why a connection cannot be had.
@@ -271,7 +273,7 @@ impl Servers {
         state: &mut SessionState,
         by: Asker<'_>,
     ) -> Result<(), Unavailable> {
-        let Asker { login, handle, settings, is_harmless } = by;
+        let Asker { login, handle, settings, is_harmless, has_other_way } = by;
         if let Some(held) = self.get(side) {
             let bound = match side {
                 Side::Primary => state.is_bound_to_primary(),
@@ -310,6 +312,7 @@ impl Servers {
         // Nobody who has one of the primary's waits for one of a replica's, while others have those
         // and wait for the primary's. (Reads then run on the primary.)
         if side == Side::Replica
+            && has_other_way
             && self.get(Side::Primary).is_some()
             && let Some(max) = member.pool().exhausted()
         {

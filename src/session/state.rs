@@ -171,7 +171,9 @@ impl SessionState {
         }
         match told {
             Told::Ok(ok) => {
-                if side == Side::Primary && (ok.last_insert_id != 0 || may_set_insert_id(statement))
+                let returns_rows = ok.header != 0 && statement.kind == StatementKind::Write;
+                if side == Side::Primary
+                    && (ok.last_insert_id != 0 || returns_rows || may_set_insert_id(statement))
                 {
                     self.insert_id = InsertId::Untold;
                 }
@@ -185,7 +187,9 @@ impl SessionState {
                 }
             }
             Told::Eof(EofPacket { status, .. }) => {
-                if side == Side::Primary && may_set_insert_id(statement) {
+                // MariaDB's INSERT … RETURNING sets it, too.
+                let is_write = statement.kind == StatementKind::Write;
+                if side == Side::Primary && (is_write || may_set_insert_id(statement)) {
                     self.insert_id = InsertId::Untold;
                 }
                 self.observe_status(side, status, now);
