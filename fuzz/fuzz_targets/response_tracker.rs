@@ -27,7 +27,9 @@ fuzz_target!(|data: &[u8]| {
     let mut capabilities = Capabilities::empty();
     capabilities.set(Capabilities::DEPRECATE_EOF, how & 4 != 0);
     capabilities.set(Capabilities::MARIADB_PROGRESS, how & 8 != 0);
-    let wire = if how & 16 != 0 { bytes.to_vec() } else { frames(bytes) };
+    // A full frame takes as long as thousands of inputs without one.
+    let full = how & 0xe0 == 0xe0;
+    let wire = if how & 16 != 0 { bytes.to_vec() } else { frames(bytes, full) };
     let whole = follow(kind, capabilities, &wire, wire.len().max(1));
     let pieces = follow(kind, capabilities, &wire, usize::from(piece).max(1));
     assert_eq!(whole, pieces);
@@ -39,14 +41,14 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-/// Packets of the lengths that the bytes themselves give, with good headers. 0xff stands for the
-/// payload of a full frame.
-fn frames(mut bytes: &[u8]) -> Vec<u8> {
-    let (mut out, mut seq, mut full) = (Vec::new(), 1, false);
+/// Packets of the lengths that the bytes themselves give, with good headers. With `full`, the first
+/// 0xff stands for the payload of a full frame.
+fn frames(mut bytes: &[u8], mut full: bool) -> Vec<u8> {
+    let (mut out, mut seq) = (Vec::new(), 1);
     while let Some((&len, rest)) = bytes.split_first() {
         let (payload, rest) = rest.split_at(usize::from(len).min(rest.len()));
-        if len == 0xff && !full {
-            full = true;
+        if len == 0xff && full {
+            full = false;
             let mut payload = payload.to_vec();
             payload.resize(MAX_PAYLOAD, b'x');
             seq = write_packet(&mut out, seq, &payload);

@@ -10,7 +10,7 @@
 //! Deliberately absent: sending anything ([`super::connection`]), and the texts, which the session
 //! has.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// Statements that one connection may hold besides those whose PREPARE the client sent to it. Each
 /// is some 10 KiB on the server and counts for its `max_prepared_stmt_count` (16 382 by default).
@@ -38,9 +38,9 @@ impl ServerStatement {
 #[derive(Debug)]
 pub struct Statements {
     /// Those whose PREPARE the client sent to this connection.
-    first: HashMap<u32, ServerStatement>,
+    first: FxHashMap<u32, ServerStatement>,
     /// Those that were prepared here again, with when they were last used.
-    again: HashMap<u32, (ServerStatement, u64)>,
+    again: FxHashMap<u32, (ServerStatement, u64)>,
     /// Most of these.
     max_again: usize,
     /// Counts uses.
@@ -56,7 +56,7 @@ impl Default for Statements {
 impl Statements {
     /// None, and room for `max_again` that are prepared here again.
     pub fn bounded(max_again: usize) -> Self {
-        Self { first: HashMap::new(), again: HashMap::new(), max_again, clock: 0 }
+        Self { first: FxHashMap::default(), again: FxHashMap::default(), max_again, clock: 0 }
     }
 
     /// The statement of an id, which is used now.

@@ -7,7 +7,7 @@
 //! Deliberately absent: connections. They are the [`Pool`]'s, and the monitor's own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -119,6 +119,10 @@ pub struct Member {
     reports: mpsc::Sender<SessionFailure>,
     removed: watch::Sender<bool>,
     down: watch::Sender<bool>,
+    /// The two once more, for those who look at every query: to look into a channel writes to what
+    /// all cores share.
+    is_removed: AtomicBool,
+    is_down: AtomicBool,
 }
 
 impl Member {
@@ -137,6 +141,8 @@ impl Member {
             reports,
             removed: watch::Sender::new(false),
             down: watch::Sender::new(false),
+            is_removed: AtomicBool::new(false),
+            is_down: AtomicBool::new(false),
         };
         (Arc::new(member), receiver)
     }
@@ -172,9 +178,9 @@ impl Member {
     }
 
     /// Counts one running query until the guard is dropped.
-    pub fn begin_query(self: &Arc<Self>) -> OutstandingQuery {
+    pub fn begin_query(&self) -> OutstandingQuery<'_> {
         self.outstanding.fetch_add(1, Ordering::Relaxed);
-        OutstandingQuery { member: Arc::clone(self) }
+        OutstandingQuery { member: self }
     }
 
     /// Counts for metrics.
@@ -191,7 +197,7 @@ impl Member {
 
     /// Whether the configuration no longer names it: no new work, and its connections may go.
     pub fn is_removed(&self) -> bool {
-        *self.removed.borrow()
+        self.is_removed.load(Ordering::Relaxed)
     }
 
     /// Becomes `true` once the member is removed.
@@ -211,8 +217,14 @@ impl Member {
         self.config.store(Arc::new(config));
     }
 
+    /// Whether the monitor has given the server up.
+    #[inline]
+    pub fn is_down(&self) -> bool {
+        self.is_down.load(Ordering::Relaxed)
+    }
+
     /// Returns once the monitor has given the server up: what was asked of it will hardly be
-    /// answered.
+    /// answered. For a wait of some length; at every query it would cost too much.
     pub async fn went_down(&self) {
         // An error would mean that the sender is gone, which lives as long as `self`.
         let _ = self.down.subscribe().wait_for(|down| *down).await;
@@ -220,29 +232,24 @@ impl Member {
 
     pub(super) fn set_status(&self, status: MemberStatus) {
         let is_down = status.health == Health::Down;
+        self.is_down.store(is_down, Ordering::Relaxed);
         self.down.send_if_modified(|down| std::mem::replace(down, is_down) != is_down);
         self.status.store(Arc::new(status));
     }
 
     pub(super) fn remove(&self) {
+        self.is_removed.store(true, Ordering::Relaxed);
         self.removed.send_replace(true);
     }
 }
 
 /// Counts one running query; see [`Member::begin_query`].
 #[derive(Debug)]
-pub struct OutstandingQuery {
-    member: Arc<Member>,
+pub struct OutstandingQuery<'a> {
+    member: &'a Member,
 }
 
-impl OutstandingQuery {
-    /// Where the query runs.
-    pub fn member(&self) -> &Arc<Member> {
-        &self.member
-    }
-}
-
-impl Drop for OutstandingQuery {
+impl Drop for OutstandingQuery<'_> {
     fn drop(&mut self) {
         self.member.outstanding.fetch_sub(1, Ordering::Relaxed);
     }

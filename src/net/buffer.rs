@@ -62,6 +62,12 @@ impl Buffer {
         self.bytes.get_mut(self.start..self.end).unwrap_or_default()
     }
 
+    /// True while it holds no block.
+    #[inline]
+    pub fn is_released(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Drops the first `count` bytes (all, if there are fewer).
     #[inline]
     pub fn consume(&mut self, count: usize) {

@@ -297,6 +297,10 @@ fn poll_read(
     at_least: usize,
     limit: usize,
 ) -> Poll<io::Result<usize>> {
+    if input.is_released() {
+        // Mostly the peer has yet to answer, and a block would go back at once.
+        ready!(transport.poll_readable(cx))?;
+    }
     input.grow_for_streaming();
     let room = input.room(at_least);
     let limit = limit.min(room.len());

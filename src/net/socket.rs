@@ -36,6 +36,17 @@ impl Socket {
         Ok(Self::Tcp(stream))
     }
 
+    /// Ready if a read may find something, be it the end; needs no buffer and makes no system call.
+    ///
+    /// # Errors
+    /// The event loop has ended.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(cx),
+            Self::Unix(stream) => stream.poll_read_ready(cx),
+        }
+    }
+
     /// True for a Unix socket, which no network can listen to.
     pub fn is_unix(&self) -> bool {
         matches!(self, Self::Unix(_))

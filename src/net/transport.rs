@@ -29,6 +29,17 @@ impl Transport {
         }
     }
 
+    /// As [`Socket::poll_readable`]; always ready under TLS, where only a read can tell.
+    ///
+    /// # Errors
+    /// As [`Socket::poll_readable`].
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Plain(socket) => socket.poll_readable(cx),
+            Self::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
     /// Makes a plain transport a TLS server's; what the client sends next must be its ClientHello.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //!
 //! - [`build`]: from the configuration to what the modules take. Fallible, and first.
 //! - [`workers`]: the threads that serve clients.
-//! - [`reload`]: SIGHUP, all or nothing.
+//! - [`reload`]: SIGHUP, all or nothing. [`downs`]: what sessions are told of servers.
 //! - [`samples`]: what a scrape asks of the topology.
 //!
 //! Threads: one control thread (signals, monitors, HTTP), and `worker_threads` workers, each with
@@ -11,6 +11,7 @@
 //! server connections, so that a query crosses no thread.
 
 mod build;
+mod downs;
 mod reload;
 mod samples;
 mod workers;
@@ -122,13 +123,17 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
         Arc::clone(&server.cluster),
         Arc::clone(&server.context.native_hashes),
     ));
+    let downs = tokio::spawn(downs::tell(
+        Arc::clone(&server.cluster),
+        Arc::clone(&server.context.registry),
+    ));
     let watchdog = server.watchdog(workers.pulse());
     tracing::info!(listen = addresses.join(", "), workers = threads, "lagwise is ready");
     server.tell(server.notifier.ready());
     server.until_stopped(&mut signals).await;
     drop(bound);
     server.drain(&mut signals).await;
-    for task in [http, watchdog, Some(hashes)].into_iter().flatten() {
+    for task in [http, watchdog, Some(hashes), Some(downs)].into_iter().flatten() {
         task.abort();
     }
     workers.stop();

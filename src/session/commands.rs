@@ -1,5 +1,9 @@
 //! What each command leads to.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
 use tokio::time::Instant;
 
 use super::Session;
@@ -7,7 +11,7 @@ use super::diagnostics::Aside;
 use super::error::{self, End, Kind};
 use super::execute::Job;
 use super::incoming::Incoming;
-use super::registry::Interrupt;
+use super::registry::{Interrupt, SessionHandle};
 use super::reply;
 use crate::protocol::command::Command;
 use crate::protocol::flags::Capabilities;
@@ -20,8 +24,12 @@ impl Session {
     /// Runs commands until the session ends.
     pub(super) async fn commands(&mut self) -> End {
         let mut incoming = Incoming::default();
+        let mut settings = self.context.settings.load_full();
         loop {
-            let settings = self.context.settings.load_full();
+            // To count a reference anew each time would write to what all cores share.
+            if !Arc::ptr_eq(&settings, &self.context.settings.load()) {
+                settings = self.context.settings.load_full();
+            }
             (self.busy, self.touched) = (false, false);
             let free = self.state.transaction() == Transaction::None && self.state.hold().is_none();
             if free && self.handle.interrupt() == Interrupt::Drain {
@@ -32,7 +40,7 @@ impl Session {
                 biased;
                 read = incoming.read(&mut self.client, &settings) => read,
                 // What has been read of a command stays in the stream's buffer.
-                () = self.handle.servers_removed() => {
+                () = servers_removed(&self.handle) => {
                     let is_kept = self.is_kept();
                     self.servers.release_removed(&self.state, &self.handle, is_kept);
                     continue;
@@ -245,6 +253,15 @@ pub(super) fn query_text(incoming: &Incoming, capabilities: Capabilities) -> Opt
     let attributes = capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
     let body = incoming.payload().get(1..).filter(|_| incoming.is_whole())?;
     query::text(body, attributes).ok()
+}
+
+/// Returns if servers were taken out of the configuration. What wakes the session then is its news.
+async fn servers_removed(handle: &SessionHandle) {
+    poll_fn(|_| match handle.take_servers_removed() {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
+    })
+    .await;
 }
 
 /// Returns at that time; never for `None`.

@@ -119,7 +119,7 @@ impl Session {
     pub(super) async fn run(&mut self, mut job: Job<'_>) -> Result<Done, End> {
         let settings = self.context.settings.load_full();
         let cluster = self.context.cluster.snapshot();
-        job.statement = job.statement.knowing(&settings.policy.read_only_functions);
+        job.statement.know(&settings.policy.read_only_functions);
         self.weigh_hint(&mut job, &settings, &cluster);
         if let Err(failed) = self.settle_strays(&job, &settings).await {
             let primary = Arc::clone(cluster.primary());
@@ -135,13 +135,13 @@ impl Session {
                     self.log_statement(&job, &routed);
                 }
             }
-            let Some(member) = routed.member.clone() else {
+            let Some(member) = &routed.member else {
                 return self.refuse(job.incoming, &routed, &settings, &cluster).await;
             };
             let side = routed.side;
             let transaction = self.state.transaction();
             let may_be_behind = self.may_be_behind(&job, side, &tried);
-            let attempt = self.attempt(side, &member, &mut job, &settings, may_be_behind).await?;
+            let attempt = self.attempt(side, member, &mut job, &settings, may_be_behind).await?;
             self.resume_tracking().await;
             let failed = match attempt {
                 Attempt::Done(done) => {
@@ -164,7 +164,7 @@ impl Session {
                 Attempt::Broken(failed, seq) => {
                     self.note_failure(side, &job, &failed);
                     self.leave_replica(side, transaction).await;
-                    return self.give_up(job, &member, failed, seq).await;
+                    return self.give_up(job, member, failed, seq).await;
                 }
             };
             let more = tried.avoid.len() + 1 < MAX_ATTEMPTS;
@@ -180,10 +180,10 @@ impl Session {
                     self.answer_error(&job, err, 1).await?;
                     return Ok(Done::Failed);
                 }
-                return self.give_up(job, &member, failed, 1).await;
+                return self.give_up(job, member, failed, 1).await;
             }
             self.context.metrics.local().read_retried();
-            tried.avoid.push(member);
+            tried.avoid.push(Arc::clone(member));
         }
     }
 
@@ -246,7 +246,7 @@ impl Session {
             return Ok(Attempt::Again(Failed::Unavailable(lost)));
         };
         self.handle.set_running_on(side);
-        let _running = held.member.begin_query();
+        let _running = member.begin_query();
         if let Err(error) = held.guard.send(&job.incoming.frame).await {
             return Ok(Attempt::Again(Failed::Lost(error)));
         }
@@ -265,7 +265,7 @@ impl Session {
         }
         let sent = Instant::now();
         let conditions = self.state.diagnostics.conditions();
-        let result = self.relay(side, job, last_seq, abandon, may_be_behind).await;
+        let result = self.relay(side, job, last_seq, sent, abandon, may_be_behind).await;
         if let Ok(relayed @ Relayed { withheld: None, .. }) = &result {
             self.note_conditions(side, job, relayed, conditions);
         }
@@ -297,6 +297,7 @@ impl Session {
         side: Side,
         job: &Job<'_>,
         last_seq: u8,
+        sent: Instant,
         abandon: Option<&Arc<Member>>,
         may_be_behind: bool,
     ) -> Result<Relayed, RelayError> {
@@ -333,9 +334,13 @@ impl Session {
         };
         let state = &mut self.state;
         let statement = observed(job);
-        let observe = |told: Told<'_>| match aside {
-            Some(aside) => state.observe_aside(side, aside, &statement, told, Instant::now()),
-            None => state.observe(side, &statement, told, Instant::now()),
+        let observe = |told: Told<'_>| {
+            // When something was written; on a replica nothing is.
+            let now = if side == Side::Primary { Instant::now() } else { sent };
+            match aside {
+                Some(aside) => state.observe_aside(side, aside, statement, told, now),
+                None => state.observe(side, statement, told, now),
+            }
         };
         relay.run(tracker, observe).await
     }
@@ -428,9 +433,10 @@ async fn went_down(abandon: Option<&Arc<Member>>) {
 }
 
 /// What the session is taken to have run: a PREPARE runs nothing.
-fn observed(job: &Job<'_>) -> Statement {
+fn observed<'a>(job: &'a Job<'_>) -> &'a Statement {
+    const NOTHING: &Statement = &Statement::of_kind(StatementKind::Empty);
     match job.kind {
-        ResponseKind::Prepare => Statement::of_kind(crate::sql::StatementKind::Empty),
-        _ => job.statement,
+        ResponseKind::Prepare => NOTHING,
+        _ => &job.statement,
     }
 }

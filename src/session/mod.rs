@@ -247,7 +247,8 @@ impl Session {
             tokio::select! {
                 biased;
                 end = &mut commands => return end,
-                () = handle.interrupted() => match handle.interrupt() {
+                // Whatever it is about, the commands are polled again.
+                () = handle.news() => match handle.interrupt() {
                     Interrupt::None => {}
                     // The command loop sees it when it is done with what it is at.
                     Interrupt::Drain if !handle.is_idle() => {}

@@ -104,19 +104,19 @@ impl Pin {
         self.set = Some(Set { cause: PinCause::LostWrite, since: now, wanted: Wanted::Never });
     }
 
-    /// What is asked of a replica at `now`. `sample` is the primary's newest position and when the
+    /// What is asked of a replica; `now` is asked for only where it matters. `sample` is the primary's newest position and when the
     /// question for it was sent.
     pub fn demand(
         &mut self,
         policy: Policy,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         sample: impl FnOnce() -> Option<(Arc<Position>, Instant)>,
     ) -> Demand {
         let Some(set) = &mut self.set else { return Demand::None };
         match policy {
             Policy::Session => return Demand::Primary(set.cause),
             Policy::For(time) => {
-                if now.saturating_duration_since(set.since) < time {
+                if now().saturating_duration_since(set.since) < time {
                     return Demand::Primary(set.cause);
                 }
                 self.set = None;
@@ -154,7 +154,7 @@ mod tests {
     }
 
     fn demand(pin: &mut Pin, now: Instant) -> Demand {
-        pin.demand(Policy::UntilReplicated, now, || None)
+        pin.demand(Policy::UntilReplicated, || now, || None)
     }
 
     #[test]
@@ -174,8 +174,9 @@ mod tests {
         let (mut pin, now) = (Pin::new(Flavor::MySql), Instant::now());
         pin.write(PinCause::FailedWrite, now);
         let step = Duration::from_millis(1);
-        let mut ask =
-            |sent_at| pin.demand(Policy::UntilReplicated, now, || Some((position("1-7"), sent_at)));
+        let mut ask = |sent_at| {
+            pin.demand(Policy::UntilReplicated, || now, || Some((position("1-7"), sent_at)))
+        };
         assert_eq!(ask(now - step), Demand::Primary(PinCause::FailedWrite));
         assert_eq!(ask(now), Demand::Primary(PinCause::FailedWrite));
         assert_eq!(ask(now + step), Demand::Position(position("1-7")));
@@ -211,7 +212,7 @@ mod tests {
         let (mut pin, now) = (Pin::new(Flavor::MySql), Instant::now());
         let limit = Duration::from_millis(500);
         gtids(&mut pin, "5", now);
-        let mut ask = |policy, at| pin.demand(policy, at, || None);
+        let mut ask = |policy, at| pin.demand(policy, || at, || None);
         assert_eq!(ask(Policy::Session, now + limit), Demand::Primary(PinCause::Write));
         let for_limit = Policy::For(limit);
         assert_eq!(ask(for_limit, now + limit / 2), Demand::Primary(PinCause::Write));

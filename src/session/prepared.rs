@@ -4,8 +4,9 @@
 //! and under which id, the connection knows; here is what is needed to prepare and execute it on
 //! another one. Pure.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::backend::parse_state::ParseState;
 use crate::protocol::execute::{self, Execute};
@@ -165,7 +166,7 @@ fn bulk_flags(payload: &[u8]) -> Option<u16> {
 /// All prepared statements of a client, by the ids that it knows.
 #[derive(Debug, Default)]
 pub struct Prepared {
-    statements: HashMap<u32, ClientStatement>,
+    statements: FxHashMap<u32, ClientStatement>,
     /// The id that was given last.
     last_id: u32,
     /// That of the last PREPARE, unless it failed.

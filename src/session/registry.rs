@@ -35,8 +35,9 @@ pub struct SessionHandle {
     on_replica: AtomicBool,
     idle: AtomicBool,
     interrupt: AtomicU8,
-    interrupted: Notify,
-    servers_removed: Notify,
+    /// Wakes the session, whatever for: it looks then.
+    news: Notify,
+    servers_removed: AtomicBool,
 }
 
 /// Where a session has connections, with the servers' ids of them.
@@ -78,7 +79,7 @@ impl SessionHandle {
     /// Asks the session to end; a weaker wish does not take back a stronger one.
     pub fn set_interrupt(&self, interrupt: Interrupt) {
         self.interrupt.fetch_max(interrupt as u8, Ordering::Relaxed);
-        self.interrupted.notify_one();
+        self.news.notify_one();
     }
 
     /// What the session was asked to do.
@@ -92,14 +93,18 @@ impl SessionHandle {
         }
     }
 
-    /// Returns when the session is asked for something.
-    pub async fn interrupted(&self) {
-        self.interrupted.notified().await;
+    /// Returns when there is something for the session to look at: it is asked for something, or its
+    /// servers have changed.
+    pub async fn news(&self) {
+        self.news.notified().await;
     }
 
-    /// Returns when servers were taken out of the configuration since the last time.
-    pub async fn servers_removed(&self) {
-        self.servers_removed.notified().await;
+    /// Whether servers were taken out of the configuration since the last time.
+    #[inline]
+    pub fn take_servers_removed(&self) -> bool {
+        // Two steps, as it is mostly false, and a write has its price.
+        self.servers_removed.load(Ordering::Relaxed)
+            && self.servers_removed.swap(false, Ordering::Relaxed)
     }
 
     /// Notes whether the session waits for a command with nothing open.
@@ -141,8 +146,8 @@ impl Registry {
             on_replica: AtomicBool::new(false),
             idle: AtomicBool::new(false),
             interrupt: AtomicU8::new(Interrupt::None as u8),
-            interrupted: Notify::new(),
-            servers_removed: Notify::new(),
+            news: Notify::new(),
+            servers_removed: AtomicBool::new(false),
         });
         sessions.insert(id, Arc::clone(&handle));
         Registration { handle, registry: Arc::clone(self) }
@@ -176,7 +181,16 @@ impl Registry {
     /// idle give up their connections to them.
     pub fn servers_removed(&self) {
         let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.values().for_each(|handle| handle.servers_removed.notify_one());
+        for handle in sessions.values() {
+            handle.servers_removed.store(true, Ordering::Relaxed);
+            handle.news.notify_one();
+        }
+    }
+
+    /// Tells every session that a server went down, so that those that wait for it give it up.
+    pub fn server_went_down(&self) {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.values().for_each(|handle| handle.news.notify_one());
     }
 
     /// True for an id that only lagwise gives out.

@@ -8,7 +8,9 @@
 //! Nothing is read from the server before the client has taken what was read before: what a slow
 //! client holds is one read buffer.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 use std::time::Instant;
 
 use super::diagnostics::Told;
@@ -215,15 +217,15 @@ impl Relay<'_> {
         let stream = self.server.stream();
         let wanted = stream.buffered().len() + need;
         while stream.buffered().len() < wanted {
-            let filled = match self.abandon.filter(|_| !touched) {
-                Some(member) => tokio::select! {
-                    biased;
-                    filled = stream.fill(wanted) => filled,
-                    () = member.went_down() => Err(io::ErrorKind::TimedOut.into()),
-                },
-                None => stream.fill(wanted).await,
-            };
-            let error = match filled {
+            let abandon = self.abandon.filter(|_| !touched);
+            // Whoever takes a server out of service wakes the sessions, so that they look again.
+            let filled = poll_fn(|cx| match stream.poll_fill(cx, wanted) {
+                Poll::Pending if abandon.is_some_and(Member::is_down) => {
+                    Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+                }
+                polled => polled,
+            });
+            let error = match filled.await {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),
                 Ok(_) => continue,
                 Err(error) => error,

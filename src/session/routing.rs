@@ -49,8 +49,8 @@ impl Session {
             let member = Some(Arc::clone(cluster.primary()));
             return Routed { route: self.no_replica(false), side: Side::Primary, member, rule };
         }
-        let now = Instant::now();
-        let demand = self.state.pin.demand(settings.pin, now, || cluster.primary_sample());
+        let sample = || cluster.primary_sample();
+        let demand = self.state.pin.demand(settings.pin, Instant::now, sample);
         let (pinned, floor) = match demand {
             Demand::None => (None, None),
             Demand::Primary(cause) => (Some(cause), None),

@@ -26,7 +26,7 @@ impl Classifier<'_> {
             Word::Rollback => self.rollback(),
             Word::Savepoint | Word::Release => StatementKind::Savepoint,
             Word::Analyze => self.analyze(),
-            Word::Checksum => self.plain(StatementKind::Checksum),
+            Word::Checksum => StatementKind::Checksum,
             Word::Help => StatementKind::Help,
             Word::Use => StatementKind::Use,
             Word::Load => self.load(),

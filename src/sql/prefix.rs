@@ -8,7 +8,7 @@
 //! The prefixes of all rules are one tree of tokens ([`PrefixTree`]): a statement is read as far as some
 //! prefix goes, once, however many there are.
 
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 use super::lexer::{Lexer, Token};
 use super::mode::{LexMode, Make};
@@ -80,17 +80,20 @@ impl Prefix {
 /// Prefixes, each with a number.
 #[derive(Clone, Debug, Default)]
 pub struct PrefixTree {
-    /// Nodes by the one above and the hash of the token; several of one hash are told apart.
-    below: HashMap<(usize, u64), Vec<usize>>,
+    /// The first node of each hash, which is that of its token and of the node above it.
+    first: FxHashMap<u64, usize>,
     /// What stands above all is [`ROOT`], and is not among them.
     nodes: Vec<Node>,
 }
 
 #[derive(Clone, Debug)]
 struct Node {
+    above: usize,
     token: Box<[u8]>,
     /// Numbers of the prefixes that end here.
     ends: Vec<usize>,
+    /// Another node of the same hash.
+    next: Option<usize>,
 }
 
 const ROOT: usize = usize::MAX;
@@ -100,11 +103,12 @@ impl PrefixTree {
     pub fn insert(&mut self, prefix: &Prefix, number: usize) {
         let mut above = ROOT;
         for token in &prefix.tokens {
-            let same = self.below.entry((above, hash(token.iter().copied()))).or_default();
-            let known = same.iter().copied().find(|&node| self.nodes[node].token == *token);
+            let hash = hash(above, token.iter().copied());
+            let known = self.below(above, hash, |known| *known == **token);
             above = known.unwrap_or_else(|| {
-                same.push(self.nodes.len());
-                self.nodes.push(Node { token: token.clone(), ends: Vec::new() });
+                let ends = Vec::new();
+                let next = self.first.insert(hash, self.nodes.len());
+                self.nodes.push(Node { above, token: token.clone(), ends, next });
                 self.nodes.len() - 1
             });
         }
@@ -124,19 +128,37 @@ impl PrefixTree {
         let mut above = ROOT;
         while token.word != Word::End {
             let bytes = || normal(lexer.slice(token), token);
-            let Some(same) = self.below.get(&(above, hash(bytes()))) else { return };
-            let is = |node: &&usize| bytes().eq(self.nodes[**node].token.iter().copied());
-            let Some(&node) = same.iter().find(is) else { return };
-            found(&self.nodes[node].ends);
+            let is = |known: &[u8]| bytes().eq(known.iter().copied());
+            let Some(node) = self.below(above, hash(above, bytes()), is) else { return };
+            if let Some(Node { ends, .. }) = self.nodes.get(node)
+                && !ends.is_empty()
+            {
+                found(ends);
+            }
             above = node;
             token = lexer.next(token);
         }
     }
+
+    /// The node of this hash below another one whose token it `is`.
+    #[inline]
+    fn below(&self, above: usize, hash: u64, is: impl Fn(&[u8]) -> bool) -> Option<usize> {
+        let mut next = self.first.get(&hash).copied();
+        while let Some((index, node)) = next.and_then(|index| Some((index, self.nodes.get(index)?)))
+        {
+            if node.above == above && is(&node.token) {
+                return Some(index);
+            }
+            next = node.next;
+        }
+        None
+    }
 }
 
-/// As [`hash_name`].
-fn hash(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(HASH_START, |hash, byte| hash_name(&[byte], hash))
+/// The hash of a token below a node; as [`hash_name`].
+fn hash(above: usize, bytes: impl Iterator<Item = u8>) -> u64 {
+    let start = HASH_START ^ above as u64;
+    bytes.fold(start, |hash, byte| hash_name(&[byte], hash))
 }
 
 /// The bytes of a token as they are compared.

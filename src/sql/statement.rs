@@ -304,14 +304,19 @@ impl Statement {
             && self.unknown_functions().all(|name| functions.contains(name))
     }
 
-    /// The statement with these functions known to write nothing, as if they were built in.
+    /// The statement after [`Statement::know`].
     #[must_use]
     pub fn knowing(mut self, read_only: &FunctionSet) -> Self {
+        self.know(read_only);
+        self
+    }
+
+    /// Takes these functions as known to write nothing, as if they were built in.
+    pub fn know(&mut self, read_only: &FunctionSet) {
         if self.flags.contains(Flags::UNKNOWN_FUNCTION) && self.calls_only(read_only) {
             self.flags -= Flags::UNKNOWN_FUNCTION;
             self.functions = [None; KEPT_FUNCTIONS];
         }
-        self
     }
 
     /// The functions that are not built in, the first three of them.

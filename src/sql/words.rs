@@ -155,6 +155,20 @@ const KEYS: [u64; 256] = {
     keys
 };
 
+/// By word of more than eight bytes, its first and last eight as [`fold`] gives them.
+static ENDS_OF: [(u64, u64); 256] = {
+    let mut ends = [(0, 0); 256];
+    let mut index = 1;
+    while index < NAMES.len() {
+        let name = NAMES[index].as_bytes();
+        if name.len() > EIGHT {
+            ends[WORDS[index] as usize] = (folded(name, 0), folded(name, name.len() - EIGHT));
+        }
+        index += 1;
+    }
+    ends
+};
+
 /// The factor, and the word by slot, [`Word::None`] where there is none.
 const TABLE: (u64, [Word; SLOTS]) = {
     let mut factor = 0x9e37_79b9_7f4a_7c15u64;
@@ -199,13 +213,18 @@ impl Word {
             return Word::find_short(fold(first, 8 * length as u32)).unwrap_or(Word::None);
         }
         let last = load(text, end - EIGHT);
-        let key = mix(fold(first, 64), fold(last, 64));
-        let word = BY_SLOT[slot(key, FACTOR)];
+        let ends = (fold(first, 64), fold(last, 64));
+        let word = BY_SLOT[slot(mix(ends.0, ends.1), FACTOR)];
+        if ENDS_OF[word as usize] != ends {
+            return Word::None;
+        }
         let known = NAMES.get((word as usize).wrapping_sub(Word::None as usize));
-        let is = |known: &&str| {
-            known.as_bytes().eq_ignore_ascii_case(text.get(start..end).unwrap_or_default())
-        };
-        if KEY_OF[word as usize] == key && known.is_some_and(is) { word } else { Word::None }
+        let known = known.map_or(&[][..], |known| known.as_bytes());
+        // Of up to twice eight bytes, all have been compared.
+        let is = known.len() == length
+            && (length <= 2 * EIGHT
+                || known.eq_ignore_ascii_case(text.get(start..end).unwrap_or_default()));
+        if is { word } else { Word::None }
     }
 
     /// Whether it is a name, quoted or not, or a keyword.
@@ -239,6 +258,12 @@ mod tests {
         Word::find(text.as_bytes(), 0, text.len())
     }
 
+    /// The place among [`WORDS`] of the word that a text spells.
+    fn find_index(text: &str) -> usize {
+        let found = find(text);
+        WORDS.iter().position(|word| *word == found).unwrap_or(0)
+    }
+
     #[test]
     fn every_word_is_found_in_any_case() {
         for (index, name) in NAMES.iter().enumerate().skip(1) {
@@ -248,6 +273,13 @@ mod tests {
             for other in [format!("{name}x"), format!("x{name}"), name[1..].to_string()] {
                 let known = NAMES.iter().position(|name| *name == other).unwrap_or(0);
                 assert_eq!(find(&other), WORDS[known], "{other}");
+            }
+        }
+        for name in &NAMES[1..] {
+            for at in 0..name.len() {
+                let mut other = name.to_string();
+                other.replace_range(at..=at, if &name[at..=at] == "z" { "q" } else { "z" });
+                assert_ne!(NAMES[find_index(&other)], *name, "{other}");
             }
         }
         assert!(NAMES.len() < 256, "an index is of one byte");

@@ -62,7 +62,7 @@ impl Bed {
     /// What a read would need now, with the primary last sampled that long after the last step.
     fn demand(&mut self, sampled_after: Duration) -> Demand {
         let sample = (position("1-100"), self.now + sampled_after);
-        self.state.pin.demand(Policy::UntilReplicated, self.now, || Some(sample))
+        self.state.pin.demand(Policy::UntilReplicated, || self.now, || Some(sample))
     }
 }
 

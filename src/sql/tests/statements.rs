@@ -188,6 +188,8 @@ fn what_may_write() {
         ("SELECT COUNT (*) FROM t", Writes),
         ("SELECT a FROM t GROUP BY a WITH ROLLUP ORDER BY a, f(b)", Writes),
         ("SELECT NEXTVAL(s)", Writes),
+        // No statement, and yet: a word and a parenthesis is a call.
+        ("CHECKSUM TABLE t, s.NEXTVAL(1)", Writes),
         ("SELECT NEXT VALUE FOR s", Writes),
         ("SELECT PREVIOUS VALUE FOR s", Writes),
         ("SELECT SETVAL(s, 1)", Writes),
