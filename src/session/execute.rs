@@ -26,7 +26,7 @@ use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
 use crate::protocol::response::ResponseKind;
 use crate::route::{PinCause, Side, Transaction};
-use crate::sql::{Flags, Make, Statement};
+use crate::sql::{Flags, Make, Statement, StatementKind};
 
 /// Connections that one statement may try: the first, and two more for a read.
 const MAX_ATTEMPTS: usize = 3;
