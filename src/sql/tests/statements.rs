@@ -1,5 +1,4 @@
 //! Kinds, flags and hints.
-
 use super::*;
 use StatementKind as K;
 
