@@ -313,7 +313,7 @@ impl SessionState {
                     if statement.flags.contains(Flags::SET_STATEMENT) && name != b"last_gtid" =>
                 {
                     if runs_unseen(statement) {
-                        self.hold = self.hold.or(Some(HoldReason::UnknownState));
+                        self.set_unknown();
                     }
                 }
                 Ok((StateChange::SystemVariable { name, value }, _)) => {
@@ -326,7 +326,7 @@ impl SessionState {
                 }
                 // A routine may have made a temporary table, and a batch anything.
                 Ok((StateChange::State(_), _)) if runs_unseen(statement) => {
-                    self.hold = self.hold.or(Some(HoldReason::UnknownState));
+                    self.set_unknown();
                 }
                 Ok(_) => {}
                 Err(_) => self.hold = Some(HoldReason::UnknownState),
@@ -348,7 +348,7 @@ impl SessionState {
             _ => {}
         }
         if let Err(Unreplayable) = self.replayed.observe(name, value) {
-            self.hold = self.hold.or(Some(HoldReason::UnknownState));
+            self.set_unknown();
         }
     }
 
@@ -369,7 +369,7 @@ impl SessionState {
             }
             NamesCollation::Unknown => {
                 self.replayed.names.is_told();
-                self.hold = self.hold.or(Some(HoldReason::UnknownState));
+                self.set_unknown();
             }
         }
     }
@@ -380,7 +380,7 @@ impl SessionState {
     }
 
     /// What the session is like is known to the primary's connection alone.
-    pub fn is_unknown(&mut self) {
+    pub fn set_unknown(&mut self) {
         self.hold = self.hold.or(Some(HoldReason::UnknownState));
     }
 
