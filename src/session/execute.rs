@@ -6,7 +6,9 @@
 //! [`Servers`]: super::servers::Servers
 //! [`SessionState`]: super::state::SessionState
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Instant;
 
 use super::Session;
@@ -426,10 +428,12 @@ impl Session {
 
 /// Returns once a server that may be abandoned is down.
 async fn went_down(abandon: Option<&Arc<Member>>) {
-    match abandon {
-        Some(member) => member.went_down().await,
-        None => std::future::pending().await,
-    }
+    poll_fn(|_| match abandon {
+        // Whoever takes a server out of service wakes the sessions, so that they look again.
+        Some(member) if member.is_down() => Poll::Ready(()),
+        _ => Poll::Pending,
+    })
+    .await;
 }
 
 /// What the session is taken to have run: a PREPARE runs nothing.
