@@ -207,6 +207,32 @@ fn nothing_is_left_behind() {
     });
 }
 
+/// While a server starts, its process becomes one program after the other; it is not gone meanwhile.
+#[test]
+fn a_process_that_becomes_another_program_is_alive() {
+    const SCRIPT: &str = r#"
+        . scripts/lib/common.sh
+        again='[ "$1" -gt 0 ] || exit 0; exec bash -c "$0" "$0" $(($1 - 1)) "$2"'
+        bash -c "$again" "$again" 2000 --mark=of-this-test &
+        pid=$!
+        asked=0 wrong=0
+        while [ "$asked" -lt 1500 ] && kill -0 "$pid" 2>/dev/null; do
+          asked=$((asked + 1))
+          alive "$pid" --mark=of-this-test || wrong=$((wrong + 1))
+        done
+        kill "$pid" 2>/dev/null || true
+        echo "$asked $wrong""#;
+    let mut command = std::process::Command::new("bash");
+    command.args(["-c", SCRIPT]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut numbers = text.split_whitespace().map(|number| number.parse::<u32>().unwrap());
+    let (asked, wrong) = (numbers.next().unwrap(), numbers.next().unwrap());
+    assert!(asked > 100, "asked {asked} times only");
+    // The last look may come just after its end.
+    assert!(wrong <= 1, "{wrong} of {asked} times it was taken for gone");
+}
+
 #[test]
 fn metrics_are_read_by_name_and_labels() {
     let metrics = Metrics {

@@ -105,12 +105,14 @@ free_port() {
 # alive PID MARK : true when the process exists and its command line holds MARK,
 # so that a reused process id is never taken for ours.
 alive() {
-  [ -n "$1" ] && [ -r "/proc/$1/cmdline" ] || return 1
-  if grep -qaF -- "$2" "/proc/$1/cmdline" 2>/dev/null; then return 0; fi
+  local line
+  [ -n "$1" ] || return 1
+  # Read once: between two looks it may have become another program.
+  line=$({ tr '\0' ' ' <"/proc/$1/cmdline"; } 2>/dev/null) || return 1
+  case $line in *"$2"*) return 0 ;; esac
   # For a moment, while a process becomes another program, its command line is empty. So is that
   # of one that has ended and was not waited for, but for good.
-  [ -z "$({ tr -d '\0' <"/proc/$1/cmdline"; } 2>/dev/null || echo gone)" ] &&
-    grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
+  [ -z "$line" ] && grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
 }
 
 # end_process PID MARK SECONDS : SIGTERM, and SIGKILL when it has not ended in time.

@@ -154,13 +154,8 @@ impl Connection {
     /// The connection breaks.
     pub async fn forget_conditions(&mut self) -> Result<(), Error> {
         let sql = b"SELECT 1 FROM (SELECT 1) t";
-        let mut command = Vec::new();
-        build_packet(&mut command, 0, |out| {
-            out.push(code::STMT_PREPARE);
-            out.extend_from_slice(sql);
-        });
-        self.send(&command).await?;
-        match self.finish_prepare().await {
+        let as_it_is = ParseState::default();
+        match self.prepare_as(sql, &as_it_is, &as_it_is).await {
             Ok(id) => {
                 self.queue_close(ServerStatement::new(id));
                 Ok(())

@@ -118,8 +118,7 @@ pub struct Member {
     counters: MemberCounters,
     reports: mpsc::Sender<SessionFailure>,
     removed: watch::Sender<bool>,
-    down: watch::Sender<bool>,
-    /// The two once more, for those who look at every query: to look into a channel writes to what
+    /// The same once more, for those who look at every query: to look into a channel writes to what
     /// all cores share.
     is_removed: AtomicBool,
     is_down: AtomicBool,
@@ -140,7 +139,6 @@ impl Member {
             counters: MemberCounters::default(),
             reports,
             removed: watch::Sender::new(false),
-            down: watch::Sender::new(false),
             is_removed: AtomicBool::new(false),
             is_down: AtomicBool::new(false),
         };
@@ -217,25 +215,16 @@ impl Member {
         self.config.store(Arc::new(config));
     }
 
-    /// Whether the monitor has given the server up.
+    /// Whether the monitor has given the server up: what was asked of it will hardly be answered. The
+    /// sessions are woken when it does, and look.
     #[inline]
     pub fn is_down(&self) -> bool {
         self.is_down.load(Ordering::Relaxed)
     }
 
-    /// Returns once the monitor has given the server up: what was asked of it will hardly be
-    /// answered. For a wait of some length; at every query it would cost too much.
-    pub async fn went_down(&self) {
-        // An error would mean that the sender is gone, which lives as long as `self`.
-        let _ = self.down.subscribe().wait_for(|down| *down).await;
-    }
-
     pub(super) fn set_status(&self, status: MemberStatus) {
         let is_down = status.health == Health::Down;
-        self.is_down.store(is_down, Ordering::Relaxed);
-        let changed =
-            self.down.send_if_modified(|down| std::mem::replace(down, is_down) != is_down);
-        if changed && is_down {
+        if !self.is_down.swap(is_down, Ordering::Relaxed) && is_down {
             // Its idle connections would hang, those whom they are given to with them.
             self.pool.clear();
         }

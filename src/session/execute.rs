@@ -332,7 +332,13 @@ impl Session {
         }
         let is_harmless = job.statement.is_read();
         let has_other_way = job.fixed.is_none();
-        let by = Asker { login: &self.login, handle: &self.handle, settings, is_harmless, has_other_way };
+        let by = Asker {
+            login: &self.login,
+            handle: &self.handle,
+            settings,
+            is_harmless,
+            has_other_way,
+        };
         let ensured = self.servers.ensure(side, member, &mut self.state, by).await;
         ensured.map_err(Failed::Unavailable)?;
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;

@@ -104,8 +104,8 @@ impl Pin {
         self.set = Some(Set { cause: PinCause::LostWrite, since: now, wanted: Wanted::Never });
     }
 
-    /// What is asked of a replica; `now` is asked for only where it matters. `sample` is the primary's newest position and when the
-    /// question for it was sent.
+    /// What is asked of a replica; `now` is asked for only where it matters. `sample` is the primary's
+    /// newest position and when the question for it was sent.
     pub fn demand(
         &mut self,
         policy: Policy,

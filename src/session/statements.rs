@@ -264,7 +264,13 @@ impl Session {
         let name = known.id();
         let member = self.home(&self.context.cluster.load(), &[])?;
         let is_harmless = false;
-        let by = Asker { login: &self.login, handle: &self.handle, settings, is_harmless, has_other_way: false };
+        let by = Asker {
+            login: &self.login,
+            handle: &self.handle,
+            settings,
+            is_harmless,
+            has_other_way: false,
+        };
         let ensured = self.servers.ensure(side, &member, &mut self.state, by).await;
         ensured.ok()?;
         self.have_prepared(side, id).await.ok()?;

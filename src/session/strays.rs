@@ -69,7 +69,13 @@ impl Session {
         }
         let Some(home) = self.home(&self.context.cluster.load(), &[]) else { return Ok(()) };
         let is_harmless = false;
-        let by = Asker { login: &self.login, handle: &self.handle, settings, is_harmless, has_other_way: false };
+        let by = Asker {
+            login: &self.login,
+            handle: &self.handle,
+            settings,
+            is_harmless,
+            has_other_way: false,
+        };
         let ensured = self.servers.ensure(Side::Primary, &home, &mut self.state, by).await;
         if ensured.is_err() {
             return Ok(());

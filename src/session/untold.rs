@@ -58,7 +58,7 @@ impl Session {
             self.state.set_collation(collation, Instant::now());
         }
         if is_held {
-            self.state.is_unknown();
+            self.state.set_unknown();
         }
         self.untold = untold;
     }
@@ -78,7 +78,7 @@ impl Session {
             }
             Err(error) => {
                 tracing::debug!(session = self.id(), %error, "the session's variables are not known");
-                self.state.is_unknown();
+                self.state.set_unknown();
             }
         }
     }

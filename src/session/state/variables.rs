@@ -11,7 +11,7 @@ impl SessionState {
                     if statement.flags.contains(Flags::SET_STATEMENT) && name != b"last_gtid" =>
                 {
                     if runs_unseen(statement) {
-                        self.hold = self.hold.or(Some(HoldReason::UnknownState));
+                        self.set_unknown();
                     }
                 }
                 Ok((StateChange::SystemVariable { name, value }, _)) => {
@@ -24,7 +24,7 @@ impl SessionState {
                 }
                 // A routine may have made a temporary table, and a batch anything.
                 Ok((StateChange::State(_), _)) if runs_unseen(statement) => {
-                    self.hold = self.hold.or(Some(HoldReason::UnknownState));
+                    self.set_unknown();
                 }
                 Ok(_) => {}
                 Err(_) => self.hold = Some(HoldReason::UnknownState),
@@ -48,7 +48,7 @@ impl SessionState {
             _ => {}
         }
         if let Err(Unreplayable) = self.replayed.observe(name, value) {
-            self.hold = self.hold.or(Some(HoldReason::UnknownState));
+            self.set_unknown();
         }
     }
 
@@ -69,7 +69,7 @@ impl SessionState {
             }
             NamesCollation::Unknown => {
                 self.replayed.names.is_told();
-                self.hold = self.hold.or(Some(HoldReason::UnknownState));
+                self.set_unknown();
             }
         }
     }
@@ -80,7 +80,7 @@ impl SessionState {
     }
 
     /// What the session is like is known to the primary's connection alone.
-    pub fn is_unknown(&mut self) {
+    pub fn set_unknown(&mut self) {
         self.hold = self.hold.or(Some(HoldReason::UnknownState));
     }
 
