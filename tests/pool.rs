@@ -321,6 +321,11 @@ fn idle_connections_die_unnoticed(lab: &Lab) {
         for id in ids.lines() {
             lab.sql(server, &format!("KILL {id}"));
         }
+        // It says so before it has closed them.
+        eventually("they are closed", || {
+            let left = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app'";
+            lab.sql(server, left) == "0"
+        });
     }
     visit();
     visit();
@@ -344,7 +349,8 @@ fn idle_connections_die_unnoticed(lab: &Lab) {
 
 /// Connections are closed in due form when lagwise stops.
 fn connections_are_ended_in_due_form(lab: &Lab) {
-    let mut proxy = Proxy::start(lab, "");
+    // Each session has its own.
+    let mut proxy = Proxy::start(lab, "[pool]\nmode = \"session\"");
     proxy.wait_probed();
     let aborted = [0, 1].map(|server| lab.status(server, "Aborted_clients"));
     let mut clients: Vec<_> = (0..4).map(|_| Client::app(proxy.port())).collect();

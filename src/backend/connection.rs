@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::beginning::AtLogin;
 use super::error::Error;
-use super::image::{Image, login_names};
+use super::image::Image;
 use super::statements::Statements;
-use super::sync;
 use super::text_statements::TextStatements;
 use crate::net::PacketStream;
 use crate::protocol::column;
@@ -138,12 +138,8 @@ pub struct Connection {
     pub has_conditions: bool,
     /// What LAST_INSERT_ID() is here, if that is known.
     pub insert_id: Option<u64>,
-    /// SET NAMES of its login.
-    pub(super) names: Option<Vec<u8>>,
-    /// The role that its login activated; only of MariaDB.
-    pub(super) login_role: Option<Vec<Row>>,
-    /// What a reset needs besides to make it as after a login, once the server has been asked.
-    pub(super) role_reset: Option<&'static str>,
+    /// What it was like right after its login; `None` if the server was not asked.
+    pub(super) at_login: Option<AtLogin>,
     /// The thread on whose event loop it is.
     pub(super) home: ThreadId,
     /// Statements of PREPARE … FROM that were prepared here again.
@@ -177,9 +173,7 @@ impl Connection {
             session: 0,
             has_conditions: false,
             insert_id: Some(0),
-            names: None,
-            login_role: None,
-            role_reset: None,
+            at_login: None,
             home: std::thread::current().id(),
             text_statements: TextStatements::default(),
         }
@@ -270,32 +264,6 @@ impl Connection {
             }
             out.extend_from_slice(sql);
         });
-    }
-
-    /// Turns on the trackers that tell lagwise what the session's state is, and makes the connection
-    /// READ ONLY if it is to be.
-    ///
-    /// # Errors
-    /// The server refuses, or the connection breaks.
-    pub async fn start_tracking(&mut self) -> Result<(), Error> {
-        self.tracking_stopped = None;
-        let mut packet = Vec::new();
-        let asks_for_role = self.names.is_none() && self.facts.is_mariadb;
-        if asks_for_role {
-            self.build_query(&mut packet, sync::ROLE);
-        }
-        let sql = sync::tracking_statement(self.facts.is_mariadb, self.read_only);
-        self.build_query(&mut packet, &sql);
-        self.send(&packet).await?;
-        if asks_for_role {
-            self.login_role = Some(self.finish_rows().await?);
-        }
-        let summary = self.finish(ResponseKind::Results).await?;
-        self.initial_state = summary.state;
-        if self.names.is_none() {
-            self.names = login_names(&self.initial_state);
-        }
-        self.forget_warnings(summary.warnings).await
     }
 
     /// After a statement of lagwise's own: a client that asks for warnings must not find those. (To

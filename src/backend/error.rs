@@ -50,6 +50,11 @@ impl Error {
         }
     }
 
+    /// True if it is about this one connection, so that another may do.
+    pub fn is_of_connection(&self) -> bool {
+        matches!(self, Self::Lost(_) | Self::State)
+    }
+
     /// The same error once more, for another who waited for the same thing.
     pub fn duplicate(&self) -> Self {
         let io = |error: &io::Error| io::Error::new(error.kind(), error.to_string());

@@ -47,6 +47,8 @@ pub struct Switch {
     pub schema: Option<Box<[u8]>>,
     /// A SET statement.
     pub set: Option<Vec<u8>>,
+    /// That gives a variable the server's default.
+    pub has_default: bool,
 }
 
 impl Switch {
@@ -136,8 +138,11 @@ impl Image {
         self.set_charsets(wanted, initial, &mut set)?;
         let is_charset = |name: &[u8]| CHARSETS.contains(&name);
         let gone = self.variables.iter().filter(|(name, _)| wanted.value(name).is_none());
+        let mut has_default = false;
         for (name, _) in gone.filter(|(name, _)| !is_charset(name)) {
-            assign(&mut set, name, initial_value(name, initial))?;
+            let value = initial_value(name, initial);
+            has_default |= value.is_none();
+            assign(&mut set, name, value)?;
         }
         let changed = wanted
             .variables
@@ -146,7 +151,7 @@ impl Image {
         for (name, value) in changed {
             assign(&mut set, name, Some(value))?;
         }
-        Ok(Switch { schema, set: (!set.is_empty()).then_some(set) })
+        Ok(Switch { schema, set: (!set.is_empty()).then_some(set), has_default })
     }
 
     /// The character sets are said anew as a whole where any of them differs, for setting one sets

@@ -13,7 +13,14 @@ use crate::protocol::response::ResponseKind;
 impl Connection {
     /// Whether [`Connection::bring_in_line`] can do it.
     pub fn can_be(&self, wanted: &Arc<Image>) -> bool {
-        Arc::ptr_eq(&self.image, wanted) || self.image.switch(wanted, self.initial_state()).is_ok()
+        Arc::ptr_eq(&self.image, wanted) || self.switch_to(wanted).is_ok()
+    }
+
+    fn switch_to(&self, wanted: &Image) -> Result<Switch, Unreachable> {
+        let switch = self.image.switch(wanted, self.initial_state())?;
+        // Where a session begins with what `init_connect` does, that is not what DEFAULT gives.
+        let unlike = self.at_login.as_ref().is_some_and(|at_login| at_login.has_init_connect);
+        if unlike && switch.has_default { Err(Unreachable) } else { Ok(switch) }
     }
 
     /// Sends what differs, in one go, and reads what the server says to it. Nothing is sent where
@@ -35,8 +42,7 @@ impl Connection {
         if Arc::ptr_eq(&self.image, wanted) && insert_id.is_none() {
             return Ok(());
         }
-        let switch = self.image.switch(wanted, self.initial_state());
-        let switch = switch.map_err(|Unreachable| Error::State)?;
+        let switch = self.switch_to(wanted).map_err(|Unreachable| Error::State)?;
         let mut packets = Vec::new();
         let mut responses = self.build_switch(&mut packets, &switch);
         self.image = Arc::clone(wanted);

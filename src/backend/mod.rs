@@ -3,6 +3,7 @@
 //!
 //! - [`endpoint`]: where a server is and how it is reached.
 //! - [`connect`]: socket, TLS, login, session trackers; under one deadline.
+//! - `beginning`: what is asked and told after the login.
 //! - [`connection`]: an open connection, its state (Ready, Busy, Broken) and its small questions.
 //! - [`image`]: the state of a session that it is in. Pure.
 //! - `in_line`: bringing it into another.
@@ -16,6 +17,7 @@
 //! Deliberately absent: which server to use ([`crate::cluster`], [`crate::route`]) and forwarding
 //! to a client ([`crate::session`]).
 
+mod beginning;
 pub mod connect;
 pub mod connection;
 pub mod endpoint;

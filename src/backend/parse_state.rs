@@ -102,7 +102,7 @@ impl ParseState {
                 }
             }
         }
-        Switch { schema, set: (!set.is_empty()).then_some(set) }
+        Switch { schema, set: (!set.is_empty()).then_some(set), has_default: false }
     }
 
     fn value(&self, name: &[u8]) -> Option<&[u8]> {

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::connection::{Connection, Phase};
 use super::error::Error;
 use super::image::Switch;
@@ -14,9 +12,6 @@ use super::sync;
 use crate::protocol::command::code;
 use crate::protocol::frame::build_packet;
 use crate::protocol::response::ResponseKind;
-
-/// How long a server may take to say what its `init_connect` is.
-const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that has been idle for so long is looked at by a system call before it is used.
 const LONG_IDLE: Duration = Duration::from_millis(50);
@@ -35,20 +30,27 @@ const UNCOUNTED_AFTER: Duration = Duration::from_millis(20);
 impl Connection {
     /// False once the server has closed it or said something unasked (which is a farewell: a
     /// timeout, KILL, or shutdown), and while a response is outstanding. Costs no system call while
-    /// nothing has arrived, unless it has been idle for [`LONG_IDLE`].
+    /// nothing has arrived, unless it has been idle for [`LONG_IDLE`] or comes from another thread.
     pub fn is_usable(&mut self) -> bool {
         if self.phase != Phase::Ready {
             return false;
         }
         let mut context = Context::from_waker(Waker::noop());
-        // On a busy machine the event loop hears of what has arrived later than the client's statement.
-        self.stream.poll_fill(&mut context, 0).is_pending()
-            && (self.ready_since.elapsed() < LONG_IDLE || !self.stream.has_news())
+        // On a busy machine the event loop hears of what has arrived later than the client's statement;
+        // and that of another thread tells this one nothing for certain.
+        let is_told =
+            self.home == std::thread::current().id() && self.ready_since.elapsed() < LONG_IDLE;
+        self.stream.poll_fill(&mut context, 0).is_pending() && (is_told || !self.stream.has_news())
     }
 
     /// Whether [`Connection::reset_for_reuse`] makes it as good as new.
     pub fn is_resettable(&self) -> bool {
-        self.phase == Phase::Ready && !self.is_tainted && self.names.is_some()
+        self.phase == Phase::Ready && !self.is_tainted && self.names().is_some()
+    }
+
+    /// NAMES of the login, of a connection that can be reset.
+    fn names(&self) -> Option<&[u8]> {
+        self.at_login.as_ref().filter(|it| !it.has_init_connect)?.names.as_deref()
     }
 
     /// Makes the connection that of a session which has just logged in, but for the default schema,
@@ -56,43 +58,38 @@ impl Connection {
     /// reset leaves (the server's default character set, and the role), and the trackers.
     ///
     /// False if that cannot be had: where the server has an `init_connect`, a session begins with
-    /// what that does, and no reset repeats it; MariaDB has no way back from another role. What the
-    /// server is set to is asked once for each connection.
+    /// what that does, and no reset repeats it; MariaDB has no way back from another role.
     ///
     /// # Errors
     /// The server refuses, or the connection breaks; it must be closed.
     pub async fn reset_for_reuse(&mut self) -> Result<bool, Error> {
+        let (Some(names), Some(at_login)) = (self.names(), &self.at_login) else {
+            return Ok(false);
+        };
         let mut packets = Vec::new();
         build_packet(&mut packets, 0, |out| out.push(code::RESET_CONNECTION));
-        if self.role_reset.is_none() {
-            // Not under what the session has set.
-            self.send(&packets).await?;
-            self.finish(ResponseKind::Results).await?;
-            match self.ask_for_login().await? {
-                Some(sql) => self.role_reset = Some(sql),
-                None => return Ok(false),
-            }
-        }
-        self.build_query(&mut packets, self.role_reset.unwrap_or_default().as_bytes());
-        let names = self.names.as_deref().unwrap_or_default();
+        self.build_query(&mut packets, at_login.roles.as_bytes());
         self.build_query(&mut packets, &[b"SET ", names].concat());
         // MariaDB's reset keeps the schema, and forgets which character set that has.
         let schema = self.image.schema().to_vec();
         let again = self.facts().is_mariadb && !schema.is_empty();
         if again {
-            self.build_switch(&mut packets, &Switch { schema: Some(schema.into()), set: None });
+            self.build_switch(
+                &mut packets,
+                &Switch { schema: Some(schema.into()), ..Switch::default() },
+            );
         }
         let tracking = sync::tracking_statement(self.facts().is_mariadb, self.read_only);
         self.build_query(&mut packets, &tracking);
         self.send(&packets).await?;
         self.finish(ResponseKind::Results).await?;
-        let role = self.finish_rows().await?;
+        let roles = self.finish_rows().await?;
         self.finish(ResponseKind::Results).await?;
         if again {
             self.finish(ResponseKind::Results).await?;
         }
         let summary = self.finish(ResponseKind::Results).await?;
-        if self.login_role.as_ref().is_some_and(|at_login| *at_login != role) {
+        if !self.at_login.as_ref().is_some_and(|at_login| at_login.has_roles(&roles)) {
             return Ok(false);
         }
         self.initial_state = summary.state;
@@ -103,26 +100,6 @@ impl Connection {
         (self.session, self.insert_id) = (0, Some(0));
         self.forget_warnings(summary.warnings).await?;
         Ok(self.phase == Phase::Ready)
-    }
-
-    /// The statement that brings back the roles of a login (MySQL) or tells them (MariaDB); `None` if
-    /// no reset is as good as a login.
-    async fn ask_for_login(&mut self) -> Result<Option<&'static str>, Error> {
-        let sql = match self.facts().is_mariadb {
-            true => "SELECT @@global.init_connect",
-            false => "SELECT @@global.init_connect, @@global.activate_all_roles_on_login",
-        };
-        let rows = self.query_rows(sql, Instant::now() + ASK_TIMEOUT).await?;
-        let mut values = rows.first().map(Vec::as_slice).unwrap_or_default().iter();
-        let (init, all_roles) = (values.next(), values.next());
-        if !matches!(init, Some(Some(init)) if init.is_empty()) {
-            return Ok(None);
-        }
-        Ok(Some(match all_roles {
-            None => "SELECT CURRENT_ROLE()",
-            Some(Some(all)) if **all == *b"1" => "SET ROLE ALL",
-            Some(_) => "SET ROLE DEFAULT",
-        }))
     }
 
     /// Moves to the event loop of the calling thread, if it is on another's.
@@ -146,24 +123,22 @@ impl Connection {
             return;
         }
         let patience = if self.phase == Phase::Ready { QUIT_TIMEOUT } else { BROKEN_TIMEOUT };
-        self.say_goodbye();
+        let goodbye = self.goodbye();
         self.phase = Phase::Broken;
-        // All the same how it ends.
+        // All the same how it ends. (A stream that has just moved here cannot be written to at once.)
+        let _ = self.stream.write_all(&goodbye, patience).await;
         let _ = tokio::time::timeout(patience, self.stream.fill(0)).await;
         tokio::time::sleep(UNCOUNTED_AFTER).await;
     }
 
-    fn say_goodbye(&mut self) {
+    /// What a server that listens is told at the end.
+    fn goodbye(&mut self) -> Vec<u8> {
         if self.phase != Phase::Ready {
-            return;
+            return Vec::new();
         }
         let mut packets = std::mem::take(&mut self.pending);
         build_packet(&mut packets, 0, |out| out.push(code::QUIT));
-        let mut context = Context::from_waker(Waker::noop());
-        // A full socket, or none any more: closing it says as much.
-        if let Poll::Ready(Err(error)) = self.stream.poll_write_once(&mut context, &packets) {
-            tracing::trace!(%error, "a connection could not be ended in due form");
-        }
+        packets
     }
 }
 
@@ -171,6 +146,14 @@ impl Drop for Connection {
     /// Says goodbye where a server listens for it, as clients do: without, it counts the connection
     /// as aborted and may write so to its log.
     fn drop(&mut self) {
-        self.say_goodbye();
+        let goodbye = self.goodbye();
+        if goodbye.is_empty() {
+            return;
+        }
+        let mut context = Context::from_waker(Waker::noop());
+        // A full socket, or none any more: closing it says as much.
+        if let Poll::Ready(Err(error)) = self.stream.poll_write_once(&mut context, &goodbye) {
+            tracing::trace!(%error, "a connection could not be ended in due form");
+        }
     }
 }

@@ -28,10 +28,6 @@ pub fn tracking_statement(is_mariadb: bool, read_only: bool) -> Vec<u8> {
     [&trackers(is_mariadb, true, true), &reported[..], read_only].concat()
 }
 
-/// Which role is active. A reset leaves it as it is, on both makes (measured on MySQL 9.7 and MariaDB
-/// 10.11), and MariaDB has no statement that activates the default role.
-pub(super) const ROLE: &[u8] = b"SELECT CURRENT_ROLE()";
-
 /// Turns the trackers alone on, or gives them the server's defaults. MySQL lets those of GTIDs be only
 /// while a transaction is open (error 1766): without `gtids` they are left out.
 pub fn trackers(is_mariadb: bool, on: bool, gtids: bool) -> Vec<u8> {

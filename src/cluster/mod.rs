@@ -124,6 +124,11 @@ impl ClusterHandle {
         self.snapshot().members().for_each(|member| member.pool().close());
     }
 
+    /// Connections of sessions to the servers that the configuration names.
+    pub fn open_connections(&self) -> usize {
+        self.snapshot().members().map(|member| member.pool().open()).sum()
+    }
+
     fn watch(&self, new: Vec<NewMember>) {
         for (member, reports) in new {
             let topology = Arc::clone(&self.topology);

@@ -28,6 +28,8 @@ pub struct Circuit(Option<Open>);
 
 #[derive(Debug)]
 struct Open {
+    /// When the server has refused one last.
+    since: Instant,
     until: Instant,
     pause: Duration,
     error: ErrPacket,
@@ -59,21 +61,21 @@ impl Circuit {
         let pause = match &self.0 {
             None => FIRST,
             // Connects that were on their way together count once.
-            Some(open) if now < open.until => {
-                let until = open.until;
-                return until;
-            }
+            Some(open) if now < open.until => return open.until,
             Some(open) => (open.pause * 2).min(LONGEST),
         };
         let millis = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).max(2);
         let until = now + pause - Duration::from_millis(random % (millis / 2));
-        self.0 = Some(Open { until, pause, error });
+        self.0 = Some(Open { since: now, until, pause, error });
         until
     }
 
-    /// The server let one in.
-    pub fn connected(&mut self) {
-        self.0 = None;
+    /// The server let one in, a connect that was begun at that time. One that was on its way with the
+    /// one that was refused says nothing of the time since.
+    pub fn connected(&mut self, began: Instant) {
+        if self.0.as_ref().is_some_and(|open| began >= open.since) {
+            self.0 = None;
+        }
     }
 }
 
@@ -97,7 +99,9 @@ mod tests {
             now = until;
         }
         assert_eq!(circuit.error().unwrap().code, 1040);
-        circuit.connected();
+        circuit.connected(now - Duration::from_millis(5001));
+        assert!(circuit.is_open(), "it was begun before the last refusal");
+        circuit.connected(now);
         assert_eq!((circuit.allowed(now, 8), circuit.is_open()), (8, false));
         assert_eq!(circuit.refused(error(), now, 0), now + FIRST);
     }

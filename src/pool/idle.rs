@@ -217,7 +217,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         own: Option<Place>,
         now: Instant,
     ) -> Option<(u32, C, Found)> {
-        if let Some(slot) = own.and_then(|own| self.own(own, wish, now)) {
+        if let Some(slot) = own.and_then(|own| self.own(key, own, wish, now)) {
             return self.unpark(slot).map(|connection| (slot, connection, Found::Own));
         }
         let bucket = *self.by_key.get(key)?;
@@ -238,10 +238,12 @@ impl<K: Key, C, W> Store<K, C, W> {
         found.filter(|slot| self.is_fresh(*slot, now))
     }
 
-    fn own(&self, own: Place, wish: Wish, now: Instant) -> Option<u32> {
+    /// The session's own, unless it needs one of another kind by now.
+    fn own(&self, key: &K, own: Place, wish: Wish, now: Instant) -> Option<u32> {
         let slot = self.slots.get(own.slot as usize)?;
         let State::Idle(idle) = &slot.state else { return None };
-        let fits = wish.has_schema || !idle.wish.has_schema;
+        let is_of_key = self.bucket(slot.bucket).is_some_and(|bucket| bucket.key == *key);
+        let fits = is_of_key && (wish.has_schema || !idle.wish.has_schema);
         let is_it = slot.generation == own.generation && fits;
         (is_it && self.is_fresh(own.slot, now)).then_some(own.slot)
     }

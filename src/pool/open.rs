@@ -52,16 +52,17 @@ impl<O: Opener> Pool<O> {
         }
     }
 
-    /// Takes in how a connect ended. Failed, those who wait and cannot be helped are told.
+    /// Takes in how a connect ended that was begun at that time, after those before `began` had got in
+    /// line. Failed, those who wait and cannot be helped are told.
     pub(super) fn note_connect(
         self: &Arc<Self>,
         key: &O::Key,
-        began: u64,
+        (at, began): (Instant, u64),
         error: Option<&BackendError>,
     ) {
         self.counters().connect(error.is_none());
         let now = Instant::now();
-        let Some(error) = error else { return self.lock().connected(key) };
+        let Some(error) = error else { return self.lock().connected(key, at) };
         let failure = Failure::of(error);
         let (until, failed, given_up) = {
             let mut store = self.lock();
@@ -101,12 +102,13 @@ async fn open<O: Opener>(pool: Arc<Pool<O>>, seat: Seat<O>, order: Order<O::Key,
     if let Some(connection) = order.instead_of {
         connection.end().await;
     }
-    let deadline = Instant::now() + pool.limits().connect_timeout;
+    let at = Instant::now();
+    let deadline = at + pool.limits().connect_timeout;
     let result = match timeout_at(deadline, pool.opener().open(&order.key, deadline)).await {
         Ok(result) => result,
         Err(_) => Err(BackendError::TimedOut("connecting")),
     };
-    pool.note_connect(&order.key, order.began, result.as_ref().err());
+    pool.note_connect(&order.key, (at, order.began), result.as_ref().err());
     if let Ok(connection) = result {
         let (pool, slot) = seat.give();
         pool.give_back(slot, connection, false, Some(Outcome::Opened));
@@ -186,7 +188,7 @@ impl Pool {
         deadline: Instant,
     ) -> Result<Guard, Error> {
         let seat = self.room(key, deadline).await?;
-        let began = self.lock().next_seq();
+        let began = (Instant::now(), self.lock().next_seq());
         let login = &key.login;
         let login = Login {
             credential: &login.credential,

@@ -310,11 +310,11 @@ impl<K: Key, C, W> Store<K, C, W> {
         self.unpark(slot).map(|connection| (slot, connection))
     }
 
-    /// The server has let this key in.
-    pub fn connected(&mut self, key: &K) {
-        self.circuit.connected();
+    /// The server has let this key in, by a connect that was begun at that time.
+    pub fn connected(&mut self, key: &K, began: Instant) {
+        self.circuit.connected(began);
         if let Some(bucket) = self.find(key) {
-            bucket.circuit.connected();
+            bucket.circuit.connected(began);
         }
     }
 

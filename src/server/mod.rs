@@ -260,15 +260,20 @@ impl Server {
             registry.interrupt_all(Interrupt::Close);
             self.until_empty(CLOSE_GRACE).await;
         }
+        // Servers count connections that end without a goodbye, and write of them to their logs.
+        let closed = until(|| self.cluster.open_connections() == 0);
+        let _ = tokio::time::timeout(CLOSE_GRACE, closed).await;
     }
 
     async fn until_empty(&self, limit: Duration) {
-        let empty = async {
-            while self.context.sessions() > 0 {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
-        };
+        let empty = until(|| self.context.sessions() == 0);
         // Running out of time is one of the two ways in which this ends.
         let _ = tokio::time::timeout(limit, empty).await;
+    }
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Session;
 use super::context::Context;
-use super::execute::Job;
+use super::job::Job;
 use super::servers::{Held, LoginRecord};
 use crate::backend::{Connection, Error};
 use crate::metrics::Abandoned as Outcome;

@@ -8,7 +8,7 @@
 
 use super::Session;
 use super::diagnostics::Conditions;
-use super::execute::Job;
+use super::job::Job;
 use super::relay::Relayed;
 use super::tracking::find;
 use crate::protocol::response::ResponseKind;

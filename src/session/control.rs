@@ -7,9 +7,9 @@ use tokio::time::Instant;
 use super::Session;
 use super::context::Settings;
 use super::error::{self, End, Kind};
-use super::execute::{Done, Job};
 use super::found_rows::FoundRowsUse;
 use super::incoming::Incoming;
+use super::job::{Done, Job};
 use super::login::{self, Asking, Established, Failure};
 use super::proofs::LIFETIME;
 use super::prove;
@@ -53,23 +53,28 @@ impl Session {
             let job = Job { incoming, statement, kind: results, statement_id: None, fixed };
             return self.run(job).await.map(drop);
         };
-        let places = match kind {
-            KillKind::Query => target.running_on().into_iter().collect(),
-            KillKind::Connection => target.places(),
+        let aims = match kind {
+            KillKind::Query => target.aim_at_query().into_iter().collect(),
+            KillKind::Connection => target.aim_at_all(),
         };
-        if places.is_empty()
+        if aims.is_empty()
             && !target.is_of(&self.login.credential.user)
             && let Err(err) = self.check_kill_privilege(id).await
         {
             return reply::err(&mut self.client, 1, &err).await;
         }
-        for (member, thread) in places {
+        for aim in aims {
             let word = match kind {
                 KillKind::Query => "QUERY",
                 KillKind::Connection => "CONNECTION",
             };
-            if let Err(err) = self.kill_on(&member, &format!("KILL {word} {thread}")).await {
+            if let Err(err) =
+                self.kill_on(&aim.member, &format!("KILL {word} {}", aim.thread)).await
+            {
                 return reply::err(&mut self.client, 1, &err).await;
+            }
+            if kind == KillKind::Connection {
+                aim.hit();
             }
         }
         if kind == KillKind::Connection {
@@ -81,7 +86,7 @@ impl Session {
     /// Whether all connections of another session are to replicas that this one may use.
     fn may_reach(&self, target: &SessionHandle) -> bool {
         let Some((_, rule)) = self.rules.keeper() else { return true };
-        target.places().iter().all(|(member, _)| has_tag(member, rule.tag.as_deref()))
+        target.is_only_at(|member| has_tag(member, rule.tag.as_deref()))
     }
 
     /// Runs a KILL over a connection of its own, under this session's account.

@@ -14,7 +14,7 @@ use super::abandoned::is_watched;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
 use super::error::{End, Kind};
-use super::incoming::Incoming;
+use super::job::{Attempt, Done, Failed, Job, MAX_ATTEMPTS, Tried, Why};
 use super::learned::REFUSALS;
 use super::prepare::Forgetting;
 use super::prepare_answers::changes_catalogue;
@@ -26,108 +26,9 @@ use crate::backend;
 use crate::cluster::Member;
 use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
-use crate::protocol::command::code;
 use crate::protocol::response::ResponseKind;
 use crate::route::{PinCause, Side, Transaction};
 use crate::sql::{Flags, Make, Statement, StatementKind};
-
-/// Connections that one statement may try: the first, and two more for a read.
-pub(super) const MAX_ATTEMPTS: usize = 3;
-
-/// What is sent for a statement, and what its response is.
-pub struct Job<'a> {
-    /// The command; its payload is used where `frame` is `None`.
-    pub incoming: &'a mut Incoming,
-    /// What routing knows of the statement.
-    pub statement: Statement,
-    /// What response it has.
-    pub kind: ResponseKind,
-    /// The client's statement id, for commands on a prepared statement.
-    pub statement_id: Option<u32>,
-    /// The statement must run where this says, whatever routing would say.
-    pub fixed: Option<Side>,
-}
-
-impl Job<'_> {
-    /// Which of the commands that keep the warnings of the statement before it is, if it is one.
-    fn aside(&self) -> Option<Aside> {
-        match self.incoming.payload().first() {
-            Some(&code::INIT_DB) => Some(Aside::InitDb),
-            Some(&code::SET_OPTION) => Some(Aside::SetOption),
-            Some(&code::STMT_RESET) => Some(Aside::StmtReset),
-            _ => None,
-        }
-    }
-}
-
-/// How a job ended.
-pub enum Done {
-    /// The response was forwarded whole; it came from this side.
-    Forwarded(Side, Relayed),
-    /// The client got an error of lagwise's own, or of a step before the statement.
-    Failed,
-}
-
-impl Done {
-    /// The server that ran the statement said that all went well.
-    pub(super) fn is_success(&self) -> bool {
-        matches!(self, Self::Forwarded(_, relayed) if relayed.error_code.is_none())
-    }
-
-    /// The client got an error of the server that ran the statement.
-    fn is_error(&self) -> bool {
-        matches!(self, Self::Forwarded(_, relayed) if relayed.error_code.is_some())
-    }
-}
-
-/// How one attempt ended.
-enum Attempt {
-    Done(Done),
-    /// Nothing has reached the client; another server may be asked.
-    Again(Failed),
-    /// A part has reached the client; an ERR packet with this sequence id ends the response.
-    Broken(Failed, u8),
-    /// Nothing has reached the client; the statement is to be run once more.
-    Withheld(Why),
-}
-
-/// Why a statement is to be run once more.
-pub(super) enum Why {
-    /// The server had closed the connection for its own reasons, and did not read it.
-    Unread,
-    /// A replica refused to run a function, which writes.
-    Refused,
-    /// A replica may lack what the primary has.
-    Behind(ErrPacket),
-    /// The server had no room for a prepared statement, and has now; or a statement must be prepared
-    /// anew, and will be.
-    Full,
-}
-
-/// What made an attempt fail.
-pub(super) enum Failed {
-    /// No connection came about: nothing was sent.
-    Unavailable(Unavailable),
-    /// The connection broke after the statement had been sent.
-    Lost(backend::Error),
-}
-
-/// What earlier attempts at a statement have shown.
-#[derive(Default)]
-pub(super) struct Tried {
-    /// Servers that failed.
-    pub avoid: Vec<Arc<Member>>,
-    /// Connections that the server had closed.
-    pub unread: usize,
-    /// A replica refused it.
-    pub refused: bool,
-    /// The error of a replica that may lack what the primary has.
-    pub behind: Option<ErrPacket>,
-    /// No replica will do.
-    pub primary_only: bool,
-    /// Room was made for a prepared statement, or one is prepared anew.
-    pub made_room: bool,
-}
 
 impl Session {
     /// Runs one statement and forwards its response.
@@ -187,7 +88,10 @@ impl Session {
             };
             let more = tried.avoid.len() + 1 < MAX_ATTEMPTS;
             let again = more && self.may_repeat(&job, side, &failed);
-            self.note_failure(side, &job, &failed);
+            // Not to wait for a replica's is no failure.
+            if !(again && failed.is_crowded()) {
+                self.note_failure(side, &job, &failed);
+            }
             self.leave_replica(side, transaction).await;
             // The session's schema, say, is not there yet; and enough replicas have failed.
             let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
@@ -306,6 +210,9 @@ impl Session {
             }
         };
         if let Err(error) = owed {
+            if error.is_of_connection() {
+                return Ok(Attempt::Again(Failed::Lost(error)));
+            }
             // A harmless statement has run in another state than it should have.
             self.servers.drop_side(side, &self.handle);
             return Ok(Attempt::Again(Failed::Unavailable(Unavailable::Sync(error))));

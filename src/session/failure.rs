@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Session;
 use super::context::Settings;
 use super::error::{self, End, Kind};
-use super::execute::{Done, Failed, Job, MAX_ATTEMPTS, Tried, Why};
+use super::job::{Done, Failed, Job, MAX_ATTEMPTS, Tried, Why};
 use super::registry::Interrupt;
 use super::reply;
 use super::servers::Unavailable;

@@ -16,7 +16,7 @@ use tokio::time::{Duration, Instant};
 
 use super::Session;
 use super::diagnostics::FoundRows;
-use super::execute::Job;
+use super::job::Job;
 use super::relay::Relayed;
 use super::tracking::find;
 use crate::backend;

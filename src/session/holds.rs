@@ -14,8 +14,8 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::diagnostics::FoundRows;
-use super::execute::Job;
 use super::found_rows::ANSWER_TIME;
+use super::job::Job;
 use super::state::{InsertId, SessionState};
 use super::tracking::find;
 use crate::backend::connection::Phase;

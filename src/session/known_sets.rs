@@ -20,7 +20,7 @@ use super::Session;
 use super::context::Settings;
 use super::diagnostics::Told;
 use super::error::End;
-use super::execute::{Done, Job};
+use super::job::{Done, Job};
 use super::proofs::LIFETIME;
 use super::relay::Relayed;
 use super::reply;

@@ -7,7 +7,7 @@
 //!   [`guesses`]: wrong ones. [`limits`]: clients of each account and address.
 //!   [`advice`]: what the log says about logins that cannot work.
 //! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
-//! - [`execute`]: one statement: decide, connect, send, relay, observe. [`routing`]: where it goes.
+//! - [`execute`]: one statement: decide, connect, send, relay, observe. [`job`]: what that is. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails, [`farewell`]: without having run. [`learned`]:
 //!   functions that replicas refuse.
 //! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
@@ -43,6 +43,7 @@ mod found_rows;
 mod guesses;
 mod holds;
 mod incoming;
+mod job;
 mod known_sets;
 mod known_statements;
 mod learned;

@@ -12,7 +12,7 @@
 use std::time::Instant;
 
 use super::Session;
-use super::execute::Job;
+use super::job::Job;
 use super::tracking::find;
 use crate::backend;
 use crate::protocol::response::ResponseKind;

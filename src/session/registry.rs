@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
@@ -42,11 +42,62 @@ pub struct SessionHandle {
     servers_removed: AtomicBool,
 }
 
-/// Where a session has connections, with the servers' ids of them.
-#[derive(Clone, Debug, Default)]
+/// Where a session has connections.
+#[derive(Debug, Default)]
 struct Places {
-    primary: Option<(Arc<Member>, u32)>,
-    replica: Option<(Arc<Member>, u32)>,
+    primary: Option<Place>,
+    replica: Option<Place>,
+}
+
+/// A connection that a session has.
+#[derive(Debug)]
+struct Place {
+    member: Arc<Member>,
+    /// The server's id of it.
+    thread: u32,
+    /// KILLs that are on their way to it.
+    kills: u32,
+}
+
+impl Places {
+    fn at(&mut self, side: Side) -> &mut Option<Place> {
+        match side {
+            Side::Primary => &mut self.primary,
+            Side::Replica => &mut self.replica,
+        }
+    }
+}
+
+/// A KILL is on its way to a connection of a session: until this is dropped, nobody else gets that one.
+#[derive(Debug)]
+pub struct Aim {
+    target: Arc<SessionHandle>,
+    side: Side,
+    /// The server.
+    pub member: Arc<Member>,
+    /// The server's id of the connection.
+    pub thread: u32,
+    hits: bool,
+}
+
+impl Aim {
+    /// The connection is killed: nobody else gets it ever.
+    pub fn hit(mut self) {
+        self.hits = true;
+    }
+}
+
+impl Drop for Aim {
+    fn drop(&mut self) {
+        let mut places = self.target.places();
+        if let Some(place) = places.at(self.side)
+            && place.thread == self.thread
+            && Arc::ptr_eq(&place.member, &self.member)
+            && !self.hits
+        {
+            place.kills = place.kills.saturating_sub(1);
+        }
+    }
 }
 
 impl SessionHandle {
@@ -60,13 +111,16 @@ impl SessionHandle {
         *self.user.lock().unwrap_or_else(PoisonError::into_inner) == user
     }
 
-    /// Notes the connection on `side`, or that there is none any more.
-    pub fn set_place(&self, side: Side, place: Option<(Arc<Member>, u32)>) {
-        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        match side {
-            Side::Primary => places.primary = place,
-            Side::Replica => places.replica = place,
-        }
+    fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the connection on `side`, or that there is none any more. True if a KILL is on its way to
+    /// the one that was there, which therefore must not become anybody else's.
+    pub fn set_place(&self, side: Side, place: Option<(Arc<Member>, u32)>) -> bool {
+        let place = place.map(|(member, thread)| Place { member, thread, kills: 0 });
+        let before = std::mem::replace(self.places().at(side), place);
+        before.is_some_and(|before| before.kills > 0)
     }
 
     /// Notes where the statement runs that was just sent.
@@ -75,17 +129,29 @@ impl SessionHandle {
         self.on_replica.store(side == Side::Replica, Ordering::Relaxed);
     }
 
-    /// Where the last statement was sent: the server, and its id of the connection.
-    pub fn running_on(&self) -> Option<(Arc<Member>, u32)> {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Aims a KILL at the connection where the last statement was sent, if the session still has it.
+    pub fn aim_at_query(self: &Arc<Self>) -> Option<Aim> {
         let replica = self.on_replica.load(Ordering::Relaxed);
-        if replica { places.replica.clone() } else { places.primary.clone() }
+        self.aim(if replica { Side::Replica } else { Side::Primary })
     }
 
-    /// All connections.
-    pub fn places(&self) -> Vec<(Arc<Member>, u32)> {
-        let places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
-        places.primary.iter().chain(&places.replica).cloned().collect()
+    /// Aims a KILL at all connections of the session.
+    pub fn aim_at_all(self: &Arc<Self>) -> Vec<Aim> {
+        [Side::Primary, Side::Replica].into_iter().filter_map(|side| self.aim(side)).collect()
+    }
+
+    fn aim(self: &Arc<Self>, side: Side) -> Option<Aim> {
+        let mut places = self.places();
+        let place = places.at(side).as_mut()?;
+        place.kills += 1;
+        let (member, thread) = (Arc::clone(&place.member), place.thread);
+        Some(Aim { target: Arc::clone(self), side, member, thread, hits: false })
+    }
+
+    /// Whether all servers that it has connections to are such.
+    pub fn is_only_at(&self, is_such: impl Fn(&Arc<Member>) -> bool) -> bool {
+        let places = self.places();
+        places.primary.iter().chain(&places.replica).all(|place| is_such(&place.member))
     }
 
     /// Asks the session to end; a weaker wish does not take back a stronger one.
@@ -175,11 +241,9 @@ impl Registry {
             return sessions.get(&id).cloned();
         }
         let on_primary = |handle: &&Arc<SessionHandle>| {
-            let places = handle.places.lock().unwrap_or_else(PoisonError::into_inner);
-            places
-                .primary
-                .as_ref()
-                .is_some_and(|(member, thread)| *thread == id && Arc::ptr_eq(member, primary))
+            let mut places = handle.places();
+            let place = places.at(Side::Primary).as_ref();
+            place.is_some_and(|place| place.thread == id && Arc::ptr_eq(&place.member, primary))
         };
         sessions.values().find(on_primary).cloned()
     }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Session;
 use super::context::Settings;
-use super::execute::{Job, Tried};
+use super::job::{Job, Tried};
 use super::pin::Demand;
 use super::rules::wish;
 use crate::cluster::{Cluster, Member, Position, Wish};

@@ -76,6 +76,9 @@ impl Slot {
 /// What makes MariaDB forget warnings and errors.
 const FORGET_CONDITIONS: &[u8] = b"SELECT 1 FROM (SELECT 1) t";
 
+/// After so many connections of the pool that were of no use, one is opened for the session.
+const MAX_UNFIT: usize = 3;
+
 /// The session's connections by side.
 #[derive(Debug, Default)]
 pub struct Servers {
@@ -158,8 +161,9 @@ impl Servers {
         let slot = self.slot(side);
         match std::mem::take(slot) {
             Slot::Held(Held { guard, member }) => {
-                handle.set_place(side, None);
-                if !member.is_removed() {
+                if handle.set_place(side, None) {
+                    guard.close();
+                } else if !member.is_removed() {
                     *slot = Slot::Parked(Parked { ticket: guard.release(), member });
                 }
             }
@@ -192,9 +196,12 @@ impl Servers {
 
     /// Takes the connection on `side` away from the session, and forgets one that was given back.
     pub fn take(&mut self, side: Side, handle: &SessionHandle) -> Option<Held> {
-        handle.set_place(side, None);
+        let is_killed = handle.set_place(side, None);
         match std::mem::take(self.slot(side)) {
-            Slot::Held(held) => Some(held),
+            Slot::Held(mut held) => {
+                held.guard.is_tainted |= is_killed;
+                Some(held)
+            }
             _ => None,
         }
     }
@@ -301,7 +308,7 @@ impl Servers {
                 return Err(Unavailable::StateLost { in_transaction });
             }
         }
-        let ticket = match std::mem::take(self.slot(side)) {
+        let mut ticket = match std::mem::take(self.slot(side)) {
             Slot::Parked(Parked { ticket, member: parked_at })
                 if Arc::ptr_eq(&parked_at, member) =>
             {
@@ -318,12 +325,43 @@ impl Servers {
         {
             return Err(Unavailable::Pool(pool::Error::Exhausted(max)));
         }
-        let image = state.replayed.image(side);
-        let held = checkout(member, side, login, image, ticket, settings).await;
-        let mut held = held.map_err(Unavailable::Pool)?;
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let image = state.replayed.image(side);
+            let held = match tried {
+                MAX_UNFIT.. => {
+                    let schema = image.has_schema().then(|| image.schema().to_vec());
+                    connect(member, side, login, schema.as_deref(), settings).await
+                }
+                _ => checkout(member, side, login, image, ticket.take(), settings).await,
+            };
+            let held = held.map_err(Unavailable::Pool)?;
+            match self.take_over(side, held, state, by).await {
+                // Nothing of the client's was sent: another connection does as well.
+                Err(Unavailable::Sync(error)) if tried < MAX_UNFIT && error.is_of_connection() => {
+                    tracing::debug!(%error, "a connection was of no use");
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Makes a connection from the pool the session's own.
+    async fn take_over(
+        &mut self,
+        side: Side,
+        mut held: Held,
+        state: &mut SessionState,
+        by: Asker<'_>,
+    ) -> Result<(), Unavailable> {
+        let Asker { handle, is_harmless, .. } = by;
         let mut insert_id = None;
         if held.guard.session != handle.id {
-            make_fit(&mut held, image).await?;
+            if let Err(error) = make_fit(&mut held, state.replayed.image(side)).await {
+                held.guard.close();
+                return Err(Unavailable::Sync(error));
+            }
             state.diagnostics.moved(side);
             insert_id = match state.insert_id() {
                 InsertId::Known(id) if side == Side::Primary => Some(id),
@@ -378,21 +416,20 @@ pub async fn connect(
 
 /// Takes away what another session has left that could be seen, and resets a connection that cannot
 /// be brought into the state of `image` by what it is in.
-async fn make_fit(held: &mut Held, image: &Arc<Image>) -> Result<(), Unavailable> {
+async fn make_fit(held: &mut Held, image: &Arc<Image>) -> Result<(), backend::Error> {
     if std::mem::take(&mut held.guard.has_conditions) && held.guard.facts().is_mariadb {
         // Statements without a table keep them.
-        held.guard.run(FORGET_CONDITIONS).await.map_err(Unavailable::Sync)?;
+        held.guard.run(FORGET_CONDITIONS).await?;
     }
     if held.guard.can_be(image) {
         return Ok(());
     }
     if image.is_reset() {
-        return held.guard.reset().await.map_err(Unavailable::Sync);
+        return held.guard.reset().await;
     }
-    match held.guard.reset_for_reuse().await {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Unavailable::Sync(backend::Error::State)),
-        Err(error) => Err(Unavailable::Sync(error)),
+    match held.guard.reset_for_reuse().await? {
+        true => Ok(()),
+        false => Err(backend::Error::State),
     }
 }
 

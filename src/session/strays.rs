@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::context::Settings;
-use super::execute::{Done, Failed, Job};
 use super::found_rows::{ANSWER_TIME, rows_of};
+use super::job::{Done, Failed, Job};
 use super::servers::{Asker, Unavailable};
 use crate::protocol::command::code;
 use crate::route::Side;

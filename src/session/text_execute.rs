@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 
 use super::Session;
-use super::execute::Job;
+use super::job::Job;
 use super::rules::text_of;
 use crate::backend;
 use crate::protocol::ErrPacket;

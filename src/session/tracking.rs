@@ -7,7 +7,7 @@
 //! Deliberately absent: statements that look at them from within a routine or a text PREPARE.
 
 use super::Session;
-use super::execute::Job;
+use super::job::Job;
 use crate::backend;
 use crate::backend::connection::Phase;
 use crate::protocol::flags::StatusFlags;

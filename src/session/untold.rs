@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use super::Session;
-use super::execute::Job;
+use super::job::Job;
 use super::prepared::Prepared;
 use super::relay::Relayed;
 use super::rules::text_of;

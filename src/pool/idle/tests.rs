@@ -28,7 +28,7 @@ enum Step {
     Opened(usize, bool),
     RoomUsed(usize, bool),
     Cancel(usize),
-    ComeBack(usize, bool),
+    ComeBack(usize, bool, Option<TestKey>),
     DropTicket(usize),
     Wait(u64),
     Expire,
@@ -52,7 +52,8 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(n, ok)| Step::Opened(n, ok)),
         2 => (any::<usize>(), prop::bool::weighted(0.8)).prop_map(|(n, ok)| Step::RoomUsed(n, ok)),
         1 => any::<usize>().prop_map(Step::Cancel),
-        1 => (any::<usize>(), any::<bool>()).prop_map(|(n, s)| Step::ComeBack(n, s)),
+        1 => (any::<usize>(), any::<bool>(), prop::option::weighted(0.2, key()))
+            .prop_map(|(n, s, key)| Step::ComeBack(n, s, key)),
         1 => any::<usize>().prop_map(Step::DropTicket),
         2 => (0u64..300).prop_map(Step::Wait),
         1 => Just(Step::Expire),
@@ -212,11 +213,13 @@ impl World {
                 assert_eq!(self.store.cancel(queued), Some(number));
                 assert_eq!(self.store.cancel(queued), None);
             }
-            Step::ComeBack(n, has_schema) => {
+            Step::ComeBack(n, has_schema, other) => {
                 if self.tickets.is_empty() {
                     return;
                 }
                 let (key, place) = self.tickets.remove(n % self.tickets.len());
+                // A session may need another kind of connection by then.
+                let key = other.unwrap_or(key);
                 self.take(key, Wish { has_schema, fingerprint: 0 }, Some(place));
                 self.store.disown(place);
             }
@@ -239,7 +242,7 @@ impl World {
                 let error = ErrPacket::new(1040, b"08004", "Too many connections");
                 self.store.refused((!all).then_some(&key), error, self.now, 0);
             }
-            Step::Connected(key) => self.store.connected(&key),
+            Step::Connected(key) => self.store.connected(&key, self.now),
             Step::Limit(all, each) => {
                 let mut limits = self.store.limits();
                 (limits.max_connections, limits.max_connections_per_account) = (all, each);
@@ -384,7 +387,7 @@ proptest! {
             world.check();
         }
         // In the end everybody who still waits is served.
-        world.store.connected(&(0, 0));
+        world.store.connected(&(0, 0), world.now);
         world.store.set_limits(Limits { max_connections: 0, ..Limits::default() });
         world.now += Duration::from_secs(3600);
         for _ in 0..1000 {
