@@ -57,6 +57,9 @@ impl Connection {
     /// which stays (COM_RESET_CONNECTION does not touch it). In one round trip: the reset, what a
     /// reset leaves (the server's default character set, and the role), and the trackers.
     ///
+    /// What stays different, on MySQL 9.7: foreign keys are checked by InnoDB, not by the SQL layer, so
+    /// that a row which is refused takes an AUTO_INCREMENT value. COM_CHANGE_USER does the same.
+    ///
     /// False if that cannot be had: where the server has an `init_connect`, a session begins with
     /// what that does, and no reset repeats it; MariaDB has no way back from another role.
     ///

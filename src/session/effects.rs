@@ -14,7 +14,7 @@ pub fn leaves_something(statement: &Statement) -> bool {
 
 /// Statements after which LAST_INSERT_ID() may be another though their OK packet names none.
 pub fn may_set_insert_id(statement: &Statement) -> bool {
-    let may = Flags::SESSION_FUNCTION | Flags::MULTI | Flags::AMBIGUOUS;
+    let may = Flags::SETS_INSERT_ID | Flags::MULTI | Flags::AMBIGUOUS;
     statement.flags.intersects(may) || statement.kind == StatementKind::Do || runs_unseen(statement)
 }
 

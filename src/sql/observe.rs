@@ -79,13 +79,19 @@ impl Classifier<'_> {
         match class {
             Class::Harmless | Class::Keyword => Flags::empty(),
             Class::Unknown => self.unknown_call(),
-            Class::Session => Flags::SESSION_FUNCTION,
+            Class::Session => self.session_call(),
             Class::Diagnostics => Flags::ROW_COUNT_FUNCTION,
             Class::FoundRows => Flags::FOUND_ROWS_FUNCTION,
             Class::Server => Flags::SERVER_FUNCTION,
             Class::UserLock => Flags::USER_LOCK,
             Class::Sequence => Flags::SEQUENCE,
         }
+    }
+
+    #[cold]
+    fn session_call(&self) -> Flags {
+        let sets = self.lexer.clone().next(self.token).word != Word::CloseParen;
+        if sets { Flags::SESSION_FUNCTION | Flags::SETS_INSERT_ID } else { Flags::SESSION_FUNCTION }
     }
 
     #[cold]

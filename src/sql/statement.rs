@@ -166,6 +166,8 @@ bitflags::bitflags! {
         /// FOUND_ROWS() afterwards need not be the number of rows that are sent: OFFSET, LIMIT with
         /// two numbers, a set operation, VALUES. (Asked of MySQL 9.7 and MariaDB 10.11.)
         const FINDS_MORE_ROWS = 1 << 33;
+        /// LAST_INSERT_ID(…) with an argument, which sets it.
+        const SETS_INSERT_ID = 1 << 34;
     }
 }
 

@@ -1,4 +1,4 @@
-//! FOUND_ROWS() after a query.
+//! FOUND_ROWS() and LAST_INSERT_ID() after a statement.
 
 use super::*;
 
@@ -28,4 +28,20 @@ fn which_queries_find_more_rows_than_they_send() {
     {
         check(sql, false);
     }
+}
+
+#[test]
+fn which_statements_set_the_insert_id() {
+    let check = |sql: &str, want| {
+        for mode in [MYSQL, MARIADB] {
+            let flags = classify(sql.as_bytes(), &mode).flags;
+            assert_eq!(flags.contains(Flags::SETS_INSERT_ID), want, "{sql}");
+        }
+    };
+    check("SELECT LAST_INSERT_ID(5)", true);
+    check("SELECT LAST_INSERT_ID ( /* () */ id ) FROM t", true);
+    check("UPDATE t SET n = LAST_INSERT_ID(n + 1)", true);
+    check("SELECT LAST_INSERT_ID()", false);
+    check("SELECT LAST_INSERT_ID ( /* 5 */ )", false);
+    check("SELECT CONNECTION_ID(), @@identity", false);
 }
