@@ -1,13 +1,13 @@
 //! The load generator of `scripts/bench.sh` for what short connections cost.
 //!
 //! ```text
-//! pages load PORT CLIENTS SECONDS full|read   pages one after the other from each of the clients
+//! pages load PORT CLIENTS SECONDS KIND        pages one after the other from each of the clients
 //! pages storm PORT CLIENTS SECONDS            so many clients that connect within the time, a page each
 //! pages prepare PORT CLIENTS SECONDS          PREPARE, EXECUTE and CLOSE on connections that stay
 //! ```
 //!
-//! A page is connect, SET NAMES, three prepared reads that are closed again, a write unless it is a
-//! `read` page, and quit. The table `visits (client INT)` must exist. Prints one line:
+//! A `full` page is connect, SET NAMES, three prepared reads that are closed again, a write, and quit; a
+//! `read` page the same without the write, and a `query` page connect, a query, and quit. The table `visits (client INT)` must exist. Prints one line:
 //! units done, units that failed, seconds, p50 and p99 in milliseconds; and the first error, if any,
 //! on standard error. One thread, so that it takes little from those whom it measures.
 #![allow(missing_docs)]
@@ -56,13 +56,25 @@ impl Outcome {
     }
 }
 
-async fn page(port: u16, account: &Account, number: u32, writes: bool) -> Result<(), Fail> {
+/// What a page does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Full,
+    Read,
+    Query,
+}
+
+async fn page(port: u16, account: &Account, number: u32, kind: Kind) -> Result<(), Fail> {
     let mut visitor = Visitor::connect(port, account).await?;
+    if kind == Kind::Query {
+        visitor.query(&format!("SELECT name FROM items WHERE id = {}", number % 100 + 1)).await?;
+        return visitor.quit().await;
+    }
     visitor.query("SET NAMES utf8mb4").await?;
     for sql in READS {
         visitor.prepared(sql, number % 100 + 1, "item").await?;
     }
-    if writes {
+    if kind == Kind::Full {
         visitor.query(&format!("INSERT INTO visits (client) VALUES ({number})")).await?;
     }
     visitor.quit().await
@@ -73,11 +85,11 @@ async fn patiently(page: impl Future<Output = Result<(), Fail>>) -> Result<(), F
     timeout(PATIENCE, page).await.unwrap_or_else(|_| late())
 }
 
-async fn load(port: u16, client: u32, until: Instant, writes: bool) -> Outcome {
+async fn load(port: u16, client: u32, until: Instant, kind: Kind) -> Outcome {
     let (account, mut outcome, mut number) = (Account::app(), Outcome::default(), client);
     while Instant::now() < until {
         let begin = Instant::now();
-        let result = patiently(page(port, &account, number, writes)).await;
+        let result = patiently(page(port, &account, number, kind)).await;
         outcome.add(result, begin.elapsed());
         number = number.wrapping_add(7919);
     }
@@ -88,7 +100,7 @@ async fn storm_of_one(port: u16, number: u32, at: Instant) -> Outcome {
     let (account, mut outcome) = (Account::app(), Outcome::default());
     sleep_until(at).await;
     let begin = Instant::now();
-    outcome.add(patiently(page(port, &account, number, true)).await, begin.elapsed());
+    outcome.add(patiently(page(port, &account, number, Kind::Full)).await, begin.elapsed());
     outcome
 }
 
@@ -114,12 +126,16 @@ async fn prepare(port: u16, client: u32, until: Instant) -> Outcome {
 
 async fn run(what: &str, port: u16, clients: u32, seconds: f64, kind: &str) -> Outcome {
     let (begin, span) = (Instant::now(), Duration::from_secs_f64(seconds));
-    let writes = kind != "read";
+    let kind = match kind {
+        "read" => Kind::Read,
+        "query" => Kind::Query,
+        _ => Kind::Full,
+    };
     let mut tasks = JoinSet::new();
     for client in 0..clients {
         let at = begin + span * client / clients;
         match what {
-            "load" => tasks.spawn_local(load(port, client, begin + span, writes)),
+            "load" => tasks.spawn_local(load(port, client, begin + span, kind)),
             "storm" => tasks.spawn_local(storm_of_one(port, client, at)),
             "prepare" => tasks.spawn_local(prepare(port, client, begin + span)),
             other => panic!("what is {other}?"),
@@ -135,7 +151,7 @@ async fn run(what: &str, port: u16, clients: u32, seconds: f64, kind: &str) -> O
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|it| it != "--bench").collect();
     let [what, port, clients, seconds, rest @ ..] = &arguments[..] else {
-        println!("usage: pages load|storm|prepare PORT CLIENTS SECONDS [full|read]");
+        println!("usage: pages load|storm|prepare PORT CLIENTS SECONDS [full|read|query]");
         return;
     };
     let port = port.parse().expect("a port");

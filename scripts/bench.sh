@@ -11,7 +11,7 @@
 #            CPU per query. THREADS="1 8" MODES="text prepared". Here the others are pointed at the
 #            replica that lagwise reads from; in the other parts at the primary, as an application is.
 #   pages    connect, SET NAMES, three prepared reads that are closed again, a write (`full`, or none:
-#            `read`), quit, as a caching_sha2_password account: pages/s, latency, CPU of the primary
+#            `read`), quit; and connect, a query, quit (`query`); as a caching_sha2_password account: pages/s, latency, CPU of the primary
 #            and of the proxy per page. CLIENTS_AT_A_TIME=16
 #   storm    STORM_CLIENTS=5000 clients that connect within 5 s for a page each: how many are served
 #            direct, and by lagwise with 20 connections to each server
@@ -323,7 +323,7 @@ run_queries() {
 run_pages() {
   start_paths "$PRIMARY_PORT"
   if does pages; then
-    run_loads pages load full read
+    run_loads pages load full read query
     print_loads pages page
   fi
   if does prepare; then

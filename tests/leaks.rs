@@ -4,8 +4,10 @@
 //! The sessions differ in account, schema, sql_mode, time zone, character set, variables, temporary
 //! tables, locks, transactions, and in statements of the same text that were prepared under different
 //! states. Now and then all connections to replicas are ended, so that the state has to be brought to
-//! new ones; sessions begin anew by COM_RESET_CONNECTION, COM_CHANGE_USER and new connections. Whoever
-//! shares connections between sessions has to pass this as it is.
+//! new ones; sessions begin anew by COM_RESET_CONNECTION, COM_CHANGE_USER and new connections. With as
+//! many server connections as they like, and with two to each server, so that nearly every statement
+//! changes connection; there one session alone does what holds a connection. With `mode = "session"`
+//! and two connections there are two sessions at a time, which begin anew often.
 //!
 //! `LEAKS_SEED` names another seed, `LEAKS_STEPS` another length.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -17,20 +19,58 @@ mod support;
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use leaks_model::session::{Session, options};
+use leaks_model::session::{Freedom, Session, options};
 use leaks_model::{ACCOUNTS, CHARSETS, Fresh, Kind, LOCKS, MODES, State, ZONES};
 use support::wire::{Param, Step};
 use support::{Lab, Make, Proxy, eventually};
 
-const SESSIONS: usize = 30;
 const STEPS: usize = 6_000;
 /// Connections to replicas are ended once in so many steps.
 const KILL_EVERY: usize = 400;
 /// Statements that one session keeps prepared.
 const MAX_PREPARED: usize = 12;
 
+/// How many server connections there are for how many sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pools {
+    /// As many as are needed.
+    Ample,
+    /// Two to each server.
+    Small,
+    /// Two to each server, which sessions keep.
+    SmallBySession,
+}
+
+impl Pools {
+    fn sessions(self) -> usize {
+        if self == Self::SmallBySession { 2 } else { 30 }
+    }
+
+    fn freedom(self, id: usize) -> Freedom {
+        match self {
+            Self::Ample if !id.is_multiple_of(3) => Freedom::Light,
+            Self::Small if id > 0 => Freedom::HoldsNothing,
+            Self::Ample | Self::Small | Self::SmallBySession => Freedom::All,
+        }
+    }
+
+    fn config(self, lab: &Lab) -> String {
+        const ROUTING: &str = "[routing]\nmax_lag = \"1h\"\nlag_tolerance = \"1h\"\n";
+        const POOL: &str = "[pool]\ncheckout_timeout = \"2m\"\n";
+        let mode = if self == Self::SmallBySession { "mode = \"session\"\n" } else { "" };
+        let tables = (0..lab.count()).map(|server| {
+            format!("[[server]]\naddress = \"{}\"\nmax_connections = 2\n", lab.address(server))
+        });
+        match self {
+            Self::Ample => ROUTING.to_owned(),
+            _ => [ROUTING, POOL, mode, &tables.collect::<String>()].concat(),
+        }
+    }
+}
+
 struct Test {
     lab: Lab,
+    pools: Pools,
     proxy: Proxy,
     rng: Rng,
     sessions: Vec<Session>,
@@ -46,7 +86,7 @@ impl Test {
     }
 
     fn step(&mut self) {
-        let at = self.rng.usize(..SESSIONS);
+        let at = self.rng.usize(..self.sessions.len());
         // Mostly questions, so that what is set is looked at.
         let name = if self.rng.u8(..10) < 6 { self.ask(at) } else { self.act(at) };
         *self.counts.entry(name.to_owned()).or_default() += 1;
@@ -55,8 +95,13 @@ impl Test {
     // ---- questions
 
     fn ask(&mut self, at: usize) -> &'static str {
-        let all = if self.sessions[at].is_light() { 17 } else { 18 };
-        let which = self.rng.usize(..all);
+        let freedom = self.sessions[at].freedom;
+        let all = if freedom == Freedom::All { 18 } else { 17 };
+        let which = match self.rng.usize(..all) {
+            // An error may be asked about.
+            11 | 14 if freedom == Freedom::HoldsNothing => 12,
+            which => which,
+        };
         let lock = self.rng.usize(..LOCKS);
         let holder = self.locks.get(&lock).copied();
         let session = &mut self.sessions[at];
@@ -170,9 +215,11 @@ impl Test {
         // Transactions are short, so that they do not keep everything on the primary.
         let in_transaction = self.sessions[at].state.in_transaction;
         let which = if in_transaction && value % 3 == 0 { 15 } else { self.rng.usize(..22) };
-        let which = match which {
-            1 | 2 | 13 | 14 | 17 if self.sessions[at].is_light() => 3,
-            which => which,
+        let which = match (self.sessions[at].freedom, which) {
+            (Freedom::Light | Freedom::HoldsNothing, 1 | 2 | 13 | 14 | 17) => 3,
+            (Freedom::HoldsNothing, 12 | 15 | 16) => 18,
+            (_, 18) if self.pools == Pools::SmallBySession => 0,
+            (_, which) => which,
         };
         match which {
             0 => return self.begin_anew(at),
@@ -292,7 +339,7 @@ impl Test {
                 "change user"
             }
             _ => {
-                *session = Session::new(id, port, account, schema);
+                *session = Session::new(id, port, account, schema, session.freedom);
                 session.committed = committed;
                 "connect"
             }
@@ -364,28 +411,27 @@ fn from_environment(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().expect("a number"))
 }
 
-fn run(make: Make) {
+fn run_with(make: Make, pools: Pools) {
     let lab = Lab::start(make, 2);
     lab.sql(0, SCHEMA);
-    let rows: Vec<String> = (0..SESSIONS).map(|id| format!("({id}, 0)")).collect();
+    let rows: Vec<String> = (0..pools.sessions()).map(|id| format!("({id}, 0)")).collect();
     lab.sql(0, &format!("INSERT INTO shop.mine VALUES {}", rows.join(", ")));
     lab.wait_caught_up();
-    let proxy = Proxy::start(&lab, "[routing]\nmax_lag = \"1h\"\nlag_tolerance = \"1h\"");
+    let proxy = Proxy::start(&lab, &pools.config(&lab));
     eventually("both replicas take reads", || {
         proxy.metrics().sum("lagwise_server_eligible", &[]) == 3.0
     });
     let seed = from_environment("LEAKS_SEED", 20);
     let steps = from_environment("LEAKS_STEPS", STEPS);
-    println!("{make}: LEAKS_SEED={seed} LEAKS_STEPS={steps}");
+    println!("{make}, {pools:?}: LEAKS_SEED={seed} LEAKS_STEPS={steps}");
     let mut rng = Rng::with_seed(seed as u64);
-    let sessions = (0..SESSIONS).map(|id| {
+    let sessions = (0..pools.sessions()).map(|id| {
         let account = rng.usize(..ACCOUNTS.len());
-        let schemas = ACCOUNTS[account].1;
-        Session::new(id, proxy.port(), account, schemas[rng.usize(..schemas.len())])
+        let schema = ACCOUNTS[account].1[rng.usize(..ACCOUNTS[account].1.len())];
+        Session::new(id, proxy.port(), account, schema, pools.freedom(id))
     });
-    let sessions = sessions.collect();
-    let mut test =
-        Test { lab, proxy, rng, sessions, locks: BTreeMap::new(), counts: BTreeMap::new() };
+    let (sessions, locks, counts) = (sessions.collect(), BTreeMap::new(), BTreeMap::new());
+    let mut test = Test { lab, pools, proxy, rng, sessions, locks, counts };
     for step in 1..=steps {
         test.step();
         if step % KILL_EVERY == 0 {
@@ -397,7 +443,18 @@ fn run(make: Make) {
     let (on_primary, on_replicas) = (on("primary"), on("replica"));
     println!("{make}: {on_primary} on the primary, {on_replicas} on replicas, {:?}", test.counts);
     assert!(on_replicas > steps as f64 / 10.0, "only {on_replicas} statements ran on replicas");
-    assert!(test.counts["killed"] > 0 && test.counts.len() > 30, "{:?}", test.counts);
+    assert!(test.counts["killed"] > 0 && test.counts.len() > 25, "{:?}", test.counts);
+    if pools == Pools::Small {
+        let own = metrics.sum("lagwise_checkouts_total", &[("outcome", "own")]);
+        let all = metrics.sum("lagwise_checkouts_total", &[]);
+        assert!(own < all / 2.0, "{own} of {all} times the session's own connection was there");
+    }
+}
+
+fn run(make: Make) {
+    for pools in [Pools::Ample, Pools::Small, Pools::SmallBySession] {
+        run_with(make, pools);
+    }
 }
 
 #[test]

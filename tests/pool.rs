@@ -328,6 +328,35 @@ fn init_connect_is_for_all(lab: &Lab) {
     }
 }
 
+/// What the last statement has left holds a connection only as long as nobody else needs it.
+fn a_silent_session_lets_others_in(lab: &Lab) {
+    let table = format!("[[server]]\naddress = \"{}\"\nmax_connections = 1\n", lab.address(0));
+    let proxy = Proxy::start(lab, &table);
+    proxy.wait_probed();
+    let mut client = Client::app(proxy.port());
+    let mut other = Client::app(proxy.port());
+    let two = "UPDATE items SET stock = stock + 1 WHERE id IN (1, 2)";
+    let error = |fail: raw::Fail| fail.code();
+    for _ in 0..2 {
+        client.run(two);
+        std::thread::sleep(Duration::from_millis(1500));
+        assert_eq!(client.value("SELECT ROW_COUNT()"), "2", "nobody else has come");
+        client.run(two);
+        other.run("UPDATE items SET stock = stock WHERE id = 1");
+        assert_eq!(client.query("SELECT ROW_COUNT()").map(drop).map_err(error), Err(1105));
+        assert_eq!(client.query("SHOW WARNINGS").map(drop).map_err(error), Err(1105));
+        client.run("UPDATE items SET stock = stock + 1 WHERE id = 3");
+        assert_eq!(client.value("SELECT ROW_COUNT()"), "1");
+        assert_eq!(client.query("DELETE FROM no_such").map(drop).map_err(error), Err(1146));
+        assert_eq!(client.value("SHOW WARNINGS"), "Error");
+        assert_eq!(client.query("DELETE FROM no_such").map(drop).map_err(error), Err(1146));
+        other.run("UPDATE items SET stock = stock WHERE id = 1");
+        assert_eq!(client.query("SHOW WARNINGS").map(drop).map_err(error), Err(1105));
+        client.run("DO 0");
+        assert_eq!(client.query("SHOW WARNINGS").map(|rows| rows.len()).map_err(error), Ok(0));
+    }
+}
+
 /// What a server does to idle connections is noticed by nobody.
 fn idle_connections_die_unnoticed(lab: &Lab) {
     let proxy = Proxy::start(lab, "");
@@ -416,6 +445,7 @@ fn run(make: Make) {
     many_clients_in_turn(&lab);
     lab.wait_caught_up();
     init_connect_is_for_all(&lab);
+    a_silent_session_lets_others_in(&lab);
     idle_connections_die_unnoticed(&lab);
     connections_are_ended_in_due_form(&lab);
 }

@@ -118,6 +118,8 @@ pub struct Connection {
     pub(super) pending: Vec<u8>,
     /// Responses that come before that of the next command.
     pub(super) owed: usize,
+    /// The last of them is about LAST_INSERT_ID().
+    pub(super) owes_insert_id: bool,
     /// When `pending` must go out though no command has come.
     pub(super) pending_due: Option<Instant>,
     /// The trackers are off; whether those of GTIDs are.
@@ -163,6 +165,7 @@ impl Connection {
             initial_state: Vec::new(),
             pending: Vec::new(),
             owed: 0,
+            owes_insert_id: false,
             pending_due: None,
             tracking_stopped: None,
             read_only: false,

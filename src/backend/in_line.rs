@@ -27,7 +27,8 @@ impl Connection {
     /// nothing differs. `insert_id` is what LAST_INSERT_ID() must be, if it is needed.
     ///
     /// `with_next`: it goes out with the next command, which does no harm in a wrong state, and the
-    /// server is heard when that command is answered ([`Connection::finish_owed`]).
+    /// server is heard when that command is answered ([`Connection::finish_owed`]). LAST_INSERT_ID()
+    /// alone goes out with any command: a server refuses it only to one that is killed.
     ///
     /// # Errors
     /// The server's error, [`Error::State`], or the connection breaks: in each case it is in no known
@@ -49,13 +50,14 @@ impl Connection {
         if let Some(id) = insert_id {
             self.build_query(&mut packets, format!("SET SESSION last_insert_id={id}").as_bytes());
             self.insert_id = Some(id);
+            self.owes_insert_id = true;
             responses += 1;
         }
         if responses == 0 {
             return Ok(());
         }
         self.owed += responses;
-        if with_next {
+        if with_next || switch.is_empty() {
             self.pending.extend_from_slice(&packets);
             return Ok(());
         }
@@ -79,12 +81,17 @@ impl Connection {
                     self.status = summary.status & !StatusFlags::SESSION_STATE_CHANGED;
                     warnings = summary.warnings;
                 }
+                // What follows may have run: its answer counts, and nobody else gets the connection.
+                Err(Error::Server(_)) if self.owed == 0 && self.owes_insert_id => {
+                    self.is_tainted = true;
+                }
                 Err(error) => {
                     self.mark_broken();
                     return Err(error);
                 }
             }
         }
+        self.owes_insert_id = false;
         Ok(warnings)
     }
 

@@ -25,6 +25,8 @@ impl Session {
     pub(super) async fn commands(&mut self) -> End {
         let mut incoming = Incoming::default();
         let mut settings = self.context.settings.load_full();
+        // The connection that has proven the login.
+        self.park(settings.pool_mode);
         loop {
             // To count a reference anew each time would write to what all cores share.
             if !Arc::ptr_eq(&settings, &self.context.settings.load()) {
@@ -250,7 +252,7 @@ impl Session {
         Ok(())
     }
 
-    async fn refuse_command(
+    pub(super) async fn refuse_command(
         &mut self,
         incoming: &mut Incoming,
         err: &crate::protocol::ErrPacket,

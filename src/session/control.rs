@@ -138,6 +138,8 @@ impl Session {
         };
         let settings = self.context.settings.load_full();
         self.let_go(&settings).await;
+        // Who waits for a connection must not keep others from giving theirs back.
+        self.leave();
         let asking = Asking {
             user: change.user,
             plugin: change.auth_plugin,

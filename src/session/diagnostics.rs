@@ -73,6 +73,8 @@ pub struct Diagnostics {
     found: FoundRows,
     /// The connection of `found_on` is still the one that has set it.
     found_there: bool,
+    /// The connection was given up, and with it what no other can be told.
+    lost: bool,
 }
 
 /// FOUND_ROWS() after the last query.
@@ -184,8 +186,24 @@ impl Diagnostics {
             stale,
             row_count,
             row_count_there: true,
+            lost: false,
             ..*self
         };
+    }
+
+    /// The connection of `side` goes to another session, though it has what cannot be told to another
+    /// connection: who asks for that has to be refused.
+    pub fn give_up(&mut self, side: Side) {
+        self.moved(side);
+        if self.conditions_on == side {
+            (self.holds, self.untold) = (false, false);
+        }
+        self.lost = true;
+    }
+
+    /// Whether what the last statement has left is not known any more.
+    pub fn is_lost(&self) -> bool {
+        self.lost
     }
 
     /// The statement that has ended has left ROW_COUNT() as it was before it.

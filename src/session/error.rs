@@ -243,6 +243,14 @@ pub fn state_lost(server: &str, in_transaction: bool) -> ErrPacket {
     ErrPacket::new(1158, b"08S01", text)
 }
 
+/// What the last statement has left went with the connection, which others needed.
+pub fn diagnostics_lost() -> ErrPacket {
+    let text = "lagwise: the warnings and ROW_COUNT() of the last statement are not known any more: the \
+                session was silent, and others needed its server connection (raise max_connections, or \
+                ask at once)";
+    ErrPacket::new(1105, b"HY000", text.to_owned())
+}
+
 /// The connection that had a prepared statement's long data or cursor is gone. Nothing of this
 /// command was sent; a driver that connects anew and begins again does right.
 pub fn statement_state_lost(server: &str) -> ErrPacket {

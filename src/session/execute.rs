@@ -13,7 +13,8 @@ use super::Session;
 use super::abandoned::is_watched;
 use super::context::Settings;
 use super::diagnostics::{Aside, Told};
-use super::error::{End, Kind};
+use super::effects::asks_about_last;
+use super::error::{self, End, Kind};
 use super::job::{Attempt, Done, Failed, Job, MAX_ATTEMPTS, Tried, Why};
 use super::learned::REFUSALS;
 use super::prepare::Forgetting;
@@ -40,6 +41,10 @@ impl Session {
         let cluster = self.context.cluster.snapshot();
         job.statement.know(&settings.policy.read_only_functions);
         self.weigh_hint(&mut job, &settings, &cluster);
+        if self.state.diagnostics.is_lost() && asks_about_last(&job.statement) {
+            self.refuse_command(job.incoming, &error::diagnostics_lost()).await?;
+            return Ok(Done::Failed);
+        }
         if let Some(done) = self.answer_known_set(&job, &settings).await? {
             return Ok(done);
         }

@@ -7,6 +7,10 @@
 //! What only the connection knows, but can say ([`InsertId::Untold`], [`FoundRows::Untold`]), does
 //! not hold it: the session asks for it once its client has been silent for [`SETTLE_AFTER`], and
 //! gives the connection back then. A client that goes on at once needs no such question.
+//!
+//! Warnings, errors and a ROW_COUNT() of several rows hold it until the next statement, or for
+//! [`YIELD_AFTER`] if others wait: sessions that are silent after an error must not keep all others
+//! out. Who then asks for them gets an error, never another's.
 
 use std::time::Duration;
 
@@ -25,6 +29,10 @@ use crate::sql::Flags;
 
 /// How long a client may be silent before its session asks for what only the connection knows.
 const SETTLE_AFTER: Duration = Duration::from_millis(5);
+
+/// After so long a silence a session gives up what the next statement would end, if others wait for a
+/// connection. (Measured: what a program asks about its last statement comes within a millisecond.)
+const YIELD_AFTER: Duration = Duration::from_secs(1);
 
 /// Why a session keeps a connection between statements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,21 +90,14 @@ impl Hold {
     }
 }
 
-/// What the state of a session holds on its connection of one side.
+/// What the state of a session holds on its connection of one side, besides [`by_last_statement`].
 fn by_state(state: &SessionState, side: Side) -> Option<Hold> {
-    let diagnostics = &state.diagnostics;
-    let conditions = diagnostics.conditions();
     let here = match side {
         Side::Primary => Transaction::OnPrimary,
         Side::Replica => Transaction::OnReplica,
     };
     if state.transaction() == here || state.has_twin() {
         return Some(Hold::Transaction);
-    }
-    if conditions.held && conditions.on == side
-        || diagnostics.is_untold() && diagnostics.side() == side
-    {
-        return Some(Hold::Warnings);
     }
     if side == Side::Replica {
         return None;
@@ -110,12 +111,21 @@ fn by_state(state: &SessionState, side: Side) -> Option<Hold> {
     if state.carries() {
         return Some(Hold::Variables);
     }
-    if !state.is_resettable() {
-        return Some(Hold::Unreplayable);
+    (!state.is_resettable()).then_some(Hold::Unreplayable)
+}
+
+/// What the last statement has left on the connection of one side, until the next one.
+fn by_last_statement(state: &SessionState, side: Side) -> Option<Hold> {
+    let diagnostics = &state.diagnostics;
+    let conditions = diagnostics.conditions();
+    if conditions.held && conditions.on == side
+        || diagnostics.is_untold() && diagnostics.side() == side
+    {
+        return Some(Hold::Warnings);
     }
     match diagnostics.row_count_there(side) {
         // A server has no statement that brings about any other number.
-        Some(2..) => Some(Hold::RowCount),
+        Some(2..) if side == Side::Primary => Some(Hold::RowCount),
         _ => None,
     }
 }
@@ -130,6 +140,11 @@ fn is_untold(state: &SessionState, side: Side) -> bool {
 impl Session {
     /// Why the session keeps its connection of `side`, if it does.
     fn hold_on(&mut self, side: Side) -> Option<Hold> {
+        self.firm_hold_on(side).or_else(|| by_last_statement(&self.state, side))
+    }
+
+    /// The same, but for what the next statement ends.
+    fn firm_hold_on(&mut self, side: Side) -> Option<Hold> {
         if let Some(hold) = by_state(&self.state, side) {
             return Some(hold);
         }
@@ -167,10 +182,13 @@ impl Session {
             }
             if mode == PoolMode::Session {
                 why = Some(Hold::Session);
-            } else if let Some(hold) = self.hold_on(side) {
+            } else if let Some(hold) = self.firm_hold_on(side) {
                 why = Some(hold);
+            } else if let Some(hold) = by_last_statement(&self.state, side) {
+                why = Some(hold);
+                self.settle_in(YIELD_AFTER);
             } else if is_untold(&self.state, side) {
-                self.settle_at = Some(Instant::now() + SETTLE_AFTER);
+                self.settle_in(SETTLE_AFTER);
             } else {
                 self.servers.park(side, &self.handle);
             }
@@ -179,6 +197,11 @@ impl Session {
             let metrics = &self.context.metrics;
             self.hold_count = why.map(|why| (why, metrics.hold(why as usize)));
         }
+    }
+
+    fn settle_in(&mut self, time: Duration) {
+        let due = Instant::now() + time;
+        self.settle_at = Some(self.settle_at.map_or(due, |other| other.min(due)));
     }
 
     /// After a statement: a session that has asked for the id of its connection goes on having it.
@@ -190,11 +213,24 @@ impl Session {
         }
     }
 
-    /// Asks the connections for what only they know, so that they can be given back.
+    /// The client has been silent for a while: asks the connections for what only they know, and gives
+    /// up what the next statement would end where others wait for a connection, so that they can be
+    /// given back.
     pub(super) async fn settle(&mut self) {
         self.settle_at = None;
         for side in [Side::Primary, Side::Replica] {
-            if is_untold(&self.state, side) && self.hold_on(side).is_none() {
+            if self.firm_hold_on(side).is_some() {
+                continue;
+            }
+            let is_untold = is_untold(&self.state, side);
+            if by_last_statement(&self.state, side).is_some() {
+                let held = self.servers.get(side);
+                if held.is_none_or(|held| held.member.pool().levels().waiting == 0) {
+                    continue;
+                }
+                self.state.diagnostics.give_up(side);
+            }
+            if is_untold {
                 self.ask_counts(side).await;
             }
         }

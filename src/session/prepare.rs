@@ -32,7 +32,9 @@ impl Session {
         let mode = self.state.lex_mode();
         let classify = || sql::classify(text, mode);
         let shared = self.context.known_statements.get(text, mode, parse_state, classify);
-        let is_usual = shared.is_shared && self.is_answered_as_usual();
+        // What is logged tells where it ran.
+        let is_logged = self.context.settings.load().log_sql;
+        let is_usual = shared.is_shared && !is_logged && self.is_answered_as_usual();
         if let Some(answer) = is_usual.then(|| self.known_answer(&shared)).flatten() {
             return self.answer_prepare(shared, &answer).await;
         }

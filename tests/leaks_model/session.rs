@@ -6,8 +6,20 @@ use crate::support::wire::{Client, Expect, Options, Step};
 /// Rows of text, or an error's number.
 pub type Got = Result<Vec<Vec<Option<String>>>, u16>;
 
+/// What a session may do to its connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freedom {
+    /// Everything.
+    All,
+    /// Nothing that keeps its reads from replicas for long.
+    Light,
+    /// Nothing that keeps a connection after a statement.
+    HoldsNothing,
+}
+
 pub struct Session {
     pub id: usize,
+    pub freedom: Freedom,
     pub client: Client,
     pub state: State,
     /// What the session has committed to its row.
@@ -23,16 +35,17 @@ pub fn options(account: usize, schema: &str) -> Options {
 }
 
 impl Session {
-    pub fn new(id: usize, port: u16, account: usize, schema: &'static str) -> Self {
+    pub fn new(
+        id: usize,
+        port: u16,
+        account: usize,
+        schema: &'static str,
+        freedom: Freedom,
+    ) -> Self {
         let login = options(account, schema).login(port);
         let client = login.unwrap_or_else(|packet| panic!("login of session {id}: {packet:?}"));
         let state = State::new(Fresh::Login, account, schema, 0);
-        Self { id, client, state, committed: 0, history: Vec::new() }
-    }
-
-    /// Two of three do nothing that keeps their reads from replicas for long.
-    pub fn is_light(&self) -> bool {
-        !self.id.is_multiple_of(3)
+        Self { id, freedom, client, state, committed: 0, history: Vec::new() }
     }
 
     pub fn play(&mut self, step: &Step, binary: bool) -> Got {
