@@ -339,6 +339,8 @@ impl Test {
                 "change user"
             }
             _ => {
+                // Its connections may be all that there are.
+                session.client.send(&[0x01]).unwrap();
                 *session = Session::new(id, port, account, schema, session.freedom);
                 session.committed = committed;
                 "connect"
