@@ -44,8 +44,13 @@ impl Classifier<'_> {
             Word::Unlock => StatementKind::UnlockTables,
             Word::Kill => StatementKind::Kill,
             Word::Xa => StatementKind::Xa,
-            Word::Flush
-            | Word::Reset
+            Word::Flush => self.flush(),
+            // BACKUP STAGE and BACKUP LOCK last until their counterparts.
+            Word::Backup => {
+                self.flags |= Flags::USER_LOCK;
+                self.plain(StatementKind::Admin)
+            }
+            Word::Reset
             | Word::Purge
             | Word::Optimize
             | Word::Repair
@@ -59,8 +64,7 @@ impl Classifier<'_> {
             | Word::Restart
             | Word::Clone
             | Word::Binlog
-            | Word::Import
-            | Word::Backup => self.plain(StatementKind::Admin),
+            | Word::Import => self.plain(StatementKind::Admin),
             _ => StatementKind::Unknown,
         }
     }
@@ -69,6 +73,18 @@ impl Classifier<'_> {
     fn plain(&mut self, kind: StatementKind) -> StatementKind {
         self.skip_unknown = true;
         kind
+    }
+
+    /// FLUSH TABLES … WITH READ LOCK and … FOR EXPORT leave locks.
+    fn flush(&mut self) -> StatementKind {
+        self.bump();
+        while !self.at_end() {
+            if matches!(self.token.word, Word::Lock | Word::For) {
+                self.flags |= Flags::USER_LOCK;
+            }
+            self.bump();
+        }
+        self.plain(StatementKind::Admin)
     }
 
     pub(super) fn write(&mut self) -> StatementKind {
