@@ -33,7 +33,7 @@ pub enum Hold {
     Transaction,
     /// A temporary table.
     TemporaryTable,
-    /// LOCK TABLES, GET_LOCK().
+    /// LOCK TABLES, GET_LOCK(), FLUSH TABLES … WITH READ LOCK.
     Lock,
     /// User variables, a HANDLER, or what a routine has left.
     Variables,
@@ -130,8 +130,13 @@ fn is_untold(state: &SessionState, side: Side) -> bool {
 impl Session {
     /// Why the session keeps its connection of `side`, if it does.
     fn hold_on(&mut self, side: Side) -> Option<Hold> {
-        if let Some(hold) = by_state(&self.state, side) {
-            return Some(hold);
+        match by_state(&self.state, side) {
+            // The state only knows that there is something.
+            Some(Hold::Variables) if self.text_prepared.has_some() => {
+                return Some(Hold::TextPrepare);
+            }
+            None => {}
+            hold => return hold,
         }
         if !self.strays.is_empty() {
             return Some(Hold::Variables);
@@ -178,6 +183,7 @@ impl Session {
         if self.hold_count.as_ref().map(|(hold, _)| *hold) != why {
             let metrics = &self.context.metrics;
             self.hold_count = why.map(|why| (why, metrics.hold(why as usize)));
+            self.handle.set_hold(why);
         }
     }
 
