@@ -10,6 +10,7 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use raw::{APP, Client, Fail, LOCAL_FILES, Login};
+use support::wire::Options;
 use support::{Lab, Make, Proxy, eventually};
 
 /// When a client leaves, and how it gets there.
@@ -130,6 +131,13 @@ fn silence(lab: &Lab) {
     }
     assert!(start.elapsed() < Duration::from_secs(5));
     assert!(proxy.metrics().value("lagwise_logins_total{result=\"timeout\"}") >= 2.0);
+    // One who waits for servers that hang is told where the answer belongs.
+    (0..lab.count()).for_each(|server| lab.freeze(server));
+    let told = Options::new(0).login(proxy.port());
+    (0..lab.count()).for_each(|server| lab.thaw(server));
+    let told =
+        told.err().map(|packet| (packet.seq, error_at_end(&self::packet(0, &packet.payload))));
+    assert_eq!(told, Some((2, 1159)));
     eventually("they are gone", || proxy.metrics().value("lagwise_sessions") == 0.0);
 }
 

@@ -300,6 +300,34 @@ fn many_clients_in_turn(lab: &Lab) {
     assert_eq!(waited, 0.0);
 }
 
+/// Sessions that share one connection have what `init_connect` gives to each, and what they set
+/// themselves.
+fn init_connect_is_for_all(lab: &Lab) {
+    for server in [0, 1] {
+        let sql = "SET SESSION div_precision_increment = 7, @began = 7";
+        lab.sql(server, &format!("SET GLOBAL init_connect = '{sql}'"));
+    }
+    let tables = [0, 1].map(|server| {
+        format!("[[server]]\naddress = \"{}\"\nmax_connections = 1\n", lab.address(server))
+    });
+    let proxy = Proxy::start(lab, &tables.concat());
+    proxy.wait_probed();
+    let mut clients = [(); 2].map(|()| Client::app(proxy.port()));
+    for _ in 0..3 {
+        clients[0].run("SET SESSION div_precision_increment = 3");
+        clients[0].run("SET SESSION sql_select_limit = 50");
+        for (client, want) in clients.iter_mut().zip(["3", "7"]) {
+            assert_eq!(client.value("SELECT @@div_precision_increment"), want, "on the replica");
+            assert_eq!(client.value("SELECT @began"), "7");
+            let sql = "SELECT @@div_precision_increment, @began FROM items LIMIT 1 FOR UPDATE";
+            assert_eq!(client.value(sql), want, "on the primary");
+        }
+    }
+    for server in [0, 1] {
+        lab.sql(server, "SET GLOBAL init_connect = ''");
+    }
+}
+
 /// What a server does to idle connections is noticed by nobody.
 fn idle_connections_die_unnoticed(lab: &Lab) {
     let proxy = Proxy::start(lab, "");
@@ -387,6 +415,7 @@ fn run(make: Make) {
     lab.wait_caught_up();
     many_clients_in_turn(&lab);
     lab.wait_caught_up();
+    init_connect_is_for_all(&lab);
     idle_connections_die_unnoticed(&lab);
     connections_are_ended_in_due_form(&lab);
 }

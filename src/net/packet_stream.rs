@@ -42,12 +42,25 @@ pub struct PacketStream {
     transport: Option<Transport>,
     input: Buffer,
     compression: Option<Box<Compression>>,
+    answer_seq: u8,
 }
 
 impl PacketStream {
     /// Wraps a transport.
     pub fn new(transport: Transport) -> Self {
-        Self { transport: Some(transport), input: Buffer::default(), compression: None }
+        let (input, compression) = (Buffer::default(), None);
+        Self { transport: Some(transport), input, compression, answer_seq: 1 }
+    }
+
+    /// In the connection phase: the sequence id of an answer to the last packet that was read by
+    /// [`PacketStream::packet`]; 1 before the first.
+    pub fn answer_seq(&self) -> u8 {
+        self.answer_seq
+    }
+
+    /// The connection phase begins anew (COM_CHANGE_USER).
+    pub fn restart_answers(&mut self) {
+        self.answer_seq = 1;
     }
 
     /// True if nobody on the network can read along.
@@ -251,6 +264,7 @@ impl PacketStream {
         let payload = self.buffered().get(HEADER_LEN..HEADER_LEN + header.len);
         let payload = payload.unwrap_or_default().to_vec();
         self.consume(HEADER_LEN + header.len);
+        self.answer_seq = header.seq.wrapping_add(1);
         Ok((header.seq, payload))
     }
 

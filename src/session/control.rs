@@ -151,6 +151,7 @@ impl Session {
             origin: self.origin,
         };
         let context = Arc::clone(&self.context);
+        self.client.restart_answers();
         let login =
             login::authenticate(&mut self.client, 1, asking, &self.handle, &context, &settings);
         let established = match tokio::time::timeout(settings.login_timeout, login).await {
@@ -159,7 +160,8 @@ impl Session {
             Ok(Err(Failure::Limit)) => return Err(End::Refused("too many clients".into())),
             Ok(Err(Failure::Ended(end))) => return Err(end),
             Err(_) => {
-                reply::err(&mut self.client, 1, &error::login_timeout()).await?;
+                let seq = self.client.answer_seq();
+                reply::err(&mut self.client, seq, &error::login_timeout()).await?;
                 return Err(End::Refused("COM_CHANGE_USER timed out".into()));
             }
         };

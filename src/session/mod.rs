@@ -251,7 +251,8 @@ async fn establish(
         }
         Err(_) => {
             metrics.login(LoginResult::Timeout);
-            let _ = reply::err(&mut client, 1, &error::login_timeout()).await;
+            let seq = client.answer_seq();
+            let _ = reply::err(&mut client, seq, &error::login_timeout()).await;
             tracing::debug!(peer, "login timed out");
         }
     }
