@@ -40,7 +40,7 @@ impl Classifier<'_> {
             Word::Prepare => StatementKind::TextPrepare,
             Word::Execute => StatementKind::TextExecute,
             Word::Deallocate => StatementKind::TextDeallocate,
-            Word::Lock => self.plain(StatementKind::LockTables),
+            Word::Lock => self.lock(),
             Word::Unlock => StatementKind::UnlockTables,
             Word::Kill => StatementKind::Kill,
             Word::Xa => StatementKind::Xa,
@@ -73,6 +73,15 @@ impl Classifier<'_> {
     fn plain(&mut self, kind: StatementKind) -> StatementKind {
         self.skip_unknown = true;
         kind
+    }
+
+    /// LOCK TABLES; or LOCK INSTANCE, which UNLOCK TABLES does not end.
+    fn lock(&mut self) -> StatementKind {
+        self.bump();
+        if !matches!(self.token.word, Word::Table | Word::Tables) {
+            self.flags |= Flags::USER_LOCK;
+        }
+        self.plain(StatementKind::LockTables)
     }
 
     /// FLUSH TABLES … WITH READ LOCK and … FOR EXPORT leave locks.

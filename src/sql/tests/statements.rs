@@ -325,6 +325,8 @@ fn kinds_and_flags() {
         ("FLUSH TABLES", K::Admin, NONE),
         ("FLUSH TABLES WITH READ LOCK", K::Admin, Flags::USER_LOCK),
         ("FLUSH LOCAL TABLES t, u FOR EXPORT", K::Admin, Flags::USER_LOCK),
+        ("LOCK TABLES t READ", K::LockTables, NONE),
+        ("LOCK INSTANCE FOR BACKUP", K::LockTables, Flags::USER_LOCK),
         ("BACKUP STAGE START", K::Admin, Flags::USER_LOCK),
         ("SET ROLE a", K::Set, Flags::SETS_UNREPLAYABLE),
         ("SET DEFAULT ROLE a TO b", K::Account, NONE),
