@@ -27,7 +27,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "sql",
         ],
     ),
-    ("admin", &[]),
+    ("admin", &["metrics"]),
     (
         "server",
         &[
@@ -38,16 +38,32 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// What only the tests within a module import.
-const IN_TESTS: &[(&str, &str)] = &[("admin", "metrics"), ("cluster", "net")];
+const IN_TESTS: &[(&str, &str)] = &[("cluster", "net")];
+
+/// How many lines of a source text are code. By convention its tests are the end of it; those in
+/// files of their own are only named, anywhere.
+fn lines_of_code(text: &str) -> usize {
+    let mut attributes = None;
+    for (at, line) in text.lines().enumerate() {
+        if line == "#[cfg(test)]" {
+            attributes = Some(at);
+        } else if let Some(begin) = attributes.filter(|_| !line.starts_with("#[")) {
+            if line.contains("mod ") && line.ends_with('{') {
+                return begin;
+            }
+            attributes = None;
+        }
+    }
+    text.lines().count()
+}
 
 /// Modules that `crate::` names in a source text, comments left out; in code, and
 /// in tests.
 fn named(text: &str, is_test: bool) -> (BTreeSet<String>, BTreeSet<String>) {
     let (mut code, mut tests) = (BTreeSet::new(), BTreeSet::new());
-    let mut in_tests = is_test;
-    for line in text.lines() {
-        // By convention the tests are the end of a file.
-        in_tests |= line.trim() == "#[cfg(test)]";
+    let lines_of_code = lines_of_code(text);
+    for (at, line) in text.lines().enumerate() {
+        let in_tests = is_test || at >= lines_of_code;
         let line = line.split("//").next().unwrap();
         for (at, _) in line.match_indices("crate::") {
             let rest = &line[at + "crate::".len()..];
@@ -97,7 +113,8 @@ fn imports() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
             || inner.ends_with("fake.rs");
         let text = std::fs::read_to_string(file).unwrap();
         if !is_test {
-            let code = text.split("#[cfg(test)]").next().unwrap();
+            let code: Vec<_> = text.lines().take(lines_of_code(&text)).collect();
+            let code = code.join("\n");
             let to_root =
                 "super::".repeat(inner.iter().count() - usize::from(inner.ends_with("mod.rs")));
             assert!(!code.contains(&to_root), "{}: say crate::, not {to_root}", inner.display());
@@ -160,8 +177,12 @@ fn every_import_is_in_the_table() {
 #[test]
 fn imports_are_found() {
     let text = "//! [`crate::server`]\nuse crate::sql::x; // crate::net\nfn f(a: crate::auth::B) {}\n\
-                type T = my_crate::pool::T;\n#[cfg(test)]\nmod t { use crate::config; }";
+                type T = my_crate::pool::T;\n#[cfg(test)]\nmod t {\n use crate::config; }";
     let (code, tests) = named(text, false);
     assert_eq!(code.into_iter().collect::<Vec<_>>(), ["auth", "sql"]);
     assert_eq!(tests.into_iter().collect::<Vec<_>>(), ["config"]);
+    let text = "#[cfg(test)]\n#[allow(clippy::panic)]\nmod tests;\nuse crate::net::X;";
+    let (code, tests) = named(text, false);
+    assert_eq!(code.into_iter().collect::<Vec<_>>(), ["net"]);
+    assert!(tests.is_empty());
 }

@@ -1,4 +1,6 @@
-//! The HTTP endpoints for machines: `/metrics`, `/healthz` and `/readyz`.
+//! The HTTP endpoints for machines: `/metrics`, `/healthz`, `/readyz` and `/sessions`.
+//!
+//! - [`sessions`]: the list of sessions.
 //!
 //! They answer GET and HEAD only and read no request body. Because they share the process with
 //! the proxy, a hostile or broken scraper must not cost it more than a little: connections, header
@@ -7,6 +9,7 @@
 //! Deliberately absent: TLS and passwords (bind to loopback, which is the default, or put a
 //! reverse proxy before it), and anything that changes state.
 
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -24,9 +27,12 @@ use axum::routing::get;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
+
+pub use sessions::{Connection, Connections, Session, SessionSource, Sessions};
 
 use crate::metrics::{CONTENT_TYPE, Metrics};
 
@@ -46,6 +52,8 @@ pub struct AdminState {
     pub metrics: Arc<Metrics>,
     /// Asked at `/readyz`.
     pub readiness: Arc<dyn Readiness>,
+    /// Asked at `/sessions`.
+    pub sessions: Arc<dyn SessionSource>,
 }
 
 /// The bounds of the HTTP side.
@@ -172,6 +180,7 @@ fn router(state: AdminState) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/sessions", get(sessions::sessions))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(state)
@@ -188,8 +197,18 @@ async fn metrics(State(state): State<AdminState>) -> Response {
 }
 
 fn failed(error: &dyn std::error::Error) -> Response {
-    tracing::error!(%error, "cannot render the metrics");
-    (StatusCode::INTERNAL_SERVER_ERROR, "cannot render the metrics\n").into_response()
+    tracing::error!(%error, "cannot render an HTTP answer");
+    (StatusCode::INTERNAL_SERVER_ERROR, "cannot render the answer\n").into_response()
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response {
+    match serde_json::to_vec(body) {
+        Ok(mut text) => {
+            text.push(b'\n');
+            (status, [(header::CONTENT_TYPE, "application/json")], text).into_response()
+        }
+        Err(error) => failed(&error),
+    }
 }
 
 /// Alive: that the process answers at all is the answer.
@@ -197,34 +216,28 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
+/// What `/readyz` says.
+#[derive(Serialize)]
+struct Ready {
+    ready: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
 async fn readyz(State(state): State<AdminState>) -> Response {
-    let (status, body) = match state.readiness.ready() {
-        Ok(()) => (StatusCode::OK, "{\"ready\":true}\n".to_owned()),
-        Err(reason) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("{{\"ready\":false,\"reason\":\"{}\"}}\n", json_escape(&reason)),
-        ),
-    };
-    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+    match state.readiness.ready() {
+        Ok(()) => json(StatusCode::OK, &Ready { ready: true, reason: None }),
+        Err(reason) => {
+            let body = Ready { ready: false, reason: Some(reason) };
+            json(StatusCode::SERVICE_UNAVAILABLE, &body)
+        }
+    }
 }
 
 async fn not_found() -> impl IntoResponse {
-    (StatusCode::NOT_FOUND, "not found: try /metrics, /healthz or /readyz\n")
+    (StatusCode::NOT_FOUND, "not found: try /metrics, /healthz, /readyz or /sessions\n")
 }
 
 async fn method_not_allowed() -> impl IntoResponse {
     (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], "GET and HEAD only\n")
-}
-
-/// The inside of a JSON string (RFC 8259, section 7).
-fn json_escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for char in text.chars() {
-        match char {
-            '"' | '\\' => out.extend(['\\', char]),
-            '\0'..='\x1f' => out.push_str(&format!("\\u{:04x}", u32::from(char))),
-            _ => out.push(char),
-        }
-    }
-    out
 }

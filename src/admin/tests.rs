@@ -31,6 +31,36 @@ impl Readiness for Answer {
     }
 }
 
+/// A session before its login, one with all that can be, and more than are asked for.
+struct Listed;
+
+impl SessionSource for Listed {
+    fn sessions(&self, max: usize) -> Sessions {
+        let at_login = Session {
+            id: 0x8000_0000,
+            user: None,
+            client: None,
+            state: "login",
+            held_by: None,
+            connections: Connections::default(),
+        };
+        let connection =
+            |server: &str, thread_id| Some(Connection { server: server.to_owned(), thread_id });
+        let full = Session {
+            id: 0x8000_0001,
+            user: Some("o'\"app\"".to_owned()),
+            client: Some("[2001:db8::1]:5000".parse().unwrap()),
+            state: "idle",
+            held_by: Some("temporary_table"),
+            connections: Connections {
+                primary: connection("db-1", 7),
+                replica: connection("db-2", 8),
+            },
+        };
+        Sessions { total: max + 1, truncated: true, sessions: vec![at_login, full] }
+    }
+}
+
 /// A running endpoint; everything it starts ends with the test's runtime.
 struct Server {
     address: SocketAddr,
@@ -44,7 +74,8 @@ async fn start(ready: Result<(), String>, limits: Limits) -> Server {
     let address = listener.local_addr().unwrap();
     let metrics = Metrics::new(LABELS, 1, "0.0.0", SystemTime::now()).unwrap();
     let readiness = Arc::new(Answer(Mutex::new(ready)));
-    let state = AdminState { metrics: metrics.clone(), readiness };
+    let sessions = Arc::new(Listed);
+    let state = AdminState { metrics: metrics.clone(), readiness, sessions };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(serve_with(listener, state, stopped, limits));
     Server { address, metrics, stop, task }
@@ -114,14 +145,26 @@ const JSON: &str = "content-type: application/json";
 #[tokio::test]
 async fn the_small_endpoints() {
     let no = || Err("draining: \"r\\1\"\n".to_owned());
-    let not_ready = "{\"ready\":false,\"reason\":\"draining: \\\"r\\\\1\\\"\\u000a\"}\n";
-    let not_found = "not found: try /metrics, /healthz or /readyz\n";
+    let not_ready = "{\"ready\":false,\"reason\":\"draining: \\\"r\\\\1\\\"\\n\"}\n";
+    let not_found = "not found: try /metrics, /healthz, /readyz or /sessions\n";
     check(Ok(()), "GET /healthz", "200 OK", TEXT, "ok\n").await;
     check(no(), "GET /healthz", "200 OK", TEXT, "ok\n").await;
     check(Ok(()), "GET /readyz", "200 OK", JSON, "{\"ready\":true}\n").await;
     check(no(), "GET /readyz", "503 Service Unavailable", JSON, not_ready).await;
     check(Ok(()), "HEAD /healthz", "200 OK", "content-length: 3", "").await;
     check(no(), "HEAD /readyz", "503 Service Unavailable", JSON, "").await;
+    let sessions = concat!(
+        r#"{"total":10001,"truncated":true,"sessions":["#,
+        r#"{"id":2147483648,"user":null,"client":null,"state":"login","held_by":null,"#,
+        r#""connections":{"primary":null,"replica":null}},"#,
+        r#"{"id":2147483649,"user":"o'\"app\"","client":"[2001:db8::1]:5000","state":"idle","#,
+        r#""held_by":"temporary_table","connections":{"#,
+        r#""primary":{"server":"db-1","thread_id":7},"#,
+        r#""replica":{"server":"db-2","thread_id":8}}}]}"#,
+        "\n"
+    );
+    check(Ok(()), "GET /sessions", "200 OK", JSON, sessions).await;
+    check(no(), "HEAD /sessions", "200 OK", JSON, "").await;
     check(Ok(()), "GET /", "404 Not Found", TEXT, not_found).await;
     check(Ok(()), "GET /metrics/", "404 Not Found", TEXT, not_found).await;
     check(Ok(()), "GET /../etc/passwd", "404 Not Found", TEXT, not_found).await;

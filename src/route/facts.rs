@@ -57,7 +57,7 @@ impl PinCause {
 pub enum HoldReason {
     /// A temporary table.
     TemporaryTable,
-    /// A lock taken by GET_LOCK().
+    /// A lock taken by GET_LOCK(), FLUSH TABLES … WITH READ LOCK or BACKUP.
     UserLock,
     /// LOCK TABLES.
     LockTables,

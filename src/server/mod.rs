@@ -4,7 +4,7 @@
 //! - [`build`]: from the configuration to what the modules take. Fallible, and first.
 //! - [`workers`]: the threads that serve clients.
 //! - [`reload`]: SIGHUP, all or nothing. [`downs`]: what sessions are told of servers.
-//! - [`samples`]: what a scrape asks of the topology.
+//! - [`samples`]: what a scrape asks of the topology. [`sessions`]: what a look at the sessions shows.
 //!
 //! Threads: one control thread (signals, monitors, HTTP), and `worker_threads` workers, each with
 //! an event loop of its own. A session lives on one worker from accept to end, together with its
@@ -14,6 +14,7 @@ mod build;
 mod downs;
 mod reload;
 mod samples;
+mod sessions;
 mod workers;
 
 use std::io;
@@ -207,8 +208,11 @@ impl Server {
     fn http(&self, listener: tokio::net::TcpListener) -> impl Future<Output = ()> + use<> {
         let readiness =
             Ready { cluster: Arc::clone(&self.cluster), lifecycle: self.lifecycle.subscribe() };
-        let state =
-            AdminState { metrics: Arc::clone(&self.metrics), readiness: Arc::new(readiness) };
+        let state = AdminState {
+            metrics: Arc::clone(&self.metrics),
+            readiness: Arc::new(readiness),
+            sessions: Arc::new(sessions::Sessions(Arc::clone(&self.context.registry))),
+        };
         admin::serve(listener, state, std::future::pending::<()>())
     }
 

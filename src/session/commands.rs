@@ -11,7 +11,7 @@ use super::diagnostics::Aside;
 use super::error::{self, End, Kind};
 use super::incoming::Incoming;
 use super::job::Job;
-use super::registry::{Interrupt, SessionHandle};
+use super::registry::{Activity, Interrupt, SessionHandle};
 use super::reply;
 use crate::protocol::command::Command;
 use crate::protocol::flags::Capabilities;
@@ -25,7 +25,7 @@ impl Session {
     pub(super) async fn commands(&mut self) -> End {
         let mut incoming = Incoming::default();
         let mut settings = self.context.settings.load_full();
-        // The connection that has proven the login.
+        // What proved the login is not needed before the first statement.
         self.park(settings.pool_mode);
         loop {
             // To count a reference anew each time would write to what all cores share.
@@ -37,7 +37,7 @@ impl Session {
             if free && self.handle.interrupt() == Interrupt::Drain {
                 return End::Shutdown;
             }
-            self.handle.set_idle(free);
+            self.handle.set_activity(if free { Activity::Idle } else { Activity::Waits });
             let read = tokio::select! {
                 biased;
                 read = incoming.read(&mut self.client, &settings) => read,
@@ -45,6 +45,7 @@ impl Session {
                 () = servers_removed(&self.handle) => {
                     let is_kept = self.is_kept();
                     self.servers.release_removed(&self.state, &self.handle, is_kept);
+                    self.park(settings.pool_mode);
                     continue;
                 }
                 () = at(self.servers.pending_due()) => {
@@ -56,7 +57,7 @@ impl Session {
                     continue;
                 }
             };
-            self.handle.set_idle(false);
+            self.handle.set_activity(Activity::Runs);
             if self.handle.interrupt() == Interrupt::Kill {
                 // Killed before the command came, though the news of it may come later.
                 return End::Killed;

@@ -41,7 +41,7 @@ pub enum Hold {
     Transaction,
     /// A temporary table.
     TemporaryTable,
-    /// LOCK TABLES, GET_LOCK().
+    /// LOCK TABLES, GET_LOCK(), FLUSH TABLES … WITH READ LOCK.
     Lock,
     /// User variables, a HANDLER, or what a routine has left.
     Variables,
@@ -145,8 +145,13 @@ impl Session {
 
     /// The same, but for what the next statement ends.
     fn firm_hold_on(&mut self, side: Side) -> Option<Hold> {
-        if let Some(hold) = by_state(&self.state, side) {
-            return Some(hold);
+        match by_state(&self.state, side) {
+            // The state only knows that there is something.
+            Some(Hold::Variables) if self.text_prepared.has_some() => {
+                return Some(Hold::TextPrepare);
+            }
+            None => {}
+            hold => return hold,
         }
         if !self.strays.is_empty() {
             return Some(Hold::Variables);
@@ -196,6 +201,7 @@ impl Session {
         if self.hold_count.as_ref().map(|(hold, _)| *hold) != why {
             let metrics = &self.context.metrics;
             self.hold_count = why.map(|why| (why, metrics.hold(why as usize)));
+            self.handle.set_hold(why);
         }
     }
 

@@ -91,7 +91,7 @@ use login::{Established, Failure};
 use pin::Pin;
 use prepared::Prepared;
 use proofs::Welcome;
-use registry::{Interrupt, Registration};
+use registry::{Activity, Interrupt, Registration};
 use servers::{LoginRecord, Servers};
 use state::SessionState;
 use strays::Stray;
@@ -158,11 +158,11 @@ pub async fn serve(accepted: Accepted, context: Arc<Context>) {
         Accepted::Unix(_) => None,
     };
     let peer = address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
-    let address = address.map(|address| address.ip().to_canonical());
+    let ip = address.map(|address| address.ip().to_canonical());
     let Ok(socket) = to_socket(accepted) else { return };
     let mut client = PacketStream::new(Transport::Plain(socket));
     let admitted = context.admit().ok_or(RejectCause::MaxClients).and_then(|permit| {
-        Ok((permit, context.place_of(address).ok_or(RejectCause::MaxClientsPerAddress)?))
+        Ok((permit, context.place_of(ip).ok_or(RejectCause::MaxClientsPerAddress)?))
     });
     let _permits = match admitted {
         Ok(permits) => permits,
@@ -172,10 +172,10 @@ pub async fn serve(accepted: Accepted, context: Arc<Context>) {
             return;
         }
     };
-    let handle = context.registry.register();
+    let handle = context.registry.register(address);
     let id = handle.id;
     // Boxed: logging in needs much more room than the session does afterwards.
-    let origin = Origin::of(address);
+    let origin = Origin::of(ip);
     let session = Box::pin(establish(client, handle, Arc::clone(&context), origin, &peer)).await;
     let Some(mut session) = session else { return };
     let _count = context.metrics.session();
@@ -323,7 +323,7 @@ impl Session {
                 () = handle.news() => match handle.interrupt() {
                     Interrupt::None => {}
                     // The command loop sees it when it is done with what it is at.
-                    Interrupt::Drain if !handle.is_idle() => {}
+                    Interrupt::Drain if handle.activity() != Activity::Idle => {}
                     Interrupt::Drain | Interrupt::Close => return End::Shutdown,
                     Interrupt::Kill => return End::Killed,
                 },

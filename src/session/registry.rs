@@ -1,11 +1,17 @@
-//! Sessions by connection id, so that KILL finds them.
+//! Sessions by connection id, so that KILL and those who look for one find them.
+//!
+//! [`snapshot`]: what can be seen of them.
+
+pub mod snapshot;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use super::Hold;
 use crate::cluster::Member;
 use crate::route::Side;
 
@@ -26,16 +32,34 @@ pub enum Interrupt {
     Kill,
 }
 
-/// What others may do to a session.
+/// What a session is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// It logs in.
+    Login,
+    /// It runs a command.
+    Runs,
+    /// It waits for a command with something open: a transaction, or what holds it to a connection.
+    Waits,
+    /// It waits for a command with nothing open.
+    Idle,
+}
+
+/// What others may see of a session, and do to it.
 #[derive(Debug)]
 pub struct SessionHandle {
     /// The connection id that the client was told.
     pub id: u32,
+    /// Where the client is; `None`: on a Unix socket.
+    client: Option<SocketAddr>,
     /// The user that it is logged in as.
     user: Mutex<Vec<u8>>,
     places: Mutex<Places>,
     on_replica: AtomicBool,
-    idle: AtomicBool,
+    /// An [`Activity`].
+    activity: AtomicU8,
+    /// Why it keeps a connection, counted from 1 as in [`Hold::NAMES`]; 0: it keeps none.
+    hold: AtomicU8,
     interrupt: AtomicU8,
     /// Wakes the session, whatever for: it looks then.
     news: Notify,
@@ -185,15 +209,25 @@ impl SessionHandle {
             && self.servers_removed.swap(false, Ordering::Relaxed)
     }
 
-    /// Notes whether the session waits for a command with nothing open.
+    /// Notes what the session is at.
     #[inline]
-    pub fn set_idle(&self, idle: bool) {
-        self.idle.store(idle, Ordering::Relaxed);
+    pub fn set_activity(&self, activity: Activity) {
+        self.activity.store(activity as u8, Ordering::Relaxed);
     }
 
-    /// Whether the session waits for a command with nothing open.
-    pub fn is_idle(&self) -> bool {
-        self.idle.load(Ordering::Relaxed)
+    /// What the session is at.
+    pub fn activity(&self) -> Activity {
+        match self.activity.load(Ordering::Relaxed) {
+            0 => Activity::Login,
+            1 => Activity::Runs,
+            2 => Activity::Waits,
+            _ => Activity::Idle,
+        }
+    }
+
+    /// Notes why the session keeps a connection while it waits for a command, if it does.
+    pub fn set_hold(&self, hold: Option<Hold>) {
+        self.hold.store(hold.map_or(0, |hold| hold as u8 + 1), Ordering::Relaxed);
     }
 }
 
@@ -211,19 +245,26 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// A new session; it is removed when the returned registration is dropped.
-    pub fn register(self: &Arc<Self>) -> Registration {
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+    fn lock(&self) -> MutexGuard<'_, HashMap<u32, Arc<SessionHandle>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A new session of a client there (`None`: on a Unix socket); it is removed when the returned
+    /// registration is dropped.
+    pub fn register(self: &Arc<Self>, client: Option<SocketAddr>) -> Registration {
+        let mut sessions = self.lock();
         let mut id = self.next_id.fetch_add(1, Ordering::Relaxed) | FIRST_ID;
         while sessions.contains_key(&id) {
             id = self.next_id.fetch_add(1, Ordering::Relaxed) | FIRST_ID;
         }
         let handle = Arc::new(SessionHandle {
             id,
+            client,
             user: Mutex::default(),
             places: Mutex::default(),
             on_replica: AtomicBool::new(false),
-            idle: AtomicBool::new(false),
+            activity: AtomicU8::new(Activity::Login as u8),
+            hold: AtomicU8::new(0),
             interrupt: AtomicU8::new(Interrupt::None as u8),
             news: Notify::new(),
             servers_removed: AtomicBool::new(false),
@@ -236,7 +277,7 @@ impl Registry {
     /// gave the session's connection (what CONNECTION_ID() told it).
     pub fn find(&self, id: u64, primary: &Arc<Member>) -> Option<Arc<SessionHandle>> {
         let id = u32::try_from(id).ok()?;
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = self.lock();
         if id >= FIRST_ID {
             return sessions.get(&id).cloned();
         }
@@ -250,14 +291,14 @@ impl Registry {
 
     /// Asks every session to end.
     pub fn interrupt_all(&self, interrupt: Interrupt) {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = self.lock();
         sessions.values().for_each(|handle| handle.set_interrupt(interrupt));
     }
 
     /// Tells every session that servers were taken out of the configuration, so that those that are
     /// idle give up their connections to them.
     pub fn servers_removed(&self) {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = self.lock();
         for handle in sessions.values() {
             handle.servers_removed.store(true, Ordering::Relaxed);
             handle.news.notify_one();
@@ -266,7 +307,7 @@ impl Registry {
 
     /// Tells every session that a server went down, so that those that wait for it give it up.
     pub fn server_went_down(&self) {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let sessions = self.lock();
         sessions.values().for_each(|handle| handle.news.notify_one());
     }
 
@@ -293,7 +334,7 @@ impl std::ops::Deref for Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut sessions = self.registry.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.registry.lock();
         sessions.remove(&self.handle.id);
         if sessions.is_empty() {
             sessions.shrink_to(64);

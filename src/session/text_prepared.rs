@@ -161,6 +161,11 @@ impl TextPrepared {
         self.known.get(name).is_some_and(|known| known.version == version)
     }
 
+    /// Whether there are statements of PREPARE whose text is known.
+    pub fn has_some(&self) -> bool {
+        !self.known.is_empty()
+    }
+
     /// ROW_COUNT() and kin in a prepared statement ask about the one that runs before it, which must
     /// therefore run on the same connection. (FOUND_ROWS() stays as it is when another is prepared.)
     pub fn hold(&self) -> Option<HoldReason> {

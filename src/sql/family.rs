@@ -40,12 +40,17 @@ impl Classifier<'_> {
             Word::Prepare => StatementKind::TextPrepare,
             Word::Execute => StatementKind::TextExecute,
             Word::Deallocate => StatementKind::TextDeallocate,
-            Word::Lock => self.plain(StatementKind::LockTables),
+            Word::Lock => self.lock(),
             Word::Unlock => StatementKind::UnlockTables,
             Word::Kill => StatementKind::Kill,
             Word::Xa => StatementKind::Xa,
-            Word::Flush
-            | Word::Reset
+            Word::Flush => self.flush(),
+            // BACKUP STAGE and BACKUP LOCK last until their counterparts.
+            Word::Backup => {
+                self.flags |= Flags::USER_LOCK;
+                self.plain(StatementKind::Admin)
+            }
+            Word::Reset
             | Word::Purge
             | Word::Optimize
             | Word::Repair
@@ -59,8 +64,7 @@ impl Classifier<'_> {
             | Word::Restart
             | Word::Clone
             | Word::Binlog
-            | Word::Import
-            | Word::Backup => self.plain(StatementKind::Admin),
+            | Word::Import => self.plain(StatementKind::Admin),
             _ => StatementKind::Unknown,
         }
     }
@@ -69,6 +73,27 @@ impl Classifier<'_> {
     fn plain(&mut self, kind: StatementKind) -> StatementKind {
         self.skip_unknown = true;
         kind
+    }
+
+    /// LOCK TABLES; or LOCK INSTANCE, which UNLOCK TABLES does not end.
+    fn lock(&mut self) -> StatementKind {
+        self.bump();
+        if !matches!(self.token.word, Word::Table | Word::Tables) {
+            self.flags |= Flags::USER_LOCK;
+        }
+        self.plain(StatementKind::LockTables)
+    }
+
+    /// FLUSH TABLES … WITH READ LOCK and … FOR EXPORT leave locks.
+    fn flush(&mut self) -> StatementKind {
+        self.bump();
+        while !self.at_end() {
+            if matches!(self.token.word, Word::Lock | Word::For) {
+                self.flags |= Flags::USER_LOCK;
+            }
+            self.bump();
+        }
+        self.plain(StatementKind::Admin)
     }
 
     pub(super) fn write(&mut self) -> StatementKind {

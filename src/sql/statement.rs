@@ -106,7 +106,7 @@ bitflags::bitflags! {
         const ROW_COUNT_FUNCTION = 1 << 3;
         /// VERSION(), USER(), LOAD_FILE(), position waits: another answer on another server.
         const SERVER_FUNCTION = 1 << 4;
-        /// GET_LOCK() and kin.
+        /// GET_LOCK() and kin; locks of FLUSH and BACKUP.
         const USER_LOCK = 1 << 5;
         /// A sequence is moved or looked at.
         const SEQUENCE = 1 << 6;
