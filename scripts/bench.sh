@@ -13,6 +13,8 @@
 #   pages    connect, SET NAMES, three prepared reads that are closed again, a write (`full`, or none:
 #            `read`), quit; and connect, a query, quit (`query`); as a caching_sha2_password account: pages/s, latency, CPU of the primary
 #            and of the proxy per page. CLIENTS_AT_A_TIME=16
+#   scarce   the same pages where the servers are what is scarce, as in a spike of many web servers: each
+#            may use SERVER_CPUS=0.25 of a core, by control groups (needs root)
 #   storm    STORM_CLIENTS=5000 clients that connect within 5 s for a page each: how many are served
 #            direct, and by lagwise with 20 connections to each server
 #   prepare  PREPARE, EXECUTE and CLOSE on one connection that stays, as Laravel asks: latency
@@ -42,7 +44,7 @@ for argument in "$@"; do
       STORM_CLIENTS=${STORM_CLIENTS:-1000}
       export CLIENTS=${CLIENTS:-1000}
       ;;
-    queries | pages | storm | prepare | memory) PARTS+=("$argument") ;;
+    queries | pages | scarce | storm | prepare | memory) PARTS+=("$argument") ;;
     *)
       sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
       [ "$argument" = --help ] && exit 0
@@ -50,7 +52,7 @@ for argument in "$@"; do
       ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(queries pages storm prepare memory)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(queries pages scarce storm prepare memory)
 ROUNDS=${ROUNDS:-5}
 DURATION=${DURATION:-5}
 read -r -a THREADS <<<"${THREADS:-1 8}"
@@ -58,6 +60,7 @@ read -r -a MODES <<<"${MODES:-text prepared}"
 read -r -a PATHS <<<"${PATHS:-direct haproxy router lagwise}"
 CLIENTS_AT_A_TIME=${CLIENTS_AT_A_TIME:-16}
 STORM_CLIENTS=${STORM_CLIENTS:-5000}
+SERVER_CPUS=${SERVER_CPUS:-0.25}
 TABLE_SIZE=10000
 
 DIR=$TARGET/bench/servers-$$
@@ -65,11 +68,13 @@ RESULT=$TARGET/bench/$(date +%Y%m%d-%H%M%S).json
 TICKS=$(getconf CLK_TCK)
 declare -A PORT_OF PID_OF
 RAW=()
+GROUPS_MADE=()
 
 # shellcheck disable=SC2317  # called by the trap
 finish() {
   trap - EXIT INT TERM HUP
   stop_paths
+  free_servers
   "$ROOT/scripts/servers.sh" stop --dir "$DIR" --remove
 }
 
@@ -326,6 +331,16 @@ run_pages() {
     run_loads pages load full read query
     print_loads pages page
   fi
+  if does scarce; then
+    if limit_servers "$SERVER_CPUS"; then
+      run_loads scarce load full read query
+      say "servers with $SERVER_CPUS of a core each:"
+      print_loads scarce page
+    else
+      say "scarce: left out, no control groups here that may be written to"
+    fi
+    free_servers
+  fi
   if does prepare; then
     run_loads prepare prepare read
     print_loads prepare query
@@ -346,12 +361,12 @@ run_storms() {
 
 need_packages sysbench curl
 if wants lagwise; then build_release; fi
-if does_any pages storm prepare; then build_pages; fi
+if does_any pages scarce storm prepare; then build_pages; fi
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
 mkdir -p "$DIR"
 ulimit -n "$(ulimit -Hn)"
-if does_any queries pages storm prepare; then
+if does_any queries pages scarce storm prepare; then
   say "==> Starting a primary and a replica"
   "$ROOT/scripts/servers.sh" start --make mysql --dir "$DIR" --replicas 1 --owner $$ >/dev/null
   PRIMARY_PORT=$(server_value "$DIR" S0_PORT)
@@ -361,7 +376,7 @@ if does_any queries pages storm prepare; then
   query 0 "CREATE TABLE shop.visits (id INT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL)"
   await 60 prepared_table || die "the replica did not get sysbench's table"
   if does queries; then run_queries; fi
-  if does_any pages prepare; then run_pages; fi
+  if does_any pages scarce prepare; then run_pages; fi
   if does storm; then run_storms; fi
 fi
 if wants lagwise && does memory; then

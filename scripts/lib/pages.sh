@@ -93,3 +93,33 @@ run_storm() {
     if [ -s "$DIR/errors-$path" ]; then say "    $path: $(sort "$DIR/errors-$path" | uniq -c | sort -rn | head -n 1)"; fi
   done
 }
+
+# limit_servers CPUS : gives each server so much CPU time, by control groups; false where there are none
+# that may be written to.
+limit_servers() {
+  local cpus=$1 server group
+  for server in 0 1; do
+    if [ -w /sys/fs/cgroup/cpu/cgroup.procs ]; then
+      group=/sys/fs/cgroup/cpu/lagwise-bench-$$-$server
+      mkdir "$group" && awk -v c="$cpus" 'BEGIN { print c * 100000 }' >"$group/cpu.cfs_quota_us" || return 1
+    elif [ -w /sys/fs/cgroup/cgroup.subtree_control ]; then
+      group=/sys/fs/cgroup/lagwise-bench-$$-$server
+      echo +cpu >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null || return 1
+      mkdir "$group" && awk -v c="$cpus" 'BEGIN { print c * 100000, 100000 }' >"$group/cpu.max" || return 1
+    else
+      return 1
+    fi
+    GROUPS_MADE+=("$group")
+    cat "$DIR/s$server/pid" >"$group/cgroup.procs" || return 1
+  done
+}
+
+# free_servers : undoes limit_servers.
+free_servers() {
+  local group pid
+  for group in "${GROUPS_MADE[@]}"; do
+    while read -r pid; do echo "$pid" >"${group%/*}/cgroup.procs" || true; done <"$group/cgroup.procs"
+    rmdir "$group" || true
+  done
+  GROUPS_MADE=()
+}
