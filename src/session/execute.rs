@@ -41,11 +41,7 @@ impl Session {
         let cluster = self.context.cluster.snapshot();
         job.statement.know(&settings.policy.read_only_functions);
         self.weigh_hint(&mut job, &settings, &cluster);
-        if self.state.diagnostics.is_lost() && asks_about_last(&job.statement) {
-            self.refuse_command(job.incoming, &error::diagnostics_lost()).await?;
-            return Ok(Done::Failed);
-        }
-        if let Some(done) = self.answer_known_set(&job, &settings).await? {
+        if let Some(done) = self.answer_without_server(&mut job, &settings).await? {
             return Ok(done);
         }
         if let Err(failed) = self.settle_strays(&job, &settings).await {
@@ -112,6 +108,19 @@ impl Session {
             self.context.metrics.local().read_retried();
             tried.avoid.push(Arc::clone(member));
         }
+    }
+
+    /// What no server is needed for, or none could answer.
+    async fn answer_without_server(
+        &mut self,
+        job: &mut Job<'_>,
+        settings: &Settings,
+    ) -> Result<Option<Done>, End> {
+        if self.state.diagnostics.is_lost() && asks_about_last(&job.statement) {
+            self.refuse_command(job.incoming, &error::diagnostics_lost()).await?;
+            return Ok(Some(Done::Failed));
+        }
+        self.answer_known_set(job, settings).await
     }
 
     /// After a statement: has the primary's connection say what its answer has not told.
