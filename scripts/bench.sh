@@ -69,6 +69,15 @@ TICKS=$(getconf CLK_TCK)
 declare -A PORT_OF PID_OF
 RAW=()
 GROUPS_MADE=()
+# Of the n[key] figures v[key, c, …], in awk.
+AWK_MEDIAN='
+    function median(key, c,   i, j, t, a, m) {
+      m = n[key]
+      for (i = 1; i <= m; i++) a[i] = v[key, c, i] + 0
+      for (i = 2; i <= m; i++) for (j = i; j > 1 && a[j] < a[j - 1]; j--) { t = a[j]; a[j] = a[j - 1]; a[j - 1] = t }
+      return m % 2 ? a[(m + 1) / 2] : (a[m / 2] + a[m / 2 + 1]) / 2
+    }
+'
 
 # shellcheck disable=SC2317  # called by the trap
 finish() {
@@ -258,14 +267,8 @@ run_rounds() {
 # ---- results
 
 print_medians() {
-  awk -v paths="${PATHS[*]}" -v modes="${MODES[*]}" -v threads="${THREADS[*]}" '
+  awk -v paths="${PATHS[*]}" -v modes="${MODES[*]}" -v threads="${THREADS[*]}" "$AWK_MEDIAN"'
     { key = $1 " " $2 " " $3; n[key]++; for (c = 4; c <= 7; c++) v[key, c, n[key]] = $c }
-    function median(key, c,   i, j, t, a, m) {
-      m = n[key]
-      for (i = 1; i <= m; i++) a[i] = v[key, c, i] + 0
-      for (i = 2; i <= m; i++) for (j = i; j > 1 && a[j] < a[j - 1]; j--) { t = a[j]; a[j] = a[j - 1]; a[j - 1] = t }
-      return m % 2 ? a[(m + 1) / 2] : (a[m / 2] + a[m / 2 + 1]) / 2
-    }
     END {
       np = split(paths, p, " "); nm = split(modes, mo, " "); nt = split(threads, th, " ")
       printf "%-9s %7s %-8s %11s %9s %9s %9s %13s\n", "mode", "threads", "path", "queries/s", "of direct", "p50 ms", "p95 ms", "proxy CPU us"

@@ -131,6 +131,32 @@ fn nobody_else_is_hit(proxy: &Proxy) {
     assert!(killed(proxy, "killed") > before, "some were at it when their clients went");
 }
 
+/// Who leaves while in line for a connection has nothing run, and lets those behind go on.
+fn a_query_in_line_is_dropped(lab: &Lab) {
+    let table = format!("[[server]]\naddress = \"{}\"\nmax_connections = 1\n", lab.address(0));
+    let proxy = Proxy::start(lab, &table);
+    proxy.wait_probed();
+    let mut holder = Client::app(proxy.port());
+    holder.run("BEGIN");
+    holder.run("SELECT name FROM items WHERE id = 1 FOR UPDATE");
+    let mut clients: Vec<_> = (0..5).map(|_| Client::app(proxy.port())).collect();
+    for client in &mut clients {
+        client.send(COM_QUERY, b"/* lagwise: primary */ SELECT 'in line'").unwrap();
+    }
+    let in_line = || proxy.metrics().sum("lagwise_server_waiting", &[]);
+    eventually("they are in line", || in_line() == 5.0);
+    let mut last = Client::app(proxy.port());
+    last.send(COM_QUERY, b"/* lagwise: primary */ SELECT 'behind them'").unwrap();
+    eventually("another is behind them", || in_line() == 6.0);
+    drop(clients);
+    eventually("they have gone", || in_line() == 1.0);
+    lab.set_general_log(0, true);
+    holder.run("COMMIT");
+    assert_eq!(last.results(false).unwrap().len(), 1);
+    assert_eq!((lab.seen(0, "in line"), lab.seen(0, "behind them")), (0, 1));
+    lab.set_general_log(0, false);
+}
+
 fn run(make: Make) {
     let lab = Lab::start(make, 1);
     let proxy = Proxy::start(&lab, "");
@@ -140,6 +166,7 @@ fn run(make: Make) {
     writes_run_on(&lab, &proxy);
     a_client_may_send_ahead(&proxy);
     nobody_else_is_hit(&proxy);
+    a_query_in_line_is_dropped(&lab);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod support;
 
+use support::forwarder::Forwarder;
 use support::wire::{Client, Options, Param, Step};
 use support::{Lab, Make, Proxy, eventually};
 
@@ -188,6 +189,33 @@ fn cursors(ground: &Ground) {
     assert_eq!(answer(&mut one, Step::fetch(0, 2)).len(), 3);
 }
 
+/// ER_NEED_REPREPARE: the statement is prepared anew and run, once.
+fn needs_to_be_prepared_again(lab: &Lab) {
+    let between = Forwarder::start(lab.port(0));
+    let config = format!(
+        "primary = \"127.0.0.1:{}\"\nreplicas = []\n[server_tls]\nmode = \"disable\"\n",
+        between.port()
+    );
+    let proxy = Proxy::start(lab, &config);
+    let mut client = Options::new(0).login(proxy.port()).unwrap();
+    prepare(&mut client, BY_ID);
+    let execute = || Step::execute(0, [Param::int(7)]);
+    let want = answer(&mut client, execute());
+    assert_eq!(want.len(), 5, "{want:?}");
+    for _ in 0..3 {
+        let before = lab.status(0, "Com_stmt_prepare");
+        between.refuse_executions(1);
+        assert_eq!(answer(&mut client, execute()), want);
+        assert_eq!(between.refusals_left(), 0);
+        assert_eq!(lab.status(0, "Com_stmt_prepare") - before, 1);
+    }
+    // Not for ever.
+    between.refuse_executions(2);
+    let error = client.play(&execute()).remove(0).error();
+    assert_eq!(error.map(|(code, _)| code), Some(1615));
+    assert_eq!(answer(&mut client, execute()), want);
+}
+
 fn all(make: Make) {
     let lab = Lab::start(make, 1);
     let proxy = Proxy::start(&lab, "[routing]\nmax_lag = \"1h\"\nlag_tolerance = \"1h\"");
@@ -198,6 +226,7 @@ fn all(make: Make) {
     for part in [answers, many_sessions, accounts, parameters, cursors, ddl] {
         part(&ground);
     }
+    needs_to_be_prepared_again(&ground.lab);
 }
 
 #[test]

@@ -58,15 +58,9 @@ run_loads() {
 
 # print_loads PART UNIT : medians over the rounds.
 print_loads() {
-  awk -v paths="${PATHS[*]}" -v unit="$2" '
+  awk -v paths="${PATHS[*]}" -v unit="$2" "$AWK_MEDIAN"'
     { key = $1 " " $2; if (!(($1) in seen)) { kinds[++nk] = $1; seen[$1] = 1 }
       n[key]++; for (c = 3; c <= 8; c++) v[key, c, n[key]] = $c; failed[key] += $8 }
-    function median(key, c,   i, j, t, a, m) {
-      m = n[key]
-      for (i = 1; i <= m; i++) a[i] = v[key, c, i] + 0
-      for (i = 2; i <= m; i++) for (j = i; j > 1 && a[j] < a[j - 1]; j--) { t = a[j]; a[j] = a[j - 1]; a[j - 1] = t }
-      return m % 2 ? a[(m + 1) / 2] : (a[m / 2] + a[m / 2 + 1]) / 2
-    }
     END {
       np = split(paths, p, " ")
       printf "%-8s %-8s %9s %9s %9s %9s %14s %9s %12s %7s\n", unit, "path", "per s", "of direct", "p50 ms", "p99 ms", "primary CPU us", "of direct", "proxy CPU us", "failed"

@@ -172,7 +172,7 @@ impl Session {
         let abandon = (on_replica && self.is_repeatable(job, side)).then_some(member);
         let ready = tokio::select! {
             biased;
-            ready = self.get_ready(side, member, job, settings) => ready,
+            ready = self.get_ready(side, member, job, settings) => ready?,
             () = went_down(abandon.map(|member| &**member)) => {
                 Err(Failed::Lost(backend::Error::TimedOut("the server went down")))
             }
@@ -241,13 +241,16 @@ impl Session {
 
     /// Has a connection on `side` that the job can be sent on; or the server's error, if its
     /// statement cannot be prepared there.
+    ///
+    /// # Errors
+    /// The client has left meanwhile.
     async fn get_ready(
         &mut self,
         side: Side,
         member: &Arc<Member>,
         job: &mut Job<'_>,
         settings: &Settings,
-    ) -> Result<Option<ErrPacket>, Failed> {
+    ) -> Result<Result<Option<ErrPacket>, Failed>, End> {
         if self.servers.member(side).is_none() {
             self.renew_proof();
         }
@@ -260,13 +263,41 @@ impl Session {
             is_harmless,
             has_other_way,
         };
-        let ensured = self.servers.ensure(side, member, &mut self.state, by).await;
-        ensured.map_err(Failed::Unavailable)?;
+        let is_watched = is_watched(job);
+        let ensured = tokio::select! {
+            biased;
+            ensured = self.servers.ensure(side, member, &mut self.state, by) => ensured,
+            // In line for a connection, say: those behind shall not wait for a query of nobody's.
+            () = self.client.gone(), if is_watched => {
+                return Err(End::ClientGone("closed before its query ran".to_owned()));
+            }
+        };
+        match ensured {
+            Ok(()) => Ok(self.make_all_ready(side, job).await),
+            Err(unavailable) => Ok(Err(Failed::Unavailable(unavailable))),
+        }
+    }
+
+    /// Brings the session's connection on `side` to where the job can be sent.
+    async fn make_all_ready(
+        &mut self,
+        side: Side,
+        job: &mut Job<'_>,
+    ) -> Result<Option<ErrPacket>, Failed> {
         self.enter_transaction(side, job).await.map_err(Failed::Lost)?;
         self.follow_read(side, &job.statement).await.map_err(Failed::Lost)?;
         self.bring_found_rows(side, &job.statement).await.map_err(Failed::Lost)?;
         self.hand_over_tracking(side, job).await.map_err(Failed::Lost)?;
         self.make_ready(side, job).await.map_err(Failed::Lost)
+    }
+
+    /// Has a connection to the primary, if one is to be had, for what is not a statement.
+    pub(super) async fn have_primary(&mut self, settings: &Settings) -> Option<()> {
+        let primary = self.home(&self.context.cluster.load(), &[])?;
+        let (is_harmless, has_other_way) = (false, false);
+        let (login, handle) = (&self.login, &*self.handle);
+        let by = Asker { login, handle, settings, is_harmless, has_other_way };
+        self.servers.ensure(Side::Primary, &primary, &mut self.state, by).await.ok()
     }
 
     async fn relay(

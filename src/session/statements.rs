@@ -12,7 +12,7 @@ use super::incoming::Incoming;
 use super::job::{Done, Job};
 use super::prepared::{ClientStatement, LAST_PREPARED, Sending};
 use super::reply;
-use super::servers::{Asker, Held};
+use super::servers::Held;
 use super::signature::signature;
 use crate::backend;
 use crate::backend::error::codes;
@@ -262,17 +262,7 @@ impl Session {
         let is_first = known.long_data_on.replace(side).is_none();
         known.begin_execution(None, &self.context.known_statements);
         let name = known.id();
-        let member = self.home(&self.context.cluster.load(), &[])?;
-        let is_harmless = false;
-        let by = Asker {
-            login: &self.login,
-            handle: &self.handle,
-            settings,
-            is_harmless,
-            has_other_way: false,
-        };
-        let ensured = self.servers.ensure(side, &member, &mut self.state, by).await;
-        ensured.ok()?;
+        self.have_primary(settings).await?;
         self.have_prepared(side, id).await.ok()?;
         let on_server = self.servers.get(side)?.guard.statements.get_mut(name)?;
         on_server.is_held |= is_first;

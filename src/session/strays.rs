@@ -10,7 +10,7 @@ use super::Session;
 use super::context::Settings;
 use super::found_rows::{ANSWER_TIME, rows_of};
 use super::job::{Done, Failed, Job};
-use super::servers::{Asker, Unavailable};
+use super::servers::Unavailable;
 use crate::protocol::command::code;
 use crate::route::Side;
 use crate::sql::{self, DiagnosticsItem, Flags, StatementKind};
@@ -67,17 +67,7 @@ impl Session {
         if self.strays.is_empty() || !forgets_warnings(job) {
             return Ok(());
         }
-        let Some(home) = self.home(&self.context.cluster.load(), &[]) else { return Ok(()) };
-        let is_harmless = false;
-        let by = Asker {
-            login: &self.login,
-            handle: &self.handle,
-            settings,
-            is_harmless,
-            has_other_way: false,
-        };
-        let ensured = self.servers.ensure(Side::Primary, &home, &mut self.state, by).await;
-        if ensured.is_err() {
+        if self.have_primary(settings).await.is_none() {
             return Ok(());
         }
         let strays = std::mem::take(&mut self.strays);

@@ -9,6 +9,7 @@
 
 mod behind;
 pub mod corpus;
+pub mod forwarder;
 mod lab;
 mod process;
 mod proxy;
