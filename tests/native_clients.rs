@@ -142,6 +142,8 @@ fn changed_passwords(lab: &Lab, proxy: &Proxy) {
     lab.sql(0, "CREATE USER changing@'%' IDENTIFIED BY 'first_password'");
     lab.sql(0, "GRANT ALL ON shop.* TO changing@'%'");
     let mut open = Client::connect(proxy.port(), old).unwrap_or_else(|fail| panic!("{fail}"));
+    let mut held = Client::connect(proxy.port(), old).unwrap_or_else(|fail| panic!("{fail}"));
+    held.run("BEGIN");
     for _ in 0..3 {
         works(Client::connect(proxy.port(), old)).unwrap();
     }
@@ -150,7 +152,12 @@ fn changed_passwords(lab: &Lab, proxy: &Proxy) {
     works(Client::connect(proxy.port(), new)).unwrap();
     assert_eq!(refusal(proxy, old), 1045);
     works(Client::connect(proxy.port(), new)).unwrap();
-    open.run("SELECT COUNT(*) FROM items");
+    held.run("SELECT COUNT(*) FROM items FOR UPDATE");
+    held.run("COMMIT");
+    // Without a connection of its own it needs one, which the old password opens no more.
+    lab.wait_caught_up();
+    let fail = open.query("SELECT COUNT(*) FROM items").map(drop).unwrap_err();
+    assert_eq!(fail.code(), 1045, "{fail}");
     lab.sql(0, "ALTER USER changing@'%' ACCOUNT LOCK");
     let code = refusal(proxy, new);
     assert!([3118, 4151].contains(&code), "{code}");

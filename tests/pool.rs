@@ -357,6 +357,22 @@ fn a_silent_session_lets_others_in(lab: &Lab) {
     }
 }
 
+/// Who keeps all others out can be killed.
+fn a_kill_needs_no_room(lab: &Lab) {
+    let table = format!("[[server]]\naddress = \"{}\"\nmax_connections = 1\n", lab.address(0));
+    let proxy = Proxy::start(lab, &table);
+    proxy.wait_probed();
+    let mut killer = Client::app(proxy.port());
+    for _ in 0..3 {
+        let mut holder = Client::app(proxy.port());
+        holder.run("BEGIN");
+        holder.run("UPDATE items SET stock = 7 WHERE id = 5");
+        killer.run(&format!("KILL {}", holder.id));
+        assert!(holder.query("SELECT 1").is_err());
+        killer.run("UPDATE items SET stock = stock WHERE id = 5");
+    }
+}
+
 /// What a server does to idle connections is noticed by nobody.
 fn idle_connections_die_unnoticed(lab: &Lab) {
     let proxy = Proxy::start(lab, "");
@@ -446,6 +462,7 @@ fn run(make: Make) {
     lab.wait_caught_up();
     init_connect_is_for_all(&lab);
     a_silent_session_lets_others_in(&lab);
+    a_kill_needs_no_room(&lab);
     idle_connections_die_unnoticed(&lab);
     connections_are_ended_in_due_form(&lab);
 }

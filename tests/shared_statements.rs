@@ -193,7 +193,7 @@ fn cursors(ground: &Ground) {
 fn needs_to_be_prepared_again(lab: &Lab) {
     let between = Forwarder::start(lab.port(0));
     let config = format!(
-        "primary = \"127.0.0.1:{}\"\nreplicas = []\n[server_tls]\nmode = \"disable\"\n",
+        "primary = \"127.0.0.1:{}\"\nreplicas = []\n[server_tls]\nmode = \"off\"\n",
         between.port()
     );
     let proxy = Proxy::start(lab, &config);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use super::abandoned::Abandoned;
 use super::advice::Advice;
@@ -25,6 +25,9 @@ use crate::cluster::native_hashes::NativeHashes;
 use crate::config::{Pin, PoolMode};
 use crate::metrics::{Metrics, RuleCount};
 use crate::route::Policy;
+
+/// Connections beside the limits for KILL, at a time.
+const MAX_ASIDES: usize = 2;
 
 /// The configuration as sessions need it; exchanged whole by a reload.
 #[derive(Debug)]
@@ -113,6 +116,8 @@ pub struct Context {
     pub known_statements: KnownStatements,
     /// What servers have answered to PREPARE lately.
     pub prepare_answers: PrepareAnswers,
+    /// Connections beside the limits, for KILL.
+    pub asides: Semaphore,
     /// For passwords of clients without TLS.
     pub rsa_key: RsaKey,
     /// Where lagwise is in its life.
@@ -144,6 +149,7 @@ impl Context {
             advice: Advice::default(),
             known_statements: KnownStatements::default(),
             prepare_answers: PrepareAnswers::default(),
+            asides: Semaphore::new(MAX_ASIDES),
             rsa_key,
             lifecycle,
             sessions: AtomicUsize::new(0),

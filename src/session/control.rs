@@ -114,14 +114,26 @@ impl Session {
         }
     }
 
-    /// Asks a server over a connection of its own, under this session's account.
+    /// Asks a server over a connection of its own, under this session's account; beside the limits where
+    /// all are in use, for that is when somebody has to be killed.
     async fn ask_aside(&self, member: &Arc<Member>, sql: &str) -> Result<Vec<Row>, pool::Error> {
         let settings = self.context.settings.load();
-        let until = Instant::now() + settings.checkout_timeout;
         let key = LoginKey::new(&self.login, false);
+        let pool = member.pool();
+        if let Some(max) = pool.exhausted() {
+            let Ok(_permit) = self.context.asides.acquire().await else {
+                return Err(pool::Error::Exhausted(max));
+            };
+            let deadline = Instant::now() + settings.connect_timeout;
+            let mut aside = pool.open_beside(&key, deadline).await?;
+            let rows = aside.query_rows(sql, deadline).await;
+            (*aside).quit().await;
+            return Ok(rows?);
+        }
+        let until = Instant::now() + settings.checkout_timeout;
         // Any will do.
         let wish = Wish { has_schema: true, fingerprint: 0 };
-        let mut guard = member.pool().checkout(&key, wish, None, until).await?;
+        let mut guard = pool.checkout(&key, wish, None, until).await?;
         let deadline = Instant::now() + settings.connect_timeout;
         let rows = guard.query_rows(sql, deadline).await?;
         guard.recycle();
