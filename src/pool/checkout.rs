@@ -67,7 +67,7 @@ impl<O: Opener> Pool<O> {
     ) -> Result<Guard<O>, Error> {
         let mut own = own;
         loop {
-            let (mut guard, outcome) = match self.look(key, wish, own.as_ref()) {
+            let (mut guard, outcome) = match self.look(key, wish, &mut own) {
                 Look::Taken(guard, Found::Own) => (guard, Outcome::Own),
                 Look::Taken(guard, Found::Idle) => (guard, Outcome::Idle),
                 Look::InLine(waiting) => match self.wait(waiting, key, deadline).await? {
@@ -103,11 +103,14 @@ impl<O: Opener> Pool<O> {
         }
     }
 
-    fn look(self: &Arc<Self>, key: &O::Key, wish: Wish, own: Option<&Ticket<O>>) -> Look<O> {
-        let own = own.and_then(|own| own.place(self));
+    fn look(self: &Arc<Self>, key: &O::Key, wish: Wish, own: &mut Option<Ticket<O>>) -> Look<O> {
+        let place = own.as_ref().and_then(|own| own.place(self));
         let now = Instant::now();
-        if let Some((slot, connection, found)) = self.lock().take(key, wish, own, now) {
-            return Look::Taken(Guard::new(connection, Seat::new(self, slot)), found);
+        let taken = self.lock().take(key, wish, place, now);
+        if let Some((slot, connection, found)) = taken {
+            let spent = own.take().filter(|_| found == Found::Own);
+            let seat = spent.map_or_else(|| Seat::new(self, slot), Seat::of_ticket);
+            return Look::Taken(Guard::new(connection, seat), found);
         }
         Look::InLine(self.get_in_line(key, Wanted::connection(wish.has_schema)))
     }

@@ -9,36 +9,39 @@ use super::{Opener, Pool, Pooled, ToServer};
 /// A place in a pool, settled when dropped.
 #[derive(Debug)]
 pub(super) struct Seat<O: Opener> {
-    pool: Arc<Pool<O>>,
+    /// `None` once somebody else settles it.
+    pool: Option<Arc<Pool<O>>>,
     slot: u32,
-    is_given: bool,
 }
 
 impl<O: Opener> Seat<O> {
     pub(super) fn new(pool: &Arc<Pool<O>>, slot: u32) -> Self {
-        Self { pool: Arc::clone(pool), slot, is_given: false }
+        Self { pool: Some(Arc::clone(pool)), slot }
     }
 
-    pub(super) fn pool(&self) -> &Arc<Pool<O>> {
-        &self.pool
+    /// The place of a ticket, whose connection was taken. (To count no reference anew: all cores share
+    /// the count.)
+    pub(super) fn of_ticket(mut ticket: Ticket<O>) -> Self {
+        Self { pool: ticket.pool.take(), slot: ticket.place.slot }
     }
 
     /// The place, for whoever settles it now.
-    pub(super) fn give(mut self) -> (Arc<Pool<O>>, u32) {
-        self.is_given = true;
-        (Arc::clone(&self.pool), self.slot)
+    pub(super) fn give(mut self) -> Option<(Arc<Pool<O>>, u32)> {
+        self.pool.take().map(|pool| (pool, self.slot))
     }
 
     /// A connect has ended well.
     pub(super) fn set_taken(&self) {
-        self.pool.lock().set_taken(self.slot);
+        if let Some(pool) = &self.pool {
+            pool.lock().set_taken(self.slot);
+        }
     }
 }
 
 impl<O: Opener> Drop for Seat<O> {
     fn drop(&mut self) {
-        if !self.is_given {
-            self.pool.settle(self.slot);
+        if let Some(pool) = &self.pool {
+            pool.settle(self.slot);
         }
     }
 }
@@ -61,15 +64,16 @@ impl<O: Opener> Guard<O> {
     /// Who keeps the ticket may come back for the very same connection; once the ticket is dropped it
     /// is nobody's. `None` if somebody else has it already.
     pub fn release(self) -> Option<Ticket<O>> {
-        let (pool, slot) = self.seat.give();
+        let (pool, slot) = self.seat.give()?;
         let place = pool.give_back(slot, self.connection, true, None)?;
-        Some(Ticket { pool, place })
+        Some(Ticket { pool: Some(pool), place })
     }
 
     /// As [`Guard::release`], by one who will not come back.
     pub fn release_for_all(self) {
-        let (pool, slot) = self.seat.give();
-        pool.give_back(slot, self.connection, false, None);
+        if let Some((pool, slot)) = self.seat.give() {
+            pool.give_back(slot, self.connection, false, None);
+        }
     }
 
     /// Closes the connection. Its place is free once the server has closed it, too: one that is opened
@@ -100,8 +104,8 @@ impl<O: Opener> Guard<O> {
         self.connection
     }
 
-    pub(super) fn pool(&self) -> &Arc<Pool<O>> {
-        self.seat.pool()
+    pub(super) fn pool(&self) -> Option<&Arc<Pool<O>>> {
+        self.seat.pool.as_ref()
     }
 }
 
@@ -109,7 +113,7 @@ impl Guard<ToServer> {
     /// Gives the connection back whose session has ended: it is reset, which nobody waits for, and
     /// is then anybody's. One on which something runs is closed.
     pub fn recycle(mut self) {
-        let Some(deadline) = self.pool().reset_deadline() else { return };
+        let Some(deadline) = self.pool().and_then(|pool| pool.reset_deadline()) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         if !self.connection.is_resettable() || !self.is_usable() {
             return self.close();
@@ -144,26 +148,28 @@ impl<O: Opener> DerefMut for Guard<O> {
 /// anybody.
 #[derive(Debug)]
 pub struct Ticket<O: Opener = ToServer> {
-    pool: Arc<Pool<O>>,
+    /// `None` once the connection was taken.
+    pool: Option<Arc<Pool<O>>>,
     place: Place,
 }
 
 impl<O: Opener> Ticket<O> {
     /// The place, if it is in that pool.
     pub(super) fn place(&self, pool: &Arc<Pool<O>>) -> Option<Place> {
-        Arc::ptr_eq(&self.pool, pool).then_some(self.place)
+        self.pool.as_ref().is_some_and(|own| Arc::ptr_eq(own, pool)).then_some(self.place)
     }
 }
 
 impl<O: Opener> Drop for Ticket<O> {
     fn drop(&mut self) {
+        let Some(pool) = &self.pool else { return };
         let waiting = {
-            let mut store = self.pool.lock();
+            let mut store = pool.lock();
             store.disown(self.place);
             store.waiting()
         };
         if waiting > 0 {
-            self.pool.pump();
+            pool.pump();
         }
     }
 }

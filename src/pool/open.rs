@@ -110,8 +110,9 @@ async fn open<O: Opener>(pool: Arc<Pool<O>>, seat: Seat<O>, order: Order<O::Key,
     };
     pool.note_connect(&order.key, (at, order.began), result.as_ref().err());
     if let Ok(connection) = result {
-        let (pool, slot) = seat.give();
-        pool.give_back(slot, connection, false, Some(Outcome::Opened));
+        if let Some((pool, slot)) = seat.give() {
+            pool.give_back(slot, connection, false, Some(Outcome::Opened));
+        }
     }
 }
 

@@ -237,6 +237,7 @@ impl Session {
         let job = Job { incoming, statement, kind, statement_id: None, fixed };
         if self.run(job).await?.is_success() {
             self.login.capabilities.set(Capabilities::MULTI_STATEMENTS, option == 0);
+            self.servers.forget_login();
             // They are no longer what they were opened as, which no reset mends.
             for side in [Side::Primary, Side::Replica] {
                 if let Some(held) = self.servers.get(side) {

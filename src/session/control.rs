@@ -212,6 +212,7 @@ impl Session {
         self.place = place;
         self.proven_at = std::time::Instant::now();
         self.login = login;
+        self.servers.forget_login();
         self.nonce = nonce;
         self.take_first(first);
     }

@@ -81,6 +81,9 @@ struct Place {
     thread: u32,
     /// KILLs that are on their way to it.
     kills: u32,
+    /// It was given back; the session may come back for it. (Noted so, and not taken out: all cores
+    /// share the count of references to a server.)
+    is_away: bool,
 }
 
 impl Places {
@@ -89,6 +92,11 @@ impl Places {
             Side::Primary => &mut self.primary,
             Side::Replica => &mut self.replica,
         }
+    }
+
+    /// Those that the session has now.
+    fn here(&self) -> impl Iterator<Item = &Place> {
+        self.primary.iter().chain(&self.replica).filter(|place| !place.is_away)
     }
 }
 
@@ -139,12 +147,34 @@ impl SessionHandle {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes the connection on `side`, or that there is none any more. True if a KILL is on its way to
-    /// the one that was there, which therefore must not become anybody else's.
-    pub fn set_place(&self, side: Side, place: Option<(Arc<Member>, u32)>) -> bool {
-        let place = place.map(|(member, thread)| Place { member, thread, kills: 0 });
-        let before = std::mem::replace(self.places().at(side), place);
-        before.is_some_and(|before| before.kills > 0)
+    /// Notes the connection on `side`.
+    pub fn set_place(&self, side: Side, member: &Arc<Member>, thread: u32) {
+        let mut places = self.places();
+        match places.at(side) {
+            Some(place) if place.thread == thread && Arc::ptr_eq(&place.member, member) => {
+                place.is_away = false;
+            }
+            place => {
+                let member = Arc::clone(member);
+                *place = Some(Place { member, thread, kills: 0, is_away: false });
+            }
+        }
+    }
+
+    /// Notes that the connection on `side` was given back. True if a KILL is on its way to it: then it
+    /// must not become anybody else's.
+    pub fn leave_place(&self, side: Side) -> bool {
+        let mut places = self.places();
+        let Some(place) = places.at(side) else { return false };
+        let is_killed = !place.is_away && place.kills > 0;
+        place.is_away = true;
+        is_killed
+    }
+
+    /// Notes that there is no connection on `side` any more. True as for [`SessionHandle::leave_place`].
+    pub fn clear_place(&self, side: Side) -> bool {
+        let before = self.places().at(side).take();
+        before.is_some_and(|before| !before.is_away && before.kills > 0)
     }
 
     /// Notes where the statement runs that was just sent.
@@ -166,7 +196,7 @@ impl SessionHandle {
 
     fn aim(self: &Arc<Self>, side: Side) -> Option<Aim> {
         let mut places = self.places();
-        let place = places.at(side).as_mut()?;
+        let place = places.at(side).as_mut().filter(|place| !place.is_away)?;
         place.kills += 1;
         let (member, thread) = (Arc::clone(&place.member), place.thread);
         Some(Aim { target: Arc::clone(self), side, member, thread, hits: false })
@@ -174,8 +204,7 @@ impl SessionHandle {
 
     /// Whether all servers that it has connections to are such.
     pub fn is_only_at(&self, is_such: impl Fn(&Arc<Member>) -> bool) -> bool {
-        let places = self.places();
-        places.primary.iter().chain(&places.replica).all(|place| is_such(&place.member))
+        self.places().here().all(|place| is_such(&place.member))
     }
 
     /// Asks the session to end; a weaker wish does not take back a stronger one.
@@ -284,7 +313,9 @@ impl Registry {
         let on_primary = |handle: &&Arc<SessionHandle>| {
             let mut places = handle.places();
             let place = places.at(Side::Primary).as_ref();
-            place.is_some_and(|place| place.thread == id && Arc::ptr_eq(&place.member, primary))
+            place.is_some_and(|place| {
+                !place.is_away && place.thread == id && Arc::ptr_eq(&place.member, primary)
+            })
         };
         sessions.values().find(on_primary).cloned()
     }

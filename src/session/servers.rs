@@ -84,6 +84,8 @@ const MAX_UNFIT: usize = 3;
 pub struct Servers {
     primary: Slot,
     replica: Slot,
+    /// What connections of either side are taken by; made when it is first needed.
+    keys: [Option<LoginKey>; 2],
 }
 
 /// Who asks for a connection.
@@ -124,6 +126,11 @@ impl Servers {
         }
     }
 
+    /// The session has another login now.
+    pub fn forget_login(&mut self) {
+        self.keys = Default::default();
+    }
+
     /// The connection on `side` that the session holds.
     pub fn get(&mut self, side: Side) -> Option<&mut Held> {
         self.slot(side).held_mut()
@@ -149,8 +156,7 @@ impl Servers {
 
     /// Keeps a connection, instead of one that was there.
     pub fn put(&mut self, side: Side, mut held: Held, handle: &SessionHandle) {
-        let place = (Arc::clone(&held.member), held.guard.facts().thread_id);
-        handle.set_place(side, Some(place));
+        handle.set_place(side, &held.member, held.guard.facts().thread_id);
         held.guard.session = handle.id;
         *self.slot(side) = Slot::Held(held);
     }
@@ -161,7 +167,7 @@ impl Servers {
         let slot = self.slot(side);
         match std::mem::take(slot) {
             Slot::Held(Held { guard, member }) => {
-                if handle.set_place(side, None) {
+                if handle.leave_place(side) {
                     guard.close();
                 } else if !member.is_removed() {
                     *slot = Slot::Parked(Parked { ticket: guard.release(), member });
@@ -196,7 +202,7 @@ impl Servers {
 
     /// Takes the connection on `side` away from the session, and forgets one that was given back.
     pub fn take(&mut self, side: Side, handle: &SessionHandle) -> Option<Held> {
-        let is_killed = handle.set_place(side, None);
+        let is_killed = handle.clear_place(side);
         match std::mem::take(self.slot(side)) {
             Slot::Held(mut held) => {
                 held.guard.is_tainted |= is_killed;
@@ -308,13 +314,13 @@ impl Servers {
                 return Err(Unavailable::StateLost { in_transaction });
             }
         }
-        let mut ticket = match std::mem::take(self.slot(side)) {
+        let (mut ticket, mut known) = match std::mem::take(self.slot(side)) {
             Slot::Parked(Parked { ticket, member: parked_at })
                 if Arc::ptr_eq(&parked_at, member) =>
             {
-                ticket
+                (ticket, Some(parked_at))
             }
-            _ => None,
+            _ => (None, None),
         };
         // Nobody who has one of the primary's waits for one of a replica's, while others have those
         // and wait for the primary's. (Reads then run on the primary.)
@@ -334,7 +340,16 @@ impl Servers {
                     let schema = image.has_schema().then(|| image.schema().to_vec());
                     connect(member, side, login, schema.as_deref(), settings).await
                 }
-                _ => checkout(member, side, login, image, ticket.take(), settings).await,
+                _ => {
+                    let key = &mut self.keys[usize::from(side == Side::Replica)];
+                    let key =
+                        key.get_or_insert_with(|| LoginKey::new(login, side == Side::Replica));
+                    let wish =
+                        Wish { has_schema: image.has_schema(), fingerprint: image.fingerprint() };
+                    let deadline = Instant::now() + settings.checkout_timeout;
+                    let taken = member.pool().checkout(key, wish, ticket.take(), deadline).await;
+                    hold(known.take().unwrap_or_else(|| Arc::clone(member)), taken)
+                }
             };
             let held = held.map_err(Unavailable::Pool)?;
             match self.take_over(side, held, state, by).await {
@@ -411,7 +426,7 @@ pub async fn connect(
 ) -> Result<Held, pool::Error> {
     let key = LoginKey::new(login, side == Side::Replica);
     let deadline = Instant::now() + settings.checkout_timeout;
-    hold(member, member.pool().open_anew(&key, schema, deadline).await)
+    hold(Arc::clone(member), member.pool().open_anew(&key, schema, deadline).await)
 }
 
 /// Takes away what another session has left that could be seen, and resets a connection that cannot
@@ -433,34 +448,12 @@ async fn make_fit(held: &mut Held, image: &Arc<Image>) -> Result<(), backend::Er
     }
 }
 
-/// Takes a connection from the pool that can be brought into the state of `image`, the one of the
-/// `ticket` if it is still there; tells the monitor of a failure. On a replica's, nothing can be
-/// written.
-///
-/// # Errors
-/// The pool's, the server's or the network's.
-pub async fn checkout(
-    member: &Arc<Member>,
-    side: Side,
-    login: &LoginRecord,
-    image: &Image,
-    ticket: Option<pool::Ticket>,
-    settings: &Settings,
-) -> Result<Held, pool::Error> {
-    let key = LoginKey::new(login, side == Side::Replica);
-    let wish = Wish { has_schema: image.has_schema(), fingerprint: image.fingerprint() };
-    let deadline = Instant::now() + settings.checkout_timeout;
-    hold(member, member.pool().checkout(&key, wish, ticket, deadline).await)
-}
-
-fn hold(
-    member: &Arc<Member>,
-    taken: Result<pool::Guard, pool::Error>,
-) -> Result<Held, pool::Error> {
+/// Tells the monitor of a failure.
+fn hold(member: Arc<Member>, taken: Result<pool::Guard, pool::Error>) -> Result<Held, pool::Error> {
     if let Err(pool::Error::Backend(error)) = &taken
         && error.is_fault()
     {
         member.report_failure(SessionFailure::Connect);
     }
-    taken.map(|guard| Held { guard, member: Arc::clone(member) })
+    taken.map(|guard| Held { guard, member })
 }

@@ -61,7 +61,7 @@ impl Registry {
 impl SessionHandle {
     fn view(self: &Arc<Self>) -> SessionView {
         let view = |place: &Option<Place>| {
-            let place = place.as_ref()?;
+            let place = place.as_ref().filter(|place| !place.is_away)?;
             let server = place.member.config().name.clone();
             Some(ConnectionView { server, thread_id: place.thread })
         };
