@@ -18,11 +18,14 @@ pub fn may_set_insert_id(statement: &Statement) -> bool {
     statement.flags.intersects(may) || statement.kind == StatementKind::Do || runs_unseen(statement)
 }
 
+/// Statements that only look at what the one before has left: SHOW WARNINGS and kin.
+pub fn only_looks(statement: &Statement) -> bool {
+    matches!(statement.kind, StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics)
+}
+
 /// Statements that ask for the warnings, errors or ROW_COUNT() of the one before.
 pub fn asks_about_last(statement: &Statement) -> bool {
-    let looks =
-        matches!(statement.kind, StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics);
-    looks || statement.flags.intersects(Flags::ABOUT_LAST)
+    only_looks(statement) || statement.flags.intersects(Flags::ABOUT_LAST)
 }
 
 /// ER_PARSE_ERROR

@@ -186,16 +186,12 @@ impl Session {
             }
             Err(failed) => return Ok(Attempt::Again(failed)),
         }
-        let Some(held) = self.servers.get(side) else {
-            let lost = Unavailable::StateLost { in_transaction: false };
-            return Ok(Attempt::Again(Failed::Unavailable(lost)));
-        };
-        withhold.full &= held.guard.statements.can_make_room();
         withhold.stale = withhold.stale && self.may_be_stale(side, job);
         let Some(held) = self.servers.get(side) else {
             let lost = Unavailable::StateLost { in_transaction: false };
             return Ok(Attempt::Again(Failed::Unavailable(lost)));
         };
+        withhold.full &= held.guard.statements.can_make_room();
         self.handle.set_running_on(side);
         let _running = member.begin_query();
         if let Err(error) = held.guard.send(&job.incoming.frame).await {

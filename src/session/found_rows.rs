@@ -16,6 +16,7 @@ use tokio::time::{Duration, Instant};
 
 use super::Session;
 use super::diagnostics::FoundRows;
+use super::failure::BEHIND;
 use super::job::Job;
 use super::relay::Relayed;
 use super::tracking::find;
@@ -129,6 +130,17 @@ pub fn sets_found_rows(statement: &Statement, text: Option<&[u8]>, make: Make) -
     }
 }
 
+/// Errors of a query that MariaDB 10.11 has not begun to execute; FOUND_ROWS() is as before then, and 0
+/// after others.
+fn is_before_execution(code: u16) -> bool {
+    const UNREAD: [u16; 3] = [
+        1052, // ER_NON_UNIQ_ERROR
+        1064, // ER_PARSE_ERROR
+        1210, // ER_WRONG_ARGUMENTS
+    ];
+    UNREAD.contains(&code) || BEHIND.contains(&code)
+}
+
 /// FOUND_ROWS() after a statement that has set it, whose response has ended.
 fn found_by(statement: &Statement, relayed: &Relayed, make: Make) -> FoundRows {
     let unclear = Flags::FINDS_MORE_ROWS
@@ -162,10 +174,13 @@ impl Session {
         let make = self.state.lex_mode().make;
         let is_query =
             matches!(job.statement.kind, StatementKind::Read | StatementKind::LockingRead);
-        if relayed.error_code.is_some() {
+        if let Some(code) = relayed.error_code {
             // It may have set the number nevertheless.
             if self.state.diagnostics.has_found_rows(side) {
                 self.state.diagnostics.set_found(side, FoundRows::Untold);
+            } else if make == Make::MariaDb && is_query && !is_before_execution(code) {
+                // On a connection that had another's. (MySQL's errors leave the number.)
+                self.state.diagnostics.set_found(side, FoundRows::Known(0));
             }
             return;
         }

@@ -254,6 +254,12 @@ impl Session {
             held.guard.mark_broken();
             return;
         };
+        // MySQL warns of FOUND_ROWS(), which whoever has the connection next would find.
+        let is_mysql = !held.guard.facts().is_mariadb;
+        if is_mysql && held.guard.forget_warnings(1).await.is_err() {
+            held.guard.mark_broken();
+            return;
+        }
         let number = |value: Option<Vec<u8>>| -> Option<u64> {
             String::from_utf8(value?).ok()?.parse().ok()
         };

@@ -9,7 +9,7 @@ mod variables;
 use std::time::Instant;
 
 use super::diagnostics::{Aside, Diagnostics, Told};
-use super::effects::{leaves_something, may_set_insert_id, runs_unseen, was_not_run};
+use super::effects::{leaves_something, may_set_insert_id, only_looks, runs_unseen, was_not_run};
 use super::names;
 use super::pin::Pin;
 use super::replayed::{Replayed, Unreplayable};
@@ -158,10 +158,7 @@ impl SessionState {
     /// Takes in what the server on `side` told at the end of a result of `statement`.
     pub fn observe(&mut self, side: Side, statement: &Statement, told: Told<'_>, now: Instant) {
         let before = self.transaction;
-        let looks = matches!(
-            statement.kind,
-            StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics
-        );
+        let looks = only_looks(statement);
         let diagnostics = self.diagnostics;
         self.diagnostics.observe(side, &told, looks);
         // MariaDB 10.11, of those that read information_schema.

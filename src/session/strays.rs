@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::context::Settings;
+use super::effects::only_looks;
 use super::found_rows::{ANSWER_TIME, rows_of};
 use super::job::{Done, Failed, Job};
 use super::servers::Unavailable;
@@ -31,10 +32,9 @@ fn forgets_warnings(job: &Job<'_>) -> bool {
     let command = job.incoming.payload().first();
     let keeps = [code::INIT_DB, code::SET_OPTION, code::STMT_RESET, code::FIELD_LIST];
     let statement = &job.statement;
-    let looks =
-        matches!(statement.kind, StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics)
-            || statement.flags.intersects(Flags::ABOUT_LAST)
-                && !statement.flags.contains(Flags::USES_USER_VARIABLE);
+    let looks = only_looks(statement)
+        || statement.flags.intersects(Flags::ABOUT_LAST)
+            && !statement.flags.contains(Flags::USES_USER_VARIABLE);
     !looks && !command.is_some_and(|command| keeps.contains(command))
 }
 

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::effects::asks_about_last;
 use crate::backend::parse_state::ParseState;
 use crate::backend::text_statements::TextStatement;
 use crate::route::{HoldReason, is_server_schema};
@@ -134,7 +135,7 @@ impl TextPrepared {
                 self.known.insert(name, known);
             }
         }
-        self.asks = self.known.values().any(|known| asks(&known.statement));
+        self.asks = self.known.values().any(|known| asks_about_last(&known.statement));
     }
 
     /// The statement that `sql`, an EXECUTE, names; `None` if there is none to be prepared before.
@@ -193,12 +194,6 @@ fn executed(outer: &Statement, mut meant: Statement) -> Option<Statement> {
     meant.flags |= outer.flags | Flags::TEXT_PREPARED;
     meant.hint = outer.hint.or(meant.hint);
     Some(meant)
-}
-
-/// Whether it is about the statement before.
-fn asks(statement: &Statement) -> bool {
-    statement.flags.intersects(Flags::ABOUT_LAST)
-        || matches!(statement.kind, StatementKind::ShowDiagnostics | StatementKind::GetDiagnostics)
 }
 
 /// Whether all that the statement does is known.
