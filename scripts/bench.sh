@@ -22,7 +22,7 @@
 #
 # HAProxy has one thread; MySQL Router forwards without looking into the traffic; lagwise has its
 # defaults and one replica. Raw results of `queries`: target/bench/*.json. LAGWISE=/path measures a
-# program that was built before.
+# program that was built before; BEFORE=/path measures another one beside it, as the path `before`.
 
 # shellcheck source=lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
@@ -57,7 +57,7 @@ ROUNDS=${ROUNDS:-5}
 DURATION=${DURATION:-5}
 read -r -a THREADS <<<"${THREADS:-1 8}"
 read -r -a MODES <<<"${MODES:-text prepared}"
-read -r -a PATHS <<<"${PATHS:-direct haproxy router lagwise}"
+read -r -a PATHS <<<"${PATHS:-direct haproxy router lagwise${BEFORE:+ before}}"
 CLIENTS_AT_A_TIME=${CLIENTS_AT_A_TIME:-16}
 STORM_CLIENTS=${STORM_CLIENTS:-5000}
 SERVER_CPUS=${SERVER_CPUS:-0.25}
@@ -91,7 +91,7 @@ finish() {
 
 stop_paths() {
   local path
-  for path in haproxy router; do
+  for path in haproxy router before; do
     end_process "${PID_OF[$path]:-}" "$DIR/$path" 5
   done
   stop_proxy "$DIR"
@@ -106,7 +106,7 @@ start_paths() {
   EXTRA=("$@")
   PORT_OF[direct]=$TARGET_PORT
   local path
-  for path in haproxy router lagwise; do
+  for path in haproxy router before lagwise; do
     wants "$path" || continue
     PORT_OF[$path]=$(free_port)
     "start_$path"
@@ -174,6 +174,19 @@ start_lagwise() {
   printf '%s\n' "${EXTRA[@]}" >>"$DIR/proxy.toml"
   start_proxy "$DIR" "$LAGWISE_HTTP"
   PID_OF[lagwise]=$PROXY_PID
+}
+
+# start_before : another program of lagwise, with the same configuration but for its ports.
+start_before() {
+  [ -x "${BEFORE:-}" ] || die "BEFORE=${BEFORE:-} is not a program"
+  local http
+  http=$(free_port)
+  write_proxy_config "$DIR" "${PORT_OF[before]}" "$http" 1
+  printf '%s\n' "${EXTRA[@]}" >>"$DIR/proxy.toml"
+  mv "$DIR/proxy.toml" "$DIR/before.toml"
+  setsid "$BEFORE" run --config "$DIR/before.toml" </dev/null >"$DIR/before.log" 2>&1 &
+  PID_OF[before]=$!
+  await 20 proxy_ready "$http" || die "$BEFORE did not become ready: $(tail -n 3 "$DIR/before.log")"
 }
 
 # query SERVER SQL : as root, direct.
