@@ -99,9 +99,13 @@ impl<'a> ServerLogin<'a> {
             (CredentialSecret::NativeStage1(_), _) | (_, Some(Plugin::Native)) => Plugin::Native,
             _ => Plugin::CachingSha2,
         };
-        let login = Self { secret, secure_channel, switches: 0, state: State::Verdict };
-        let (data, login) = login.answer(plugin, nonce)?;
+        let (data, login) = Self::asked(secret, secure_channel).answer(plugin, nonce)?;
         Ok((FirstResponse { plugin, data }, login))
+    }
+
+    /// A login whose first answer the server has asked for, or is going to (COM_CHANGE_USER).
+    pub fn asked(secret: &'a CredentialSecret, secure_channel: bool) -> Self {
+        Self { secret, secure_channel, switches: 0, state: State::Verdict }
     }
 
     /// Takes the payload of the server's next packet.

@@ -139,6 +139,7 @@ async fn open(
     let ok = authenticate(&mut stream, auth).await?;
     let status = OkPacket::parse(&ok, true)?.status;
     let mut connection = Connection::new(stream, facts, status, ok);
+    connection.client_tls = login.client_tls;
     connection.image = Arc::new(Image::new(false, login.schema.unwrap_or_default(), None, []));
     if login.track {
         connection.read_only = login.read_only;
@@ -195,7 +196,7 @@ fn wanted_tls<'a>(
 }
 
 /// Plays the client's half until the server says OK; returns that packet.
-async fn authenticate(
+pub(super) async fn authenticate(
     stream: &mut PacketStream,
     mut login: ServerLogin<'_>,
 ) -> Result<Vec<u8>, Error> {

@@ -112,7 +112,11 @@ pub struct Connection {
     pub(super) phase: Phase,
     /// Since when it has been ready.
     pub(super) ready_since: Instant,
-    login_ok: Vec<u8>,
+    /// When it was opened, for whichever account.
+    pub opened_at: Instant,
+    /// The client that it was opened for uses TLS.
+    pub(super) client_tls: bool,
+    pub(super) login_ok: Vec<u8>,
     pub(super) initial_state: Vec<u8>,
     /// Commands without a response that go out with the next command.
     pub(super) pending: Vec<u8>,
@@ -161,6 +165,8 @@ impl Connection {
             facts,
             phase: Phase::Ready,
             ready_since: Instant::now(),
+            opened_at: Instant::now(),
+            client_tls: false,
             login_ok,
             initial_state: Vec::new(),
             pending: Vec::new(),

@@ -88,6 +88,8 @@ pub mod codes {
     pub const DB_ACCESS_DENIED: u16 = 1044;
     /// ER_ACCESS_DENIED_ERROR
     pub const ACCESS_DENIED: u16 = 1045;
+    /// ER_UNKNOWN_COM_ERROR
+    pub const UNKNOWN_COM: u16 = 1047;
     /// ER_BAD_DB_ERROR
     pub const BAD_DB: u16 = 1049;
     /// ER_SERVER_SHUTDOWN

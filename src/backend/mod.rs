@@ -4,6 +4,7 @@
 //! - [`endpoint`]: where a server is and how it is reached.
 //! - [`connect`]: socket, TLS, login, session trackers; under one deadline.
 //! - `beginning`: what is asked and told after the login.
+//! - [`change_user`]: handing an open one to another account.
 //! - [`connection`]: an open connection, its state (Ready, Busy, Broken) and its small questions.
 //! - [`image`]: the state of a session that it is in. Pure.
 //! - `in_line`: bringing it into another.
@@ -18,6 +19,7 @@
 //! to a client ([`crate::session`]).
 
 mod beginning;
+pub mod change_user;
 pub mod connect;
 pub mod connection;
 pub mod endpoint;

@@ -131,6 +131,8 @@ families! {
         "Connections to the server that sessions needed to be opened, failed ones included.";
     CONNECT_FAILURES = Counter "lagwise_connect_failures_total" ["server"]
         "Those that the server refused, or that did not come about.";
+    HANDED_ON = Counter "lagwise_connections_handed_on_total" ["server"]
+        "Idle connections to the server that were handed to another account (COM_CHANGE_USER), as no more could be opened.";
     PROBES = Counter "lagwise_probes_total" ["server"]
         "Health probes of the server whose outcome is known and taken in.";
     PROBE_FAILURES = Counter "lagwise_probe_failures_total" ["server"]

@@ -238,6 +238,8 @@ impl Scrape {
         self.family(&names::CONNECTS, connects);
         let failures = servers().map(|(name, s)| ([name], s.connect_failures as f64));
         self.family(&names::CONNECT_FAILURES, failures);
+        let handed_on = servers().map(|(name, s)| ([name], s.handed_on as f64));
+        self.family(&names::HANDED_ON, handed_on);
         let probes = servers().map(|(name, s)| ([name], s.probes as f64));
         self.family(&names::PROBES, probes);
         let failures = servers().map(|(name, s)| ([name], s.probe_failures as f64));

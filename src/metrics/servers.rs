@@ -38,6 +38,8 @@ pub struct ServerSample {
     pub connects: u64,
     /// Failed ones.
     pub connect_failures: u64,
+    /// Connections handed from one account to another.
+    pub handed_on: u64,
     /// Probes since the server was configured, failed ones included.
     pub probes: u64,
     /// Failed probes since the server was configured; must not go down while it is.

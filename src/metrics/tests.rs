@@ -50,6 +50,7 @@ fn sample(name: &str, role: Role) -> ServerSample {
         checkouts: vec![("own", 11), ("timeout", 1)],
         connects: 12,
         connect_failures: 6,
+        handed_on: 9,
         probes: 70,
         probe_failures: 7,
     }
@@ -248,6 +249,7 @@ fn servers_come_from_the_source_once_per_name() {
             "lagwise_checkouts_total{server=\"p\",outcome=\"timeout\"} 1",
             "lagwise_connects_total{server=\"p\"} 12",
             "lagwise_connect_failures_total{server=\"p\"} 6",
+            "lagwise_connections_handed_on_total{server=\"p\"} 9",
             "lagwise_probes_total{server=\"p\"} 70",
             "lagwise_probe_failures_total{server=\"p\"} 7",
         ],

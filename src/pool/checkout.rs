@@ -9,7 +9,7 @@ use super::counters::Outcome;
 use super::guard::{Guard, Seat, Ticket};
 use super::idle::{Found, Wish};
 use super::queue::{Queued, Wanted};
-use super::{Error, Opener, Pool, Pooled};
+use super::{Error, Opener, Pool};
 use crate::backend;
 
 /// What a waiter gets.
@@ -17,7 +17,7 @@ use crate::backend;
 pub(super) enum Served<O: Opener> {
     /// A connection, which was opened for those who wait, or given back.
     Connection(Guard<O>, Outcome),
-    /// A place for one that it opens itself, and what is to be closed before.
+    /// A place for one that it opens itself, and what makes way for it.
     Room(Seat<O>, Option<O::Connection>),
 }
 
@@ -85,20 +85,17 @@ impl<O: Opener> Pool<O> {
         }
     }
 
-    /// A place for a connection that the caller opens itself, at once or in line. Dropping it gives it
-    /// up.
+    /// A place for a connection that the caller opens itself, at once or in line, and the connection
+    /// that makes way for it. Dropping the place gives it up.
     pub(super) async fn room(
         self: &Arc<Self>,
         key: &O::Key,
         deadline: Instant,
-    ) -> Result<Seat<O>, Error> {
+    ) -> Result<(Seat<O>, Option<O::Connection>), Error> {
         loop {
             let waiting = self.get_in_line(key, Wanted::New);
             if let Served::Room(seat, instead_of) = self.wait(waiting, key, deadline).await? {
-                if let Some(connection) = instead_of {
-                    connection.end().await;
-                }
-                return Ok(seat);
+                return Ok((seat, instead_of));
             }
         }
     }

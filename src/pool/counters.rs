@@ -22,12 +22,24 @@ impl Outcome {
     pub const NAMES: [&'static str; 5] = ["own", "idle", "opened", "waited", "timeout"];
 }
 
+/// How a connect ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connect {
+    /// A connection was opened.
+    Opened,
+    /// One that was open already was handed to another account.
+    Handed,
+    /// None came about.
+    Failed,
+}
+
 /// Counts; they only grow.
 #[derive(Debug, Default)]
 pub struct Counters {
     checkouts: [AtomicU64; Outcome::NAMES.len()],
     connects: AtomicU64,
     connect_failures: AtomicU64,
+    handed: AtomicU64,
 }
 
 impl Counters {
@@ -54,8 +66,17 @@ impl Counters {
         self.checkouts[outcome as usize].fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn connect(&self, is_good: bool) {
-        self.connect_failures.fetch_add(u64::from(!is_good), Ordering::Relaxed);
-        self.connects.fetch_add(1, Ordering::Relaxed);
+    /// Connections that were handed from one account to another, instead of being closed.
+    pub fn handed(&self) -> u64 {
+        self.handed.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn connect(&self, connect: Connect) {
+        let count = |counter: &AtomicU64, is_it| {
+            counter.fetch_add(u64::from(is_it), Ordering::Relaxed);
+        };
+        count(&self.handed, connect == Connect::Handed);
+        count(&self.connects, connect != Connect::Handed);
+        count(&self.connect_failures, connect == Connect::Failed);
     }
 }

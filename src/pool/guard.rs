@@ -3,6 +3,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use super::idle::Place;
 use super::{Opener, Pool, Pooled, ToServer};
 
@@ -30,10 +32,19 @@ impl<O: Opener> Seat<O> {
         self.pool.take().map(|pool| (pool, self.slot))
     }
 
-    /// A connect has ended well.
-    pub(super) fn set_taken(&self) {
+    /// A connect has ended well: the connection was opened at that time.
+    pub(super) fn set_taken(&self, opened_at: Instant) {
         if let Some(pool) = &self.pool {
-            pool.lock().set_taken(self.slot);
+            let mut store = pool.lock();
+            store.set_age(self.slot, opened_at);
+            store.set_taken(self.slot);
+        }
+    }
+
+    /// The connection that the place is for was opened at that time.
+    pub(super) fn set_age(&self, opened_at: Instant) {
+        if let Some(pool) = &self.pool {
+            pool.lock().set_age(self.slot, opened_at);
         }
     }
 }

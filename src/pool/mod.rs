@@ -76,6 +76,9 @@ pub trait Pooled: Debug + Send + 'static {
     /// The state that it is in.
     fn wish(&self) -> Wish;
 
+    /// When it was opened.
+    fn opened_at(&self) -> Instant;
+
     /// Moves to the event loop of the calling thread.
     ///
     /// # Errors
@@ -94,10 +97,11 @@ pub trait Opener: Debug + Send + Sync + Sized + 'static {
     /// What is opened. Dropping it closes it.
     type Connection: Pooled;
 
-    /// Opens one.
+    /// Opens one, after `instead_of` was closed; or makes that, which nobody uses, into it.
     fn open(
         &self,
         key: &Self::Key,
+        instead_of: Option<Self::Connection>,
         deadline: Instant,
     ) -> impl Future<Output = Result<Self::Connection, backend::Error>> + Send;
 }

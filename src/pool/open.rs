@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::counters::Outcome;
+use super::counters::{Connect, Outcome};
 use super::guard::{Guard, Seat};
 use super::queue::Order;
 use super::{Error, LoginKey, Opener, Pool, Pooled, ToServer, Wish};
+use crate::backend::change_user::hand_on;
 use crate::backend::error::{Error as BackendError, codes};
 use crate::backend::{self, Connection, Login};
 use crate::protocol::handshake::without_attribute;
@@ -58,11 +59,18 @@ impl<O: Opener> Pool<O> {
         self: &Arc<Self>,
         key: &O::Key,
         (at, began): (Instant, u64),
-        error: Option<&BackendError>,
+        result: Result<&O::Connection, &BackendError>,
     ) {
-        self.counters().connect(error.is_none());
         let now = Instant::now();
-        let Some(error) = error else { return self.lock().connected(key, at) };
+        let error = match result {
+            Ok(connection) => {
+                let is_handed = connection.opened_at() < at;
+                self.counters().connect(if is_handed { Connect::Handed } else { Connect::Opened });
+                return self.lock().connected(key, at, is_handed);
+            }
+            Err(error) => error,
+        };
+        self.counters().connect(Connect::Failed);
         let failure = Failure::of(error);
         let (until, failed, given_up) = {
             let mut store = self.lock();
@@ -99,19 +107,51 @@ impl<O: Opener> Pool<O> {
 }
 
 async fn open<O: Opener>(pool: Arc<Pool<O>>, seat: Seat<O>, order: Order<O::Key, O::Connection>) {
-    if let Some(connection) = order.instead_of {
-        connection.end().await;
-    }
+    let Order { key, began, instead_of, .. } = order;
     let at = Instant::now();
     let deadline = at + pool.limits().connect_timeout;
-    let result = match timeout_at(deadline, pool.opener().open(&order.key, deadline)).await {
+    let result = match timeout_at(deadline, pool.opener().open(&key, instead_of, deadline)).await {
         Ok(result) => result,
         Err(_) => Err(BackendError::TimedOut("connecting")),
     };
-    pool.note_connect(&order.key, (at, order.began), result.as_ref().err());
+    pool.note_connect(&key, (at, began), result.as_ref());
     if let Ok(connection) = result {
+        seat.set_age(connection.opened_at());
         if let Some((pool, slot)) = seat.give() {
             pool.give_back(slot, connection, false, Some(Outcome::Opened));
+        }
+    }
+}
+
+impl ToServer {
+    /// Makes `instead_of` the connection of that login, or opens one.
+    async fn connect(
+        &self,
+        login: Login<'_>,
+        instead_of: Option<Box<Connection>>,
+        deadline: Instant,
+    ) -> Result<Box<Connection>, BackendError> {
+        if let Some(old) = instead_of
+            && let Some(handed) = hand_on(old, login, deadline).await?
+        {
+            return Ok(handed);
+        }
+        backend::connect(&self.0, login, deadline).await.map(Box::new)
+    }
+}
+
+impl LoginKey {
+    /// The login of a connection of this key.
+    fn login<'a>(&'a self, schema: Option<&'a [u8]>, attributes: Option<&'a [u8]>) -> Login<'a> {
+        Login {
+            credential: &self.login.credential,
+            capabilities: self.login.capabilities,
+            charset: self.login.charset,
+            schema,
+            attributes,
+            client_tls: self.login.client_tls,
+            track: true,
+            read_only: self.read_only,
         }
     }
 }
@@ -124,22 +164,13 @@ impl Opener for ToServer {
     async fn open(
         &self,
         key: &LoginKey,
+        instead_of: Option<Box<Connection>>,
         deadline: Instant,
     ) -> Result<Box<Connection>, BackendError> {
-        let login = &key.login;
         // It serves many processes.
-        let attributes = login.attributes.as_deref().map(|it| without_attribute(it, b"_pid"));
-        let login = Login {
-            credential: &login.credential,
-            capabilities: login.capabilities,
-            charset: login.charset,
-            schema: None,
-            attributes: attributes.as_deref(),
-            client_tls: login.client_tls,
-            track: true,
-            read_only: key.read_only,
-        };
-        backend::connect(&self.0, login, deadline).await.map(Box::new)
+        let attributes = key.login.attributes.as_deref();
+        let attributes = attributes.map(|it| without_attribute(it, b"_pid"));
+        self.connect(key.login(None, attributes.as_deref()), instead_of, deadline).await
     }
 }
 
@@ -150,6 +181,10 @@ impl Pooled for Box<Connection> {
 
     fn wish(&self) -> Wish {
         Wish { has_schema: self.image.has_schema(), fingerprint: self.image.fingerprint() }
+    }
+
+    fn opened_at(&self) -> Instant {
+        self.opened_at
     }
 
     fn come_here(&mut self) -> std::io::Result<()> {
@@ -172,7 +207,7 @@ impl Pool {
         key: &LoginKey,
         deadline: Instant,
     ) -> Result<Box<Connection>, BackendError> {
-        let opened = timeout_at(deadline, self.opener().open(key, deadline)).await;
+        let opened = timeout_at(deadline, self.opener().open(key, None, deadline)).await;
         opened.unwrap_or(Err(BackendError::TimedOut("connecting")))
     }
 
@@ -188,30 +223,21 @@ impl Pool {
         schema: Option<&[u8]>,
         deadline: Instant,
     ) -> Result<Guard, Error> {
-        let seat = self.room(key, deadline).await?;
+        let (seat, instead_of) = self.room(key, deadline).await?;
         let began = (Instant::now(), self.lock().next_seq());
-        let login = &key.login;
-        let login = Login {
-            credential: &login.credential,
-            capabilities: login.capabilities,
-            charset: login.charset,
-            schema,
-            attributes: login.attributes.as_deref(),
-            client_tls: login.client_tls,
-            track: true,
-            read_only: key.read_only,
-        };
+        let login = key.login(schema, key.login.attributes.as_deref());
         let connect_by = Instant::now() + self.limits().connect_timeout;
-        let result = backend::connect(&self.opener().0, login, connect_by).await;
+        let result = self.opener().connect(login, instead_of, connect_by).await;
         // A schema that does not exist is this session's own affair.
         match &result {
             Err(BackendError::Server(err)) if Failure::of_one(err.code) => {
-                self.counters().connect(false);
+                self.counters().connect(Connect::Failed);
             }
-            result => self.note_connect(key, began, result.as_ref().err()),
+            result => self.note_connect(key, began, result.as_ref()),
         }
-        seat.set_taken();
-        Ok(Guard::new(Box::new(result?), seat))
+        let connection = result?;
+        seat.set_taken(connection.opened_at);
+        Ok(Guard::new(connection, seat))
     }
 }
 

@@ -64,7 +64,7 @@ pub struct Order<K, C> {
     pub key: K,
     /// Waiters with a smaller number than this were there when it was begun.
     pub began: u64,
-    /// To be closed before.
+    /// To be closed before, or to be made into it.
     pub instead_of: Option<C>,
 }
 
@@ -73,7 +73,7 @@ pub struct Order<K, C> {
 pub struct Room<C> {
     /// The place.
     pub slot: u32,
-    /// To be closed before.
+    /// To be closed before, or to be made into it.
     pub instead_of: Option<C>,
 }
 
@@ -310,9 +310,12 @@ impl<K: Key, C, W> Store<K, C, W> {
         self.unpark(slot).map(|connection| (slot, connection))
     }
 
-    /// The server has let this key in, by a connect that was begun at that time.
-    pub fn connected(&mut self, key: &K, began: Instant) {
-        self.circuit.connected(began);
+    /// The server has let this key in, by a connect that was begun at that time; or, if it `is_handed`
+    /// on, on a connection that was open already.
+    pub fn connected(&mut self, key: &K, began: Instant, is_handed: bool) {
+        if !is_handed {
+            self.circuit.connected(began);
+        }
         if let Some(bucket) = self.find(key) {
             bucket.circuit.connected(began);
         }

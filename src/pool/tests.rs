@@ -1,7 +1,7 @@
 //! Pools over connections that are made up, on a clock that the tests turn.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
@@ -37,6 +37,8 @@ struct Shared {
     server: Mutex<Server>,
     open: AtomicUsize,
     most: AtomicUsize,
+    /// It lets another account have a connection.
+    hands_on: AtomicBool,
 }
 
 /// A fake server.
@@ -46,6 +48,7 @@ struct Fake(Arc<Shared>);
 #[derive(Debug)]
 struct FakeConnection {
     number: usize,
+    opened_at: Instant,
     schema: bool,
     fake: Fake,
     has_ended: bool,
@@ -75,6 +78,10 @@ impl Pooled for FakeConnection {
 
     fn wish(&self) -> Wish {
         Wish { has_schema: self.schema, fingerprint: 0 }
+    }
+
+    fn opened_at(&self) -> Instant {
+        self.opened_at
     }
 
     fn come_here(&mut self) -> std::io::Result<()> {
@@ -110,7 +117,17 @@ impl Opener for Fake {
     type Key = TestKey;
     type Connection = FakeConnection;
 
-    async fn open(&self, key: &TestKey, _: Instant) -> Result<FakeConnection, backend::Error> {
+    async fn open(
+        &self,
+        key: &TestKey,
+        instead_of: Option<FakeConnection>,
+        _: Instant,
+    ) -> Result<FakeConnection, backend::Error> {
+        match instead_of {
+            Some(old) if self.0.hands_on.load(Ordering::Relaxed) => return Ok(old),
+            Some(old) => old.end().await,
+            None => {}
+        }
         let (number, answer) = {
             let mut server = self.server();
             server.connects.push((Instant::now(), *key));
@@ -129,7 +146,14 @@ impl Opener for Fake {
         }
         let open = self.0.open.fetch_add(1, Ordering::Relaxed) + 1;
         self.0.most.fetch_max(open, Ordering::Relaxed);
-        Ok(FakeConnection { number, schema: false, fake: self.clone(), has_ended: false })
+        let opened_at = Instant::now();
+        Ok(FakeConnection {
+            number,
+            opened_at,
+            schema: false,
+            fake: self.clone(),
+            has_ended: false,
+        })
     }
 }
 
@@ -434,16 +458,16 @@ async fn a_place_for_ones_own_connect_counts() {
     let fake = Fake::default();
     let pool = fake.pool(limits(1));
     let deadline = Instant::now() + SECOND;
-    let room = pool.room(&APP, deadline).await.unwrap();
+    let (room, _) = pool.room(&APP, deadline).await.unwrap();
     assert!(matches!(checkout(&pool, APP, SECOND).await, Err(Error::Exhausted(1))));
     drop(room);
     let guard = checkout(&pool, APP, SECOND).await.unwrap();
     guard.release_for_all();
     // An idle one makes way.
-    let room = pool.room(&OTHER, Instant::now() + SECOND).await.unwrap();
-    assert_eq!((pool.levels().open, fake.0.open.load(Ordering::Relaxed)), (1, 0));
-    room.set_taken();
-    drop(room);
+    let (room, idle) = pool.room(&OTHER, Instant::now() + SECOND).await.unwrap();
+    assert_eq!(pool.levels().open, 1);
+    room.set_taken(Instant::now());
+    drop((idle, room));
     assert_eq!(pool.levels(), Levels::default());
 }
 
@@ -470,4 +494,22 @@ async fn thousands_are_served_by_a_few() {
     clients.join_all().await;
     assert_eq!(fake.0.most.load(Ordering::Relaxed), 5);
     assert_eq!(pool.levels().waiting, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_handed_on_grows_no_younger() {
+    let fake = Fake::default();
+    fake.0.hands_on.store(true, Ordering::Relaxed);
+    let pool = fake.pool(Limits { max_lifetime: 10 * SECOND, ..limits(1) });
+    checkout(&pool, APP, SECOND).await.unwrap().release_for_all();
+    for key in [OTHER, APP, OTHER] {
+        tokio::time::sleep(2 * SECOND).await;
+        let guard = checkout(&pool, key, SECOND).await.unwrap();
+        assert_eq!(guard.number, 1);
+        guard.release_for_all();
+    }
+    let counters = pool.counters();
+    assert_eq!((counters.connects(), counters.handed(), fake.connects()), (1, 3, 1));
+    tokio::time::sleep(4 * SECOND).await;
+    assert_eq!(checkout(&pool, OTHER, SECOND).await.unwrap().number, 2);
 }

@@ -269,12 +269,12 @@ pub fn without_attribute(attributes: &[u8], name: &[u8]) -> Vec<u8> {
     kept
 }
 
-/// What COM_CHANGE_USER asks for.
+/// What COM_CHANGE_USER asks for: clients lagwise, and lagwise servers.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ChangeUser {
     /// The new account's user name.
     pub user: Vec<u8>,
-    /// Authentication data; lagwise asks for it anew and ignores this.
+    /// Authentication data; lagwise asks for it anew and ignores that of clients.
     pub auth_data: Vec<u8>,
     /// The new default schema; `None` if empty.
     pub schema: Option<Vec<u8>>,
@@ -293,6 +293,24 @@ impl ChangeUser {
     /// Malformed.
     pub fn parse(body: &[u8], capabilities: Capabilities) -> Result<Self, Malformed> {
         Self::read(body, capabilities).ok_or(Malformed("COM_CHANGE_USER"))
+    }
+
+    /// Appends what follows the command byte to `out`, for a server that such `capabilities` were
+    /// agreed on with. Without a charset the packet ends before it.
+    pub fn write(&self, capabilities: Capabilities, out: &mut Vec<u8>) {
+        writer::nul_bytes(out, &self.user);
+        let len = self.auth_data.len().min(255);
+        out.push(len as u8);
+        out.extend_from_slice(self.auth_data.get(..len).unwrap_or_default());
+        writer::nul_bytes(out, self.schema.as_deref().unwrap_or_default());
+        let Some(charset) = self.charset else { return };
+        out.extend_from_slice(&u16::from(charset).to_le_bytes());
+        if capabilities.contains(Capabilities::PLUGIN_AUTH) {
+            writer::nul_bytes(out, self.auth_plugin.as_deref().unwrap_or_default());
+        }
+        if capabilities.contains(Capabilities::CONNECT_ATTRS) {
+            writer::lenenc_bytes(out, self.attributes.as_deref().unwrap_or_default());
+        }
     }
 
     fn read(body: &[u8], capabilities: Capabilities) -> Option<Self> {
@@ -413,6 +431,11 @@ mod tests {
         assert_eq!((&got.user[..], got.schema.as_deref()), (&b"app"[..], Some(&b"shop"[..])));
         assert_eq!((got.charset, got.auth_data.len()), (Some(45), 2));
         assert!(ChangeUser::parse(b"app", Capabilities::PLUGIN_AUTH).is_err());
+        let all = Capabilities::PLUGIN_AUTH | Capabilities::CONNECT_ATTRS;
+        let got = ChangeUser { attributes: Some(b"\x01a\x011".to_vec()), ..got };
+        let mut out = Vec::new();
+        got.write(all, &mut out);
+        assert!(ChangeUser::parse(&out, all) == Ok(got));
     }
 
     proptest! {

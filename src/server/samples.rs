@@ -36,6 +36,7 @@ impl ServerSource for Servers {
                 checkouts: counters.checkouts().to_vec(),
                 connects: counters.connects(),
                 connect_failures: counters.connect_failures(),
+                handed_on: counters.handed(),
                 probes: member.counters().probes.load(Ordering::Relaxed),
                 probe_failures: member.counters().probe_failures.load(Ordering::Relaxed),
             }

@@ -242,7 +242,7 @@ impl World {
                 let error = ErrPacket::new(1040, b"08004", "Too many connections");
                 self.store.refused((!all).then_some(&key), error, self.now, 0);
             }
-            Step::Connected(key) => self.store.connected(&key, self.now),
+            Step::Connected(key) => self.store.connected(&key, self.now, false),
             Step::Limit(all, each) => {
                 let mut limits = self.store.limits();
                 (limits.max_connections, limits.max_connections_per_account) = (all, each);
@@ -387,7 +387,7 @@ proptest! {
             world.check();
         }
         // In the end everybody who still waits is served.
-        world.store.connected(&(0, 0), world.now);
+        world.store.connected(&(0, 0), world.now, false);
         world.store.set_limits(Limits { max_connections: 0, ..Limits::default() });
         world.now += Duration::from_secs(3600);
         for _ in 0..1000 {
