@@ -153,11 +153,14 @@ fn cost(proxy: &Proxy) -> String {
     let metrics = proxy.metrics();
     let value = |name| metrics.value(name);
     format!(
-        "{:.1} s of CPU, {:.0} MiB, {} logins remembered, {} connects, {} waited",
+        "{:.1} s of CPU, {:.0} MiB, {} logins remembered, {} connects \
+         ({} failed), {} handed on, {} waited",
         value("process_cpu_seconds_total"),
         value("process_resident_memory_bytes") / f64::from(1 << 20),
         value("lagwise_logins_remembered_total"),
         metrics.sum("lagwise_connects_total", &[]),
+        metrics.sum("lagwise_connect_failures_total", &[]),
+        metrics.sum("lagwise_connections_handed_on_total", &[]),
         metrics.sum("lagwise_checkouts_total", &[("outcome", "waited")]),
     )
 }

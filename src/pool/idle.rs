@@ -359,12 +359,6 @@ impl<K: Key, C, W> Store<K, C, W> {
         Given::Parked(Place { slot, generation })
     }
 
-    /// The connection of a place, being opened still, is one that was opened at that time.
-    pub fn set_age(&mut self, slot: u32, opened_at: Instant) {
-        let known = &mut self.slots[slot as usize];
-        known.expires = known.expires.min(opened_at + self.limits.max_lifetime);
-    }
-
     /// A connection that was being opened is open.
     pub fn set_taken(&mut self, slot: u32) {
         let known = &mut self.slots[slot as usize];

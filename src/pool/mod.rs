@@ -242,37 +242,37 @@ impl<O: Opener> Pool<O> {
         opened: Option<Outcome>,
     ) -> Option<Place> {
         let mut connection = connection;
-        let mut closed = None;
-        let (place, others_wait) = loop {
+        let (place, work) = loop {
             let wish = connection.wish();
-            let (given, others_wait) = {
+            let (given, work) = {
                 let mut store = self.lock();
-                let given = store.give(slot, connection, wish, is_owned, Instant::now());
-                (given, store.waiting() > 0)
+                let now = Instant::now();
+                let given = store.give(slot, connection, wish, is_owned, now);
+                // At once: a place that is free is anybody's, and its connection is not closed yet.
+                let work = (store.waiting() > 0).then(|| store.pump(now, || fastrand::u64(..)));
+                (given, work.unwrap_or_default())
             };
             match given {
-                Given::Parked(place) => break (Some(place), others_wait),
+                Given::Parked(place) => break (Some(place), work),
                 Given::Retire(old) => {
                     Guard::new(old, Seat::new(self, slot)).close();
-                    break (None, others_wait);
+                    break (None, work);
                 }
-                Given::Close(old) => {
-                    closed = Some(old);
-                    break (None, others_wait);
-                }
+                Given::Close(old) => break (None, work.instead_of(old)),
                 Given::Handed(waiter, handed) => {
                     let outcome = opened.unwrap_or(Outcome::Waited);
                     match self.hand_over(waiter, slot, handed, outcome) {
-                        None => break (None, others_wait),
+                        None => break (None, work),
                         // Gone away in this moment: the next one.
-                        Some(back) => connection = back,
+                        Some(back) => {
+                            self.carry_out(work);
+                            connection = back;
+                        }
                     }
                 }
             }
         };
-        if others_wait {
-            self.pump_after(closed);
-        }
+        self.carry_out(work);
         place
     }
 
@@ -305,18 +305,12 @@ impl<O: Opener> Pool<O> {
 
     /// Does what can be done for those who wait.
     fn pump(self: &Arc<Self>) {
-        self.pump_after(None);
+        let work = self.lock().pump(Instant::now(), || fastrand::u64(..));
+        self.carry_out(work);
     }
 
-    /// The same, after a connection has to go; what is opened now waits for its end.
-    fn pump_after(self: &Arc<Self>, closed: Option<O::Connection>) {
-        let work = self.lock().pump(Instant::now(), || fastrand::u64(..));
-        let Work { mut open, close, handed, mut rooms } = work;
-        let opened = open.iter_mut().map(|order| &mut order.instead_of);
-        let rooms_for = rooms.iter_mut().map(|(_, room)| &mut room.instead_of);
-        if let Some(free) = opened.chain(rooms_for).find(|instead_of| instead_of.is_none()) {
-            *free = closed;
-        }
+    fn carry_out(self: &Arc<Self>, work: Work<O::Key, O::Connection, Sender<O>>) {
+        let Work { open, close, handed, rooms } = work;
         drop(close);
         for (waiter, slot, connection) in handed {
             if let Some(back) = self.hand_over(waiter, slot, connection, Outcome::Waited) {

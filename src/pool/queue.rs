@@ -96,6 +96,19 @@ impl<K, C, W> Default for Work<K, C, W> {
     }
 }
 
+impl<K, C, W> Work<K, C, W> {
+    /// The same, where `closed` makes way for what is opened first: its place is free.
+    pub(super) fn instead_of(mut self, closed: C) -> Self {
+        let opened = self.open.iter_mut().map(|order| &mut order.instead_of);
+        let mut ways = opened.chain(self.rooms.iter_mut().map(|(_, room)| &mut room.instead_of));
+        match ways.find(|way| way.is_none()) {
+            Some(way) => *way = Some(closed),
+            None => self.close.push(closed),
+        }
+        self
+    }
+}
+
 /// Whether one more connection can be opened for a bucket.
 enum Space {
     Yes,

@@ -1,5 +1,7 @@
 //! Pools over connections that are made up, on a clock that the tests turn.
 
+mod instead;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -494,22 +496,4 @@ async fn thousands_are_served_by_a_few() {
     clients.join_all().await;
     assert_eq!(fake.0.most.load(Ordering::Relaxed), 5);
     assert_eq!(pool.levels().waiting, 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_connection_that_is_handed_on_grows_no_younger() {
-    let fake = Fake::default();
-    fake.0.hands_on.store(true, Ordering::Relaxed);
-    let pool = fake.pool(Limits { max_lifetime: 10 * SECOND, ..limits(1) });
-    checkout(&pool, APP, SECOND).await.unwrap().release_for_all();
-    for key in [OTHER, APP, OTHER] {
-        tokio::time::sleep(2 * SECOND).await;
-        let guard = checkout(&pool, key, SECOND).await.unwrap();
-        assert_eq!(guard.number, 1);
-        guard.release_for_all();
-    }
-    let counters = pool.counters();
-    assert_eq!((counters.connects(), counters.handed(), fake.connects()), (1, 3, 1));
-    tokio::time::sleep(4 * SECOND).await;
-    assert_eq!(checkout(&pool, OTHER, SECOND).await.unwrap().number, 2);
 }

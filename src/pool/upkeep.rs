@@ -6,6 +6,12 @@ use super::idle::{Key, State, Store};
 use super::queue::Order;
 
 impl<K: Key, C, W> Store<K, C, W> {
+    /// The connection of a place, being opened still, is one that was opened at that time.
+    pub fn set_age(&mut self, slot: u32, opened_at: Instant) {
+        let known = &mut self.slots[slot as usize];
+        known.expires = known.expires.min(opened_at + self.limits.max_lifetime);
+    }
+
     /// Takes out what has been idle for too long or is too old, each to be closed and its place settled
     /// then. `is_dead` looks at one that is kept otherwise.
     pub fn expire(

@@ -275,6 +275,50 @@ impl Servers {
         }
     }
 
+    /// Whether the session holds a connection on `side` that a statement for `member` can be sent on;
+    /// one that it holds and that will not do is given back.
+    ///
+    /// # Errors
+    /// See [`Unavailable`].
+    async fn keep(
+        &mut self,
+        side: Side,
+        member: &Arc<Member>,
+        state: &mut SessionState,
+        by: Asker<'_>,
+    ) -> Result<bool, Unavailable> {
+        let Asker { handle, is_harmless, .. } = by;
+        let Some(held) = self.get(side) else { return Ok(false) };
+        let bound = match side {
+            Side::Primary => state.is_bound_to_primary(),
+            Side::Replica => state.transaction() == Transaction::OnReplica,
+        };
+        let usable = held.is_usable();
+        let mut fits =
+            || Arc::ptr_eq(&held.member, member) && held.guard.can_be(state.replayed.image(side));
+        if usable && (bound || fits()) {
+            // A bound primary is what the state was observed on. A replica in a transaction is
+            // not: what belongs to the session is set on the primary.
+            if !bound || side == Side::Replica {
+                self.sync(side, state, None, is_harmless, handle).await?;
+            }
+            return Ok(true);
+        }
+        if usable {
+            self.give_back(side, state, handle, false);
+        } else {
+            held.member.report_failure(SessionFailure::Lost);
+            self.drop_side(side, handle);
+        }
+        match bound {
+            false => Ok(false),
+            true => {
+                let in_transaction = state.transaction() != Transaction::None;
+                Err(Unavailable::StateLost { in_transaction })
+            }
+        }
+    }
+
     /// Makes the connection on `side` one to `member` that a statement can be sent on.
     ///
     /// # Errors
@@ -286,33 +330,9 @@ impl Servers {
         state: &mut SessionState,
         by: Asker<'_>,
     ) -> Result<(), Unavailable> {
-        let Asker { login, handle, settings, is_harmless, has_other_way } = by;
-        if let Some(held) = self.get(side) {
-            let bound = match side {
-                Side::Primary => state.is_bound_to_primary(),
-                Side::Replica => state.transaction() == Transaction::OnReplica,
-            };
-            let usable = held.is_usable();
-            let mut fits = || {
-                Arc::ptr_eq(&held.member, member) && held.guard.can_be(state.replayed.image(side))
-            };
-            if usable && (bound || fits()) {
-                // A bound primary is what the state was observed on. A replica in a transaction is
-                // not: what belongs to the session is set on the primary.
-                let observed = bound && side == Side::Primary;
-                let sync = self.sync(side, state, None, is_harmless, handle);
-                return if observed { Ok(()) } else { sync.await };
-            }
-            if usable {
-                self.give_back(side, state, handle, false);
-            } else {
-                held.member.report_failure(SessionFailure::Lost);
-                self.drop_side(side, handle);
-            }
-            if bound {
-                let in_transaction = state.transaction() != Transaction::None;
-                return Err(Unavailable::StateLost { in_transaction });
-            }
+        let Asker { login, settings, has_other_way, .. } = by;
+        if self.keep(side, member, state, by).await? {
+            return Ok(());
         }
         let (mut ticket, mut known) = match std::mem::take(self.slot(side)) {
             Slot::Parked(Parked { ticket, member: parked_at })
