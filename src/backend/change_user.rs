@@ -108,7 +108,7 @@ pub async fn hand_on(
     login: Login<'_>,
     deadline: Instant,
 ) -> Result<Option<Box<Connection>>, Error> {
-    if !old.is_usable() || old.come_here().is_err() || !old.can_change_user(&login) {
+    if !old.is_usable(Instant::now()) || old.come_here().is_err() || !old.can_change_user(&login) {
         old.quit().await;
         return Ok(None);
     }

@@ -203,6 +203,11 @@ impl Connection {
         &self.initial_state
     }
 
+    /// Since when it has been ready.
+    pub fn ready_since(&self) -> Instant {
+        self.ready_since
+    }
+
     /// Where it is between commands.
     pub fn phase(&self) -> Phase {
         self.phase

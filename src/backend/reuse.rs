@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::connection::{Connection, Phase};
 use super::error::Error;
 use super::image::Switch;
@@ -31,7 +33,7 @@ impl Connection {
     /// False once the server has closed it or said something unasked (which is a farewell: a
     /// timeout, KILL, or shutdown), and while a response is outstanding. Costs no system call while
     /// nothing has arrived, unless it has been idle for [`LONG_IDLE`] or comes from another thread.
-    pub fn is_usable(&mut self) -> bool {
+    pub fn is_usable(&mut self, now: Instant) -> bool {
         if self.phase != Phase::Ready {
             return false;
         }
@@ -39,7 +41,7 @@ impl Connection {
         // On a busy machine the event loop hears of what has arrived later than the client's statement;
         // and that of another thread tells this one nothing for certain.
         let is_told =
-            self.home == std::thread::current().id() && self.ready_since.elapsed() < LONG_IDLE;
+            self.home == std::thread::current().id() && now < self.ready_since + LONG_IDLE;
         self.stream.poll_fill(&mut context, 0).is_pending() && (is_told || !self.stream.has_news())
     }
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::counters::Outcome;
 use super::guard::{Guard, Seat, Ticket};
-use super::idle::{Found, Wish};
+use super::idle::Wish;
 use super::queue::{Queued, Wanted};
 use super::{Error, Opener, Pool};
 use crate::backend;
@@ -43,12 +43,6 @@ impl<O: Opener> Drop for Waiting<O> {
     }
 }
 
-/// What a look into the pool gave.
-enum Look<O: Opener> {
-    Taken(Guard<O>, Found),
-    InLine(Waiting<O>),
-}
-
 impl<O: Opener> Pool<O> {
     /// A connection of this key: the session's own last one if it is still there (`own`), or the one
     /// that suits it best. While there is none, waits in line until `deadline`.
@@ -65,24 +59,51 @@ impl<O: Opener> Pool<O> {
         own: Option<Ticket<O>>,
         deadline: Instant,
     ) -> Result<Guard<O>, Error> {
-        let mut own = own;
+        if let Some(guard) = own.and_then(|own| self.take_own(key, wish, own)) {
+            return Ok(guard);
+        }
         loop {
-            let (mut guard, outcome) = match self.look(key, wish, &mut own) {
-                Look::Taken(guard, Found::Own) => (guard, Outcome::Own),
-                Look::Taken(guard, Found::Idle) => (guard, Outcome::Idle),
-                Look::InLine(waiting) => match self.wait(waiting, key, deadline).await? {
-                    Served::Connection(guard, outcome) => (guard, outcome),
-                    Served::Room(..) => continue,
-                },
+            let now = Instant::now();
+            let found = self.lock().take(key, wish, now);
+            let (mut guard, outcome) = match found {
+                Some((slot, connection)) => {
+                    (Guard::new(connection, Seat::new(self, slot)), Outcome::Idle)
+                }
+                None => {
+                    let waiting = self.get_in_line(key, Wanted::connection(wish.has_schema));
+                    match self.wait(waiting, key, deadline).await? {
+                        Served::Connection(guard, outcome) => (guard, outcome),
+                        Served::Room(..) => continue,
+                    }
+                }
             };
-            own = None;
             // One that the server has closed is dropped silently: nothing was sent on it.
-            if guard.is_usable() && guard.come_here().is_ok() {
+            if guard.is_usable(now) && guard.come_here().is_ok() {
                 self.counters().checkout(outcome);
                 return Ok(guard);
             }
             guard.close();
         }
+    }
+
+    /// The connection that a session has parked, if it is still there and answers as far as can be
+    /// known without asking.
+    pub fn take_own(
+        self: &Arc<Self>,
+        key: &O::Key,
+        wish: Wish,
+        own: Ticket<O>,
+    ) -> Option<Guard<O>> {
+        let place = own.place(self)?;
+        let now = Instant::now();
+        let connection = self.lock().take_own(key, wish, place, now)?;
+        let mut guard = Guard::new(connection, Seat::of_ticket(own));
+        if guard.is_usable(now) && guard.come_here().is_ok() {
+            return Some(guard);
+        }
+        self.lock().uncount_own();
+        guard.close();
+        None
     }
 
     /// A place for a connection that the caller opens itself, at once or in line, and the connection
@@ -98,18 +119,6 @@ impl<O: Opener> Pool<O> {
                 return Ok((seat, instead_of));
             }
         }
-    }
-
-    fn look(self: &Arc<Self>, key: &O::Key, wish: Wish, own: &mut Option<Ticket<O>>) -> Look<O> {
-        let place = own.as_ref().and_then(|own| own.place(self));
-        let now = Instant::now();
-        let taken = self.lock().take(key, wish, place, now);
-        if let Some((slot, connection, found)) = taken {
-            let spent = own.take().filter(|_| found == Found::Own);
-            let seat = spent.map_or_else(|| Seat::new(self, slot), Seat::of_ticket);
-            return Look::Taken(Guard::new(connection, seat), found);
-        }
-        Look::InLine(self.get_in_line(key, Wanted::connection(wish.has_schema)))
     }
 
     fn get_in_line(self: &Arc<Self>, key: &O::Key, wanted: Wanted) -> Waiting<O> {

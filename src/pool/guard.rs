@@ -100,8 +100,8 @@ impl<O: Opener> Guard<O> {
 
     /// False once the server has closed the connection or said something unasked. No system call
     /// while nothing has arrived.
-    pub fn is_usable(&mut self) -> bool {
-        self.connection.is_usable()
+    pub fn is_usable(&mut self, now: Instant) -> bool {
+        self.connection.is_usable(now)
     }
 
     /// Moves the connection to the event loop of the calling thread.
@@ -126,7 +126,7 @@ impl Guard<ToServer> {
     pub fn recycle(mut self) {
         let Some(deadline) = self.pool().and_then(|pool| pool.reset_deadline()) else { return };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
-        if !self.connection.is_resettable() || !self.is_usable() {
+        if !self.connection.is_resettable() || !self.is_usable(Instant::now()) {
             return self.close();
         }
         runtime.spawn(async move {

@@ -47,15 +47,6 @@ pub struct Place {
     pub(super) generation: u32,
 }
 
-/// Which connection it was that somebody got at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// The one that it parked.
-    Own,
-    /// Another.
-    Idle,
-}
-
 /// What became of a connection that was given back.
 #[derive(Debug)]
 pub enum Given<C, W> {
@@ -139,6 +130,8 @@ pub struct Store<K, C, W> {
     pub(super) waiting: usize,
     /// The number of the next waiter.
     pub(super) next_seq: u64,
+    /// How often somebody came back for a parked connection.
+    own_taken: u64,
     pub(super) circuit: Circuit,
     /// Nothing is kept any more.
     pub(super) is_closed: bool,
@@ -161,6 +154,7 @@ impl<K: Key, C, W> Store<K, C, W> {
             idle: 0,
             waiting: 0,
             next_seq: 0,
+            own_taken: 0,
             circuit: Circuit::default(),
             is_closed: false,
         }
@@ -206,26 +200,33 @@ impl<K: Key, C, W> Store<K, C, W> {
         self.is_closed
     }
 
-    /// Takes an idle connection: the one that was parked as `own`, or one in the state that is
-    /// wanted, or the one that was given back last, or one that its session has left alone for a
-    /// while; and one that its session parked just now only where no other can be opened. `None`:
-    /// wait for one.
-    pub fn take(
-        &mut self,
-        key: &K,
-        wish: Wish,
-        own: Option<Place>,
-        now: Instant,
-    ) -> Option<(u32, C, Found)> {
-        if let Some(slot) = own.and_then(|own| self.own(key, own, wish, now)) {
-            return self.unpark(slot).map(|connection| (slot, connection, Found::Own));
-        }
+    /// Takes the connection that was parked as `own`, if it still is.
+    pub fn take_own(&mut self, key: &K, wish: Wish, own: Place, now: Instant) -> Option<C> {
+        let slot = self.own(key, own, wish, now)?;
+        self.own_taken += 1;
+        self.unpark(slot)
+    }
+
+    /// How often that was.
+    pub fn own_taken(&self) -> u64 {
+        self.own_taken
+    }
+
+    /// One that was taken so was of no use.
+    pub fn uncount_own(&mut self) {
+        self.own_taken -= 1;
+    }
+
+    /// Takes an idle connection: one in the state that is wanted, or the one that was given back last,
+    /// or one that its session has left alone for a while; and one that its session parked just now
+    /// only where no other can be opened. `None`: wait for one.
+    pub fn take(&mut self, key: &K, wish: Wish, now: Instant) -> Option<(u32, C)> {
         let bucket = *self.by_key.get(key)?;
         if let Some(known) = self.bucket_mut(bucket) {
             known.used = now;
         }
         let slot = self.best(bucket, wish, now)?;
-        self.unpark(slot).map(|connection| (slot, connection, Found::Idle))
+        self.unpark(slot).map(|connection| (slot, connection))
     }
 
     /// The idle connection that suits best, if one may be had.

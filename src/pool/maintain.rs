@@ -16,7 +16,7 @@ impl<O: Opener> Pool<O> {
     /// be ready.
     pub fn maintain(self: &Arc<Self>) {
         let now = Instant::now();
-        let gone = self.lock().expire(now, |connection| !connection.is_usable());
+        let gone = self.lock().expire(now, |connection| !connection.is_usable(now));
         self.close_all(gone);
         let orders = self.lock().prewarm(now, || fastrand::u64(..));
         for order in orders {

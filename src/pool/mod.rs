@@ -71,13 +71,16 @@ pub enum Error {
 /// A connection as the pool sees it.
 pub trait Pooled: Debug + Send + 'static {
     /// False once the other side has closed it or said something unasked. Must not wait.
-    fn is_usable(&mut self) -> bool;
+    fn is_usable(&mut self, now: Instant) -> bool;
 
     /// The state that it is in.
     fn wish(&self) -> Wish;
 
     /// When it was opened.
     fn opened_at(&self) -> Instant;
+
+    /// Since when nothing has run on it.
+    fn ready_since(&self) -> Instant;
 
     /// Moves to the event loop of the calling thread.
     ///
@@ -182,6 +185,12 @@ impl<O: Opener> Pool<O> {
         &self.counters
     }
 
+    /// Checkouts by outcome, with its name.
+    pub fn checkouts(&self) -> Vec<(&'static str, u64)> {
+        let own = self.lock().own_taken();
+        [(Outcome::OWN, own)].into_iter().chain(self.counters.checkouts()).collect()
+    }
+
     /// What it may do.
     pub fn limits(&self) -> Limits {
         self.lock().limits()
@@ -246,12 +255,20 @@ impl<O: Opener> Pool<O> {
             let wish = connection.wish();
             let (given, work) = {
                 let mut store = self.lock();
-                let now = Instant::now();
+                // Nobody waits, mostly, and what time it is was asked just now.
+                let now = match store.waiting() {
+                    0 => connection.ready_since(),
+                    _ => Instant::now(),
+                };
                 let given = store.give(slot, connection, wish, is_owned, now);
                 // At once: a place that is free is anybody's, and its connection is not closed yet.
                 let work = (store.waiting() > 0).then(|| store.pump(now, || fastrand::u64(..)));
-                (given, work.unwrap_or_default())
+                (given, work)
             };
+            if let (Given::Parked(place), None) = (&given, &work) {
+                return Some(*place);
+            }
+            let work = work.unwrap_or_default();
             match given {
                 Given::Parked(place) => break (Some(place), work),
                 Given::Retire(old) => {

@@ -175,8 +175,8 @@ impl Opener for ToServer {
 }
 
 impl Pooled for Box<Connection> {
-    fn is_usable(&mut self) -> bool {
-        Connection::is_usable(self)
+    fn is_usable(&mut self, now: Instant) -> bool {
+        Connection::is_usable(self, now)
     }
 
     fn wish(&self) -> Wish {
@@ -185,6 +185,10 @@ impl Pooled for Box<Connection> {
 
     fn opened_at(&self) -> Instant {
         self.opened_at
+    }
+
+    fn ready_since(&self) -> Instant {
+        Connection::ready_since(self)
     }
 
     fn come_here(&mut self) -> std::io::Result<()> {

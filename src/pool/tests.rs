@@ -74,12 +74,16 @@ impl Drop for FakeConnection {
 const NOTICED_AFTER: Duration = Duration::from_millis(1);
 
 impl Pooled for FakeConnection {
-    fn is_usable(&mut self) -> bool {
+    fn is_usable(&mut self, _: Instant) -> bool {
         !self.fake.server().closed.contains(&self.number)
     }
 
     fn wish(&self) -> Wish {
         Wish { has_schema: self.schema, fingerprint: 0 }
+    }
+
+    fn ready_since(&self) -> Instant {
+        Instant::now()
     }
 
     fn opened_at(&self) -> Instant {
@@ -206,7 +210,7 @@ async fn who_waits_gets_what_is_free_first_in_the_order_of_coming() {
     }
     assert_eq!(*order.lock().unwrap(), (0..50).collect::<Vec<_>>());
     assert_eq!((fake.connects(), pool.levels().idle), (1, 1));
-    let counted: Vec<_> = pool.counters().checkouts().into_iter().filter(|it| it.1 > 0).collect();
+    let counted: Vec<_> = pool.checkouts().into_iter().filter(|it| it.1 > 0).collect();
     assert_eq!(counted, [("opened", 1), ("waited", 50)]);
 }
 
@@ -382,7 +386,7 @@ async fn a_session_comes_back_for_its_own() {
     let deadline = Instant::now() + SECOND;
     let own = pool.checkout(&APP, WISH, Some(ticket), deadline).await.unwrap();
     assert_eq!(own.number, number);
-    assert_eq!(pool.counters().checkouts()[0], ("own", 1));
+    assert_eq!(pool.checkouts()[0], ("own", 1));
     // A ticket that is dropped keeps nothing.
     drop(own.release());
     tokio::time::sleep(SECOND / 10).await;

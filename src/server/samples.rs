@@ -33,7 +33,7 @@ impl ServerSource for Servers {
                 idle: levels.idle as u64,
                 waiting: levels.waiting as u64,
                 circuit_open: levels.is_circuit_open,
-                checkouts: counters.checkouts().to_vec(),
+                checkouts: member.pool().checkouts(),
                 connects: counters.connects(),
                 connect_failures: counters.connect_failures(),
                 handed_on: counters.handed(),

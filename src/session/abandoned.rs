@@ -156,7 +156,7 @@ async fn kill(context: &Context, server: &str, cases: Vec<Case>, mut aside: Box<
     for case in cases {
         let now = Instant::now();
         sleep_until(context.abandoned.turn(server, now)).await;
-        if now > case.since + LONGEST_WAIT || !aside.is_usable() {
+        if now > case.since + LONGEST_WAIT || !aside.is_usable(now) {
             tracing::debug!(server, "a query of a client that has gone was not killed in time");
             leave(context, case, Outcome::Failed);
             continue;

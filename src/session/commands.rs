@@ -64,8 +64,12 @@ impl Session {
             }
             self.busy = true;
             let result = match read {
-                // Boxed: a command needs several KiB, a client that says nothing shall not.
-                Ok(()) => Box::pin(self.command(&mut incoming)).await,
+                // Boxed: a command needs several KiB, a client that says nothing shall not. (Written
+                // into its box, not moved there, which would copy them.)
+                Ok(()) => {
+                    let place = Box::new_uninit();
+                    Box::into_pin(Box::write(place, self.command(&mut incoming))).await
+                }
                 Err(end) => Err(end),
             };
             if result.is_ok() {

@@ -259,6 +259,9 @@ impl Session {
             is_harmless,
             has_other_way,
         };
+        if self.servers.is_at_hand(side, member, &mut self.state, &by) {
+            return Ok(self.make_all_ready(side, job).await);
+        }
         let is_watched = is_watched(job);
         let ensured = tokio::select! {
             biased;

@@ -17,7 +17,7 @@
 //! - [`prepare`], [`statements`]: the COM_STMT_* family. [`text_execute`]: EXECUTE on a replica. [`control`]:
 //!   KILL, COM_CHANGE_USER and kin.
 //! - [`abandoned`]: queries whose client has gone.
-//! - [`servers`]: the session's connections. [`relay`]: forwarding one response.
+//! - [`servers`], `held`: the session's connections. [`relay`]: forwarding one response.
 //! - [`state`], [`replayed`], [`diagnostics`], [`effects`], [`names`], [`pin`], [`prepared`],
 //!   [`text_prepared`], [`tracked`]: what is known of the session. [`known_statements`],
 //!   [`signature`]: which prepared statements sessions may share. [`prepare_answers`], [`recent`]: what
@@ -41,6 +41,7 @@ mod failure;
 mod farewell;
 mod found_rows;
 mod guesses;
+mod held;
 mod holds;
 mod incoming;
 mod job;

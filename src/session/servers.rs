@@ -5,6 +5,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::context::Settings;
+pub use super::held::Held;
+use super::held::{Parked, Slot};
 use super::registry::SessionHandle;
 use super::state::{InsertId, SessionState};
 use crate::backend;
@@ -17,61 +19,6 @@ use crate::protocol::flags::StatusFlags;
 use crate::route::{Side, Transaction};
 
 pub use crate::pool::LoginRecord;
-
-/// A connection that the session holds.
-#[derive(Debug)]
-pub struct Held {
-    /// The connection.
-    pub guard: pool::Guard,
-    /// Its server.
-    pub member: Arc<Member>,
-}
-
-impl Held {
-    /// False once the server has closed it or said something unasked (which is a farewell: a
-    /// timeout, KILL, or shutdown). Costs no system call while nothing has arrived.
-    pub fn is_usable(&mut self) -> bool {
-        if self.guard.phase() != Phase::Ready || self.member.is_removed() {
-            return self.guard.phase() == Phase::Ready;
-        }
-        self.guard.is_usable()
-    }
-}
-
-/// A connection that was given back after a statement, so that others may use it meanwhile.
-#[derive(Debug)]
-struct Parked {
-    /// To come back for the very same one; `None` if somebody else has it already.
-    ticket: Option<pool::Ticket>,
-    /// Its server.
-    member: Arc<Member>,
-}
-
-/// What a session has on one side.
-#[derive(Debug, Default)]
-enum Slot {
-    /// No connection, and none that it had.
-    #[default]
-    Empty,
-    Held(Held),
-    Parked(Parked),
-}
-
-impl Slot {
-    fn held(&self) -> Option<&Held> {
-        match self {
-            Slot::Held(held) => Some(held),
-            Slot::Empty | Slot::Parked(_) => None,
-        }
-    }
-
-    fn held_mut(&mut self) -> Option<&mut Held> {
-        match self {
-            Slot::Held(held) => Some(held),
-            Slot::Empty | Slot::Parked(_) => None,
-        }
-    }
-}
 
 /// What makes MariaDB forget warnings and errors.
 const FORGET_CONDITIONS: &[u8] = b"SELECT 1 FROM (SELECT 1) t";
@@ -275,6 +222,46 @@ impl Servers {
         }
     }
 
+    /// Whether a statement for `member` can be sent on the session's connection on `side` as it is,
+    /// which is taken back from the pool if it was given back: nothing has to be said or waited for.
+    /// So it is mostly; [`Servers::ensure`] does what else there is to do.
+    pub fn is_at_hand(
+        &mut self,
+        side: Side,
+        member: &Arc<Member>,
+        state: &mut SessionState,
+        by: &Asker<'_>,
+    ) -> bool {
+        if side == Side::Primary && state.replayed.is_new() {
+            return false;
+        }
+        let bound = side == Side::Primary && state.is_bound_to_primary();
+        let image = state.replayed.image(side);
+        let is_usable = match std::mem::take(self.slot(side)) {
+            Slot::Parked(Parked { ticket: Some(ticket), member: at })
+                if Arc::ptr_eq(&at, member) =>
+            {
+                let wish = wish_for(image);
+                let key = key_of(&mut self.keys, side, by.login);
+                let Some(guard) = at.pool().take_own(key, wish, ticket) else {
+                    *self.slot(side) = Slot::Parked(Parked { ticket: None, member: at });
+                    return false;
+                };
+                self.put(side, Held { guard, member: at }, by.handle);
+                true
+            }
+            mut slot => {
+                let is_usable = slot.held_mut().is_some_and(Held::is_usable);
+                *self.slot(side) = slot;
+                is_usable
+            }
+        };
+        let fits = |held: &mut Held| {
+            Arc::ptr_eq(&held.member, member) && Arc::ptr_eq(&held.guard.image, image)
+        };
+        is_usable && (bound || self.get(side).is_some_and(fits))
+    }
+
     /// Whether the session holds a connection on `side` that a statement for `member` can be sent on;
     /// one that it holds and that will not do is given back.
     ///
@@ -358,14 +345,12 @@ impl Servers {
             let held = match tried {
                 MAX_UNFIT.. => {
                     let schema = image.has_schema().then(|| image.schema().to_vec());
-                    connect(member, side, login, schema.as_deref(), settings).await
+                    // Boxed: it is rare, and needs much memory.
+                    Box::pin(connect(member, side, login, schema.as_deref(), settings)).await
                 }
                 _ => {
-                    let key = &mut self.keys[usize::from(side == Side::Replica)];
-                    let key =
-                        key.get_or_insert_with(|| LoginKey::new(login, side == Side::Replica));
-                    let wish =
-                        Wish { has_schema: image.has_schema(), fingerprint: image.fingerprint() };
+                    let wish = wish_for(image);
+                    let key = key_of(&mut self.keys, side, login);
                     let deadline = Instant::now() + settings.checkout_timeout;
                     let taken = member.pool().checkout(key, wish, ticket.take(), deadline).await;
                     hold(known.take().unwrap_or_else(|| Arc::clone(member)), taken)
@@ -430,6 +415,19 @@ impl Servers {
             Unavailable::Sync(error)
         })
     }
+}
+
+fn wish_for(image: &Image) -> Wish {
+    Wish { has_schema: image.has_schema(), fingerprint: image.fingerprint() }
+}
+
+fn key_of<'a>(
+    keys: &'a mut [Option<LoginKey>; 2],
+    side: Side,
+    login: &LoginRecord,
+) -> &'a LoginKey {
+    let key = &mut keys[usize::from(side == Side::Replica)];
+    key.get_or_insert_with(|| LoginKey::new(login, side == Side::Replica))
 }
 
 /// Opens a connection for a session whose default schema is `schema`, for one of the pool would prove

@@ -252,7 +252,9 @@ impl World {
     }
 
     fn take(&mut self, key: TestKey, wish: Wish, own: Option<Place>) {
-        if let Some((slot, connection, _)) = self.store.take(&key, wish, own, self.now) {
+        let own =
+            own.and_then(|own| Some((own.slot, self.store.take_own(&key, wish, own, self.now)?)));
+        if let Some((slot, connection)) = own.or_else(|| self.store.take(&key, wish, self.now)) {
             assert_eq!(self.living[&connection], key);
             // What it may have is what it was given back with; a wish for none gets none.
             self.hold(slot, connection, wish.has_schema && self.was_with(connection));
@@ -430,7 +432,7 @@ fn the_one_that_suits_best_is_taken() {
     let check = |list: &[(u32, bool, Wish)], wish: Wish, later: u64, want: Option<u32>| {
         let (mut store, now) = parked(list);
         let now = now + Duration::from_millis(later);
-        let got = store.take(&(0, 0), wish, None, now).map(|(_, connection, _)| connection);
+        let got = store.take(&(0, 0), wish, now).map(|(_, connection)| connection);
         assert_eq!(got, want, "{wish:?} of {list:?} after {later} ms");
     };
     // In the same state, though another was given back later.
@@ -447,21 +449,21 @@ fn the_one_that_suits_best_is_taken() {
     check(&[(1, true, SHOP), (2, true, SHOP)], SHOP, 0, Some(1));
     let (mut store, now) = parked(&[(1, true, SHOP)]);
     store.set_limits(limits(2));
-    assert!(store.take(&(0, 0), SHOP, None, now).is_none());
-    assert!(store.take(&(0, 0), SHOP, None, now + AFFINITY).is_some());
+    assert!(store.take(&(0, 0), SHOP, now).is_none());
+    assert!(store.take(&(0, 0), SHOP, now + AFFINITY).is_some());
 }
 
 #[test]
 fn a_session_finds_its_own_connection_unless_somebody_took_it() {
     const SHOP: Wish = Wish { has_schema: true, fingerprint: 1 };
     let (mut store, now) = parked(&[(1, true, SHOP), (2, true, SHOP)]);
-    let (slot, connection, _) = store.take(&(0, 0), SHOP, None, now + AFFINITY).unwrap();
+    let (slot, connection) = store.take(&(0, 0), SHOP, now + AFFINITY).unwrap();
     assert_eq!(connection, 1);
     let Given::Parked(own) = store.give(slot, connection, SHOP, true, now) else { panic!() };
-    let (slot, connection, found) = store.take(&(0, 0), SHOP, Some(own), now).unwrap();
-    assert_eq!((connection, found), (1, Found::Own));
+    let connection = store.take_own(&(0, 0), SHOP, own, now).unwrap();
+    assert_eq!((connection, store.own_taken()), (1, 1));
     store.give(slot, connection, SHOP, true, now);
     // The same place, but another use of it.
-    let (_, connection, found) = store.take(&(0, 0), SHOP, Some(own), now + AFFINITY).unwrap();
-    assert_eq!((connection, found), (2, Found::Idle));
+    assert!(store.take_own(&(0, 0), SHOP, own, now + AFFINITY).is_none());
+    assert_eq!(store.own_taken(), 1);
 }

@@ -10,7 +10,7 @@ use super::*;
 fn who_has_waited_for_long_gets_what_others_give_back() {
     const SHOP: Wish = Wish { has_schema: true, fingerprint: 1 };
     let (mut store, now) = parked(&[(1, false, SHOP)]);
-    let (slot, connection, _) = store.take(&(0, 0), SHOP, None, now).unwrap();
+    let (slot, connection) = store.take(&(0, 0), SHOP, now).unwrap();
     store.enqueue(&(1, 0), Wanted::Any, 10, now);
     store.enqueue(&(0, 0), Wanted::Any, 11, now);
     store.enqueue(&(0, 0), Wanted::Any, 12, now);
@@ -32,8 +32,8 @@ fn a_login_does_not_stand_in_line_behind_statements() {
     const SHOP: Wish = Wish { has_schema: true, fingerprint: 1 };
     let check = |key: TestKey| {
         let (mut store, now) = parked(&[(1, false, SHOP), (2, false, SHOP)]);
-        let (first, ..) = store.take(&(0, 0), SHOP, None, now).unwrap();
-        let (second, ..) = store.take(&(0, 0), SHOP, None, now).unwrap();
+        let (first, _) = store.take(&(0, 0), SHOP, now).unwrap();
+        let (second, _) = store.take(&(0, 0), SHOP, now).unwrap();
         for waiter in 10..15 {
             store.enqueue(&(0, 0), Wanted::Any, waiter, now);
         }
