@@ -14,14 +14,14 @@
 #            `read`), quit; and connect, a query, quit (`query`); as a caching_sha2_password account: pages/s, latency, CPU of the primary
 #            and of the proxy per page. CLIENTS_AT_A_TIME=16
 #   scarce   the same pages where the servers are what is scarce, as in a spike of many web servers: each
-#            may use SERVER_CPUS=0.25 of a core, by control groups (needs root)
+#            may use SERVER_CPUS=0.25 of a core, by control groups (needs root); SCARCE_REPLICAS=2
 #   storm    STORM_CLIENTS=5000 clients that connect within 5 s for a page each: how many are served
 #            direct, and by lagwise with 20 connections to each server
 #   prepare  PREPARE, EXECUTE and CLOSE on one connection that stays, as Laravel asks: latency
 #   memory   what idle clients cost lagwise (scripts/memory.sh): CLIENTS="1000 10000"
 #
 # HAProxy has one thread; MySQL Router forwards without looking into the traffic; lagwise has its
-# defaults and one replica. Raw results of `queries`: target/bench/*.json. LAGWISE=/path measures a
+# defaults and one replica (scarce: two). Raw results of `queries`: target/bench/*.json. LAGWISE=/path measures a
 # program that was built before; BEFORE=/path measures another one beside it, as the path `before`.
 
 # shellcheck source=lib/common.sh
@@ -61,6 +61,7 @@ read -r -a PATHS <<<"${PATHS:-direct haproxy router lagwise${BEFORE:+ before}}"
 CLIENTS_AT_A_TIME=${CLIENTS_AT_A_TIME:-16}
 STORM_CLIENTS=${STORM_CLIENTS:-5000}
 SERVER_CPUS=${SERVER_CPUS:-0.25}
+SCARCE_REPLICAS=${SCARCE_REPLICAS:-2}
 TABLE_SIZE=10000
 
 DIR=$TARGET/bench/servers-$$
@@ -84,7 +85,7 @@ finish() {
   trap - EXIT INT TERM HUP
   stop_paths
   free_servers
-  "$ROOT/scripts/servers.sh" stop --dir "$DIR" --remove
+  if [ -d "$DIR" ]; then stop_servers; fi
 }
 
 # ---- the paths
@@ -170,7 +171,7 @@ CFG
 
 start_lagwise() {
   LAGWISE_HTTP=$(free_port)
-  write_proxy_config "$DIR" "${PORT_OF[lagwise]}" "$LAGWISE_HTTP" 1
+  write_proxy_config "$DIR" "${PORT_OF[lagwise]}" "$LAGWISE_HTTP" "$REPLICAS"
   printf '%s\n' "${EXTRA[@]}" >>"$DIR/proxy.toml"
   start_proxy "$DIR" "$LAGWISE_HTTP"
   PID_OF[lagwise]=$PROXY_PID
@@ -181,7 +182,7 @@ start_before() {
   [ -x "${BEFORE:-}" ] || die "BEFORE=${BEFORE:-} is not a program"
   local http
   http=$(free_port)
-  write_proxy_config "$DIR" "${PORT_OF[before]}" "$http" 1
+  write_proxy_config "$DIR" "${PORT_OF[before]}" "$http" "$REPLICAS"
   printf '%s\n' "${EXTRA[@]}" >>"$DIR/proxy.toml"
   mv "$DIR/proxy.toml" "$DIR/before.toml"
   setsid "$BEFORE" run --config "$DIR/before.toml" </dev/null >"$DIR/before.log" 2>&1 &
@@ -195,9 +196,12 @@ query() {
     --socket="$(server_value "$DIR" "S$1_SOCKET")" --execute="$2"
 }
 
-# prepared_table : true once the replica has the whole table.
+# prepared_table : true once all replicas have the whole table.
 prepared_table() {
-  [ "$(query 1 "SELECT COUNT(*) FROM shop.sbtest1" 2>/dev/null)" = "$TABLE_SIZE" ]
+  local server
+  for server in $(seq "$REPLICAS"); do
+    [ "$(query "$server" "SELECT COUNT(*) FROM shop.sbtest1" 2>/dev/null)" = "$TABLE_SIZE" ] || return 1
+  done
 }
 
 load() {
@@ -347,20 +351,23 @@ run_pages() {
     run_loads pages load full read query
     print_loads pages page
   fi
-  if does scarce; then
-    if limit_servers "$SERVER_CPUS"; then
-      run_loads scarce load full read query
-      say "servers with $SERVER_CPUS of a core each:"
-      print_loads scarce page
-    else
-      say "scarce: left out, no control groups here that may be written to"
-    fi
-    free_servers
-  fi
   if does prepare; then
     run_loads prepare prepare read
     print_loads prepare query
   fi
+  stop_paths
+}
+
+run_scarce() {
+  start_paths "$PRIMARY_PORT"
+  if limit_servers "$SERVER_CPUS"; then
+    run_loads scarce load full read query
+    say "servers with $SERVER_CPUS of a core each, $REPLICAS replicas:"
+    print_loads scarce page
+  else
+    say "scarce: left out, no control groups here that may be written to"
+  fi
+  free_servers
   stop_paths
 }
 
@@ -369,10 +376,28 @@ run_storms() {
   for server in "$PRIMARY_PORT" "$REPLICA_PORT"; do
     extra+=('[[server]]' "address = \"127.0.0.1:$server\"" 'max_connections = 20')
   done
-  PATHS=(direct lagwise)
+  local PATHS=(direct lagwise)
   start_paths "$PRIMARY_PORT" "${extra[@]}"
   run_storm
   stop_paths
+}
+
+# start_servers REPLICAS : a primary with so many, and the tables of all parts.
+start_servers() {
+  REPLICAS=$1
+  mkdir -p "$DIR"
+  say "==> Starting a primary and $REPLICAS replica(s)"
+  "$ROOT/scripts/servers.sh" start --make mysql --dir "$DIR" --replicas "$REPLICAS" --owner $$ >/dev/null
+  PRIMARY_PORT=$(server_value "$DIR" S0_PORT)
+  REPLICA_PORT=$(server_value "$DIR" S1_PORT)
+  load "$PRIMARY_PORT" prepare >"$DIR/prepare.log" 2>&1 \
+    || die "sysbench could not fill its table: $(tail -n 3 "$DIR/prepare.log")"
+  query 0 "CREATE TABLE shop.visits (id INT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL)"
+  await 60 prepared_table || die "the replicas did not get sysbench's table"
+}
+
+stop_servers() {
+  "$ROOT/scripts/servers.sh" stop --dir "$DIR" --remove
 }
 
 need_packages sysbench curl
@@ -380,20 +405,18 @@ if wants lagwise; then build_release; fi
 if does_any pages scarce storm prepare; then build_pages; fi
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
-mkdir -p "$DIR"
 ulimit -n "$(ulimit -Hn)"
-if does_any queries pages scarce storm prepare; then
-  say "==> Starting a primary and a replica"
-  "$ROOT/scripts/servers.sh" start --make mysql --dir "$DIR" --replicas 1 --owner $$ >/dev/null
-  PRIMARY_PORT=$(server_value "$DIR" S0_PORT)
-  REPLICA_PORT=$(server_value "$DIR" S1_PORT)
-  load "$PRIMARY_PORT" prepare >"$DIR/prepare.log" 2>&1 \
-    || die "sysbench could not fill its table: $(tail -n 3 "$DIR/prepare.log")"
-  query 0 "CREATE TABLE shop.visits (id INT AUTO_INCREMENT PRIMARY KEY, client INT NOT NULL)"
-  await 60 prepared_table || die "the replica did not get sysbench's table"
+if does_any queries pages storm prepare; then
+  start_servers 1
   if does queries; then run_queries; fi
-  if does_any pages scarce prepare; then run_pages; fi
+  if does_any pages prepare; then run_pages; fi
   if does storm; then run_storms; fi
+  stop_servers
+fi
+if does scarce; then
+  start_servers "$SCARCE_REPLICAS"
+  run_scarce
+  stop_servers
 fi
 if wants lagwise && does memory; then
   export LAGWISE

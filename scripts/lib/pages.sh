@@ -92,7 +92,7 @@ run_storm() {
 # that may be written to.
 limit_servers() {
   local cpus=$1 server group
-  for server in 0 1; do
+  for server in $(seq 0 "$REPLICAS"); do
     if [ -w /sys/fs/cgroup/cpu/cgroup.procs ]; then
       group=/sys/fs/cgroup/cpu/lagwise-bench-$$-$server
       mkdir "$group" && awk -v c="$cpus" 'BEGIN { print c * 100000 }' >"$group/cpu.cfs_quota_us" || return 1

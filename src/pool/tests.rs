@@ -460,24 +460,6 @@ async fn a_pool_that_is_closed_keeps_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_for_ones_own_connect_counts() {
-    let fake = Fake::default();
-    let pool = fake.pool(limits(1));
-    let deadline = Instant::now() + SECOND;
-    let (room, _) = pool.room(&APP, deadline).await.unwrap();
-    assert!(matches!(checkout(&pool, APP, SECOND).await, Err(Error::Exhausted(1))));
-    drop(room);
-    let guard = checkout(&pool, APP, SECOND).await.unwrap();
-    guard.release_for_all();
-    // An idle one makes way.
-    let (room, idle) = pool.room(&OTHER, Instant::now() + SECOND).await.unwrap();
-    assert_eq!(pool.levels().open, 1);
-    room.set_taken(Instant::now());
-    drop((idle, room));
-    assert_eq!(pool.levels(), Levels::default());
-}
-
-#[tokio::test(start_paused = true)]
 async fn thousands_are_served_by_a_few() {
     let fake = Fake::default();
     let pool = fake.pool(limits(5));
