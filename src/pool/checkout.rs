@@ -9,7 +9,7 @@ use super::counters::Outcome;
 use super::guard::{Guard, Seat, Ticket};
 use super::idle::Wish;
 use super::queue::{Queued, Wanted};
-use super::{Error, Opener, Pool};
+use super::{Error, Opener, Pool, describe};
 use crate::backend;
 
 /// What a waiter gets.
@@ -64,11 +64,8 @@ impl<O: Opener> Pool<O> {
         }
         loop {
             let now = Instant::now();
-            let found = self.lock().take(key, wish, now);
-            let (mut guard, outcome) = match found {
-                Some((slot, connection)) => {
-                    (Guard::new(connection, Seat::new(self, slot)), Outcome::Idle)
-                }
+            let (mut guard, outcome) = match self.find(key, wish, now) {
+                Some(guard) => (guard, Outcome::Idle),
                 None => {
                     let waiting = self.get_in_line(key, Wanted::connection(wish.has_schema));
                     match self.wait(waiting, key, deadline).await? {
@@ -94,16 +91,20 @@ impl<O: Opener> Pool<O> {
         wish: Wish,
         own: Ticket<O>,
     ) -> Option<Guard<O>> {
-        let place = own.place(self)?;
-        let now = Instant::now();
-        let connection = self.lock().take_own(key, wish, place, now)?;
-        let mut guard = Guard::new(connection, Seat::of_ticket(own));
-        if guard.is_usable(now) && guard.come_here().is_ok() {
-            return Some(guard);
-        }
-        self.lock().uncount_own();
-        guard.close();
-        None
+        if own.is_of(self) { own.redeem(key, wish) } else { None }
+    }
+
+    /// An idle connection.
+    fn find(self: &Arc<Self>, key: &O::Key, wish: Wish, now: Instant) -> Option<Guard<O>> {
+        let (slot, connection, lease) = {
+            let mut store = self.lock();
+            if !store.has_unowned(key, wish) {
+                store.collect(describe);
+            }
+            let (slot, connection) = store.take(key, wish, now)?;
+            (slot, connection, store.lease(slot))
+        };
+        Some(Guard::new(connection, Seat::new(self, slot).with(lease)))
     }
 
     /// A place for a connection that the caller opens itself, at once or in line, and the connection
@@ -123,7 +124,14 @@ impl<O: Opener> Pool<O> {
 
     fn get_in_line(self: &Arc<Self>, key: &O::Key, wanted: Wanted) -> Waiting<O> {
         let (sender, receiver) = oneshot::channel();
-        let queued = self.lock().enqueue(key, wanted, sender, Instant::now());
+        let queued = {
+            let mut store = self.lock();
+            let queued = store.enqueue(key, wanted, sender, Instant::now());
+            // First said, then collected: see `spot`.
+            self.set_wanted(true);
+            store.collect(describe);
+            queued
+        };
         let waiting = Waiting { pool: Arc::clone(self), queued, receiver };
         self.pump();
         waiting

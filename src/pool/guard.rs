@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::idle::Place;
-use super::{Opener, Pool, Pooled, ToServer};
+use super::spot::{LEFT_FOR, Lease};
+use super::{Opener, Pool, Pooled, ToServer, Wish};
 
 /// A place in a pool, settled when dropped.
 #[derive(Debug)]
@@ -14,17 +15,20 @@ pub(super) struct Seat<O: Opener> {
     /// `None` once somebody else settles it.
     pool: Option<Arc<Pool<O>>>,
     slot: u32,
+    /// Of whoever came back for the connection before.
+    lease: Option<Lease<O::Connection>>,
 }
 
 impl<O: Opener> Seat<O> {
     pub(super) fn new(pool: &Arc<Pool<O>>, slot: u32) -> Self {
-        Self { pool: Some(Arc::clone(pool)), slot }
+        Self { pool: Some(Arc::clone(pool)), slot, lease: None }
     }
 
-    /// The place of a ticket, whose connection was taken. (To count no reference anew: all cores share
-    /// the count.)
-    pub(super) fn of_ticket(mut ticket: Ticket<O>) -> Self {
-        Self { pool: ticket.pool.take(), slot: ticket.place.slot }
+    /// The same, of a connection that was taken under this lease.
+    pub(super) fn with(self, lease: Option<Lease<O::Connection>>) -> Self {
+        let mut seat = self;
+        seat.lease = lease;
+        seat
     }
 
     /// The place, for whoever settles it now.
@@ -74,10 +78,23 @@ impl<O: Opener> Guard<O> {
     /// Gives the connection back, which is clean: nothing runs on it, and its state is what it says.
     /// Who keeps the ticket may come back for the very same connection; once the ticket is dropped it
     /// is nobody's. `None` if somebody else has it already.
-    pub fn release(self) -> Option<Ticket<O>> {
+    pub fn release(mut self) -> Option<Ticket<O>> {
+        let lease = self.seat.lease.take();
         let (pool, slot) = self.seat.give()?;
-        let place = pool.give_back(slot, self.connection, true, None)?;
-        Some(Ticket { pool: Some(pool), place })
+        let mut connection = self.connection;
+        if let Some(lease) = lease.filter(|it| connection.ready_since() < it.expires)
+            && !pool.is_wanted()
+        {
+            lease.spot.leave(connection);
+            let taken = if pool.is_wanted() { lease.spot.take() } else { None };
+            let Some(back) = taken else {
+                return Some(Ticket { pool: Some(pool), place: lease.place, lease: Some(lease) });
+            };
+            // Somebody got in line in this moment.
+            connection = back;
+        }
+        let place = pool.give_back(slot, connection, true, None)?;
+        Some(Ticket { pool: Some(pool), place, lease: None })
     }
 
     /// As [`Guard::release`], by one who will not come back.
@@ -161,19 +178,75 @@ impl<O: Opener> DerefMut for Guard<O> {
 pub struct Ticket<O: Opener = ToServer> {
     /// `None` once the connection was taken.
     pool: Option<Arc<Pool<O>>>,
+    /// Where the connection is parked, or would be if it was collected.
     place: Place,
+    /// Of one that was left in its spot.
+    lease: Option<Lease<O::Connection>>,
 }
 
 impl<O: Opener> Ticket<O> {
-    /// The place, if it is in that pool.
-    pub(super) fn place(&self, pool: &Arc<Pool<O>>) -> Option<Place> {
-        self.pool.as_ref().is_some_and(|own| Arc::ptr_eq(own, pool)).then_some(self.place)
+    /// The connection, if it is there and answers as far as can be known without asking.
+    pub(super) fn redeem(mut self, key: &O::Key, wish: Wish) -> Option<Guard<O>> {
+        let now = Instant::now();
+        let fits = |connection: &O::Connection| {
+            let is_fresh = now < connection.ready_since() + LEFT_FOR;
+            is_fresh && (wish.has_schema || !connection.wish().has_schema)
+        };
+        let (connection, lease) = match self.take_left() {
+            Some((connection, lease)) if fits(&connection) => (connection, lease),
+            Some((connection, lease)) => {
+                let pool = self.pool.as_ref()?;
+                self.place = pool.give_back(lease.place.slot, connection, true, None)?;
+                self.redeem_parked(key, wish, now)?
+            }
+            None => self.redeem_parked(key, wish, now)?,
+        };
+        let slot = self.place.slot;
+        let seat = Seat { pool: self.pool.take(), slot, lease: Some(lease) };
+        let mut guard = Guard::new(connection, seat);
+        if guard.is_usable(now) && guard.come_here().is_ok() {
+            if let Some(lease) = &guard.seat.lease {
+                lease.spot.count();
+            }
+            return Some(guard);
+        }
+        guard.close();
+        None
+    }
+
+    fn redeem_parked(
+        &self,
+        key: &O::Key,
+        wish: Wish,
+        now: Instant,
+    ) -> Option<(O::Connection, Lease<O::Connection>)> {
+        let mut store = self.pool.as_ref()?.lock();
+        let connection = store.take_own(key, wish, self.place, now)?;
+        let lease = store.lease(self.place.slot)?;
+        Some((connection, lease))
+    }
+
+    /// What is still where it was left.
+    fn take_left(&mut self) -> Option<(O::Connection, Lease<O::Connection>)> {
+        let lease = self.lease.take()?;
+        let connection = lease.spot.take()?;
+        Some((connection, lease))
+    }
+
+    /// Whether the connection is in that pool.
+    pub(super) fn is_of(&self, pool: &Arc<Pool<O>>) -> bool {
+        self.pool.as_ref().is_some_and(|own| Arc::ptr_eq(own, pool))
     }
 }
 
 impl<O: Opener> Drop for Ticket<O> {
     fn drop(&mut self) {
+        let left = self.take_left();
         let Some(pool) = &self.pool else { return };
+        if let Some((connection, lease)) = left {
+            pool.give_back(lease.place.slot, connection, false, None);
+            return;
+        }
         let waiting = {
             let mut store = pool.lock();
             store.disown(self.place);

@@ -6,10 +6,11 @@
 //! back for it, or nobody's; and it has a default schema or none, since one that has cannot go back
 //! to none. So a bucket has four lists, each in the order of parking.
 //!
-//! Waiters and limits are in [`super::queue`].
+//! Waiters and limits are in [`super::queue`]; what was left with nobody told is in [`super::spot`].
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,6 +19,7 @@ use super::circuit::Circuit;
 use super::limits::Limits;
 use super::list::{Links, List};
 use super::queue::Waiter;
+use super::spot::Spot;
 
 /// For so long a parked connection is left to its session, if there is another way.
 pub const AFFINITY: Duration = Duration::from_millis(5);
@@ -67,6 +69,7 @@ pub(super) struct Slot<C> {
     /// When it is old.
     pub(super) expires: Instant,
     pub(super) state: State<C>,
+    pub(super) spot: Arc<Spot<C>>,
 }
 
 #[derive(Debug)]
@@ -130,8 +133,6 @@ pub struct Store<K, C, W> {
     pub(super) waiting: usize,
     /// The number of the next waiter.
     pub(super) next_seq: u64,
-    /// How often somebody came back for a parked connection.
-    own_taken: u64,
     pub(super) circuit: Circuit,
     /// Nothing is kept any more.
     pub(super) is_closed: bool,
@@ -154,7 +155,6 @@ impl<K: Key, C, W> Store<K, C, W> {
             idle: 0,
             waiting: 0,
             next_seq: 0,
-            own_taken: 0,
             circuit: Circuit::default(),
             is_closed: false,
         }
@@ -203,18 +203,7 @@ impl<K: Key, C, W> Store<K, C, W> {
     /// Takes the connection that was parked as `own`, if it still is.
     pub fn take_own(&mut self, key: &K, wish: Wish, own: Place, now: Instant) -> Option<C> {
         let slot = self.own(key, own, wish, now)?;
-        self.own_taken += 1;
         self.unpark(slot)
-    }
-
-    /// How often that was.
-    pub fn own_taken(&self) -> u64 {
-        self.own_taken
-    }
-
-    /// One that was taken so was of no use.
-    pub fn uncount_own(&mut self) {
-        self.own_taken -= 1;
     }
 
     /// Takes an idle connection: one in the state that is wanted, or the one that was given back last,
@@ -261,7 +250,7 @@ impl<K: Key, C, W> Store<K, C, W> {
 
     /// One that is nobody's: in the wanted state, or else the last given back; with a schema rather
     /// than without, which others may need.
-    fn unowned(&self, bucket: u32, wish: Wish) -> Option<u32> {
+    pub(super) fn unowned(&self, bucket: u32, wish: Wish) -> Option<u32> {
         let bucket = self.bucket(bucket)?;
         let list = bucket.lists[list_of(false, wish.has_schema)];
         let is_equal = |slot: &u32| match &self.slots[*slot as usize].state {
@@ -319,8 +308,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         let bucket = known.bucket;
         let is_new = matches!(known.state, State::Opening { .. });
         let is_old = !is_new && now >= known.expires;
-        let over = self.limits.max_connections != 0 && self.open > self.limits.max_connections;
-        if over || is_old {
+        if self.is_over() || is_old {
             self.set_taken(slot);
             return Given::Retire(connection);
         }
@@ -339,7 +327,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         self.park(slot, connection, wish, is_owned, now)
     }
 
-    fn park(
+    pub(super) fn park(
         &mut self,
         slot: u32,
         connection: C,
@@ -414,7 +402,7 @@ impl<K: Key, C, W> Store<K, C, W> {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.links.grow();
             let (generation, state) = (0, State::Free);
-            self.slots.push(Slot { generation, bucket, expires: now, state });
+            self.slots.push(Slot { generation, bucket, expires: now, state, spot: Arc::default() });
             (self.slots.len() - 1) as u32
         });
         let expires = now + jittered(self.limits.max_lifetime, random);

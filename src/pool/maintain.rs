@@ -16,7 +16,12 @@ impl<O: Opener> Pool<O> {
     /// be ready.
     pub fn maintain(self: &Arc<Self>) {
         let now = Instant::now();
-        let gone = self.lock().expire(now, |connection| !connection.is_usable(now));
+        let gone = {
+            let mut store = self.collected();
+            // Whoever waits from now on says so after this.
+            self.set_wanted(store.waiting() > 0 || store.is_closed() || store.is_over());
+            store.expire(now, |connection| !connection.is_usable(now))
+        };
         self.close_all(gone);
         let orders = self.lock().prewarm(now, || fastrand::u64(..));
         for order in orders {

@@ -4,6 +4,7 @@
 //! - [`key`]: what makes connections exchangeable. [`limits`]: what a pool may do.
 //! - [`idle`], [`queue`]: who gets which connection, who waits, when one is opened or closed; with
 //!   [`circuit`], when a server that refuses is asked again, and `list`. Pure.
+//! - `spot`: where one is left from statement to statement with no lock of the pool's.
 //! - [`guard`]: a connection that is held, and the ticket of one that was given back.
 //! - [`checkout`]: taking one. [`open`]: opening them. [`maintain`]: what time does to them, and
 //!   `upkeep`, the pure part of that.
@@ -29,6 +30,7 @@ mod list;
 pub mod maintain;
 pub mod open;
 pub mod queue;
+mod spot;
 mod upkeep;
 
 #[cfg(test)]
@@ -36,6 +38,7 @@ mod upkeep;
 mod tests;
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
@@ -118,11 +121,19 @@ pub struct ToServer(Endpoint);
 pub struct Pool<O: Opener = ToServer> {
     opener: O,
     store: Mutex<Locked<O>>,
+    /// Somebody waits, or nothing is kept: who has done with a connection gives it back to the pool
+    /// itself. Written seldom, for all threads read it at each statement.
+    is_wanted: AtomicBool,
     counters: Counters,
 }
 
 /// What the lock protects.
 type Locked<O> = Store<<O as Opener>::Key, <O as Opener>::Connection, Sender<O>>;
+
+/// What is to be known of a connection that was left in its spot.
+fn describe<C: Pooled>(connection: &C) -> (Wish, Instant) {
+    (connection.wish(), connection.ready_since())
+}
 
 /// What a pool does at this moment, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -153,7 +164,8 @@ impl<O: Opener> Pool<O> {
     /// A pool without connections.
     pub fn with(opener: O, limits: Limits) -> Arc<Self> {
         let store = Mutex::new(Store::new(limits));
-        Arc::new(Self { opener, store, counters: Counters::default() })
+        let is_wanted = AtomicBool::new(false);
+        Arc::new(Self { opener, store, is_wanted, counters: Counters::default() })
     }
 
     /// Connections that are open or being opened for sessions.
@@ -164,14 +176,16 @@ impl<O: Opener> Pool<O> {
     /// The limit, if every connection that there may be is in use: whoever wants one must wait until
     /// it is given back.
     pub fn exhausted(&self) -> Option<usize> {
-        let store = self.lock();
+        let mut store = self.lock();
+        store.collect(describe);
         let max = store.limits().max_connections;
         (max > 0 && store.idle() == 0 && store.open() >= max).then_some(max)
     }
 
     /// What it does now.
     pub fn levels(&self) -> Levels {
-        let store = self.lock();
+        let mut store = self.lock();
+        store.collect(describe);
         Levels {
             open: store.open(),
             idle: store.idle(),
@@ -198,26 +212,34 @@ impl<O: Opener> Pool<O> {
 
     /// Changes what it may do; connections above a limit stay until they are given back.
     pub fn set_limits(self: &Arc<Self>, limits: Limits) {
-        self.lock().set_limits(limits);
+        {
+            let mut store = self.lock();
+            store.set_limits(limits);
+            self.set_wanted(true);
+        }
         self.pump();
     }
 
     /// Keeps nothing any more: idle connections are closed now, and others when they are given back.
     pub fn close(self: &Arc<Self>) {
-        self.lock().close();
+        {
+            let mut store = self.lock();
+            store.close();
+            self.set_wanted(true);
+        }
         self.clear();
     }
 
     /// Closes idle connections, whose server is thought to be gone.
     pub fn clear(self: &Arc<Self>) {
-        let gone = self.lock().drain(|_| true);
+        let gone = self.collected().drain(|_| true);
         self.close_all(gone);
     }
 
     /// Closes idle connections of keys that `is_gone` names: of an account whose password has changed,
     /// say.
     pub fn clear_keys(self: &Arc<Self>, is_gone: impl FnMut(&O::Key) -> bool) {
-        let gone = self.lock().drain(is_gone);
+        let gone = self.collected().drain(is_gone);
         self.close_all(gone);
     }
 
@@ -234,6 +256,24 @@ impl<O: Opener> Pool<O> {
 
     fn lock(&self) -> MutexGuard<'_, Locked<O>> {
         self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The store, with what was left in spots.
+    fn collected(&self) -> MutexGuard<'_, Locked<O>> {
+        let mut store = self.lock();
+        store.collect(describe);
+        store
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.is_wanted.load(Ordering::Acquire)
+    }
+
+    /// Only under the lock.
+    fn set_wanted(&self, is_wanted: bool) {
+        if self.is_wanted.load(Ordering::Relaxed) != is_wanted {
+            self.is_wanted.store(is_wanted, Ordering::Release);
+        }
     }
 
     /// When a reset that begins now must have ended; `None` if nothing is kept any more.

@@ -12,6 +12,11 @@ impl<K: Key, C, W> Store<K, C, W> {
         known.expires = known.expires.min(opened_at + self.limits.max_lifetime);
     }
 
+    /// Whether there are more connections than there may be, since a limit was lowered.
+    pub fn is_over(&self) -> bool {
+        self.limits.max_connections != 0 && self.open > self.limits.max_connections
+    }
+
     /// Takes out what has been idle for too long or is too old, each to be closed and its place settled
     /// then. `is_dead` looks at one that is kept otherwise.
     pub fn expire(
