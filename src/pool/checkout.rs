@@ -98,7 +98,8 @@ impl<O: Opener> Pool<O> {
     fn find(self: &Arc<Self>, key: &O::Key, wish: Wish, now: Instant) -> Option<Guard<O>> {
         let (slot, connection, lease) = {
             let mut store = self.lock();
-            if !store.has_unowned(key, wish) {
+            // While a connection is wanted, nothing is left anywhere.
+            if !self.is_wanted() && !store.has_unowned(key, wish) {
                 store.collect(describe);
             }
             let (slot, connection) = store.take(key, wish, now)?;
@@ -127,9 +128,7 @@ impl<O: Opener> Pool<O> {
         let queued = {
             let mut store = self.lock();
             let queued = store.enqueue(key, wanted, sender, Instant::now());
-            // First said, then collected: see `spot`.
-            self.set_wanted(true);
-            store.collect(describe);
+            self.want(&mut store);
             queued
         };
         let waiting = Waiting { pool: Arc::clone(self), queued, receiver };

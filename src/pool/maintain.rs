@@ -18,8 +18,7 @@ impl<O: Opener> Pool<O> {
         let now = Instant::now();
         let gone = {
             let mut store = self.collected();
-            // Whoever waits from now on says so after this.
-            self.set_wanted(store.waiting() > 0 || store.is_closed() || store.is_over());
+            self.note_wanted(&store);
             store.expire(now, |connection| !connection.is_usable(now))
         };
         self.close_all(gone);

@@ -215,7 +215,7 @@ impl<O: Opener> Pool<O> {
         {
             let mut store = self.lock();
             store.set_limits(limits);
-            self.set_wanted(true);
+            self.want(&mut store);
         }
         self.pump();
     }
@@ -225,7 +225,7 @@ impl<O: Opener> Pool<O> {
         {
             let mut store = self.lock();
             store.close();
-            self.set_wanted(true);
+            self.note_wanted(&store);
         }
         self.clear();
     }
@@ -269,8 +269,20 @@ impl<O: Opener> Pool<O> {
         self.is_wanted.load(Ordering::Acquire)
     }
 
-    /// Only under the lock.
-    fn set_wanted(&self, is_wanted: bool) {
+    /// Says that a connection is wanted, or that none is kept, and then collects what was left before: see
+    /// `spot`.
+    fn want(&self, store: &mut Locked<O>) {
+        let was_wanted = self.is_wanted();
+        self.note_wanted(store);
+        if !was_wanted {
+            store.collect(describe);
+        }
+    }
+
+    /// Whoever has done with a connection must know whether it is wanted. Under the lock, so that what
+    /// was noted last is so.
+    fn note_wanted(&self, store: &Locked<O>) {
+        let is_wanted = store.waiting() > 0 || store.is_closed() || store.is_over();
         if self.is_wanted.load(Ordering::Relaxed) != is_wanted {
             self.is_wanted.store(is_wanted, Ordering::Release);
         }
@@ -303,6 +315,7 @@ impl<O: Opener> Pool<O> {
                 let given = store.give(slot, connection, wish, is_owned, now);
                 // At once: a place that is free is anybody's, and its connection is not closed yet.
                 let work = (store.waiting() > 0).then(|| store.pump(now, || fastrand::u64(..)));
+                self.note_wanted(&store);
                 (given, work)
             };
             if let (Given::Parked(place), None) = (&given, &work) {
@@ -362,7 +375,12 @@ impl<O: Opener> Pool<O> {
 
     /// Does what can be done for those who wait.
     fn pump(self: &Arc<Self>) {
-        let work = self.lock().pump(Instant::now(), || fastrand::u64(..));
+        let work = {
+            let mut store = self.lock();
+            let work = store.pump(Instant::now(), || fastrand::u64(..));
+            self.note_wanted(&store);
+            work
+        };
         self.carry_out(work);
     }
 

@@ -1,6 +1,7 @@
 //! Pools over connections that are made up, on a clock that the tests turn.
 
 mod instead;
+mod spot;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -51,6 +52,7 @@ struct Fake(Arc<Shared>);
 struct FakeConnection {
     number: usize,
     opened_at: Instant,
+    ready_since: Option<Instant>,
     schema: bool,
     fake: Fake,
     has_ended: bool,
@@ -83,7 +85,7 @@ impl Pooled for FakeConnection {
     }
 
     fn ready_since(&self) -> Instant {
-        Instant::now()
+        self.ready_since.unwrap_or_else(Instant::now)
     }
 
     fn opened_at(&self) -> Instant {
@@ -156,6 +158,7 @@ impl Opener for Fake {
         Ok(FakeConnection {
             number,
             opened_at,
+            ready_since: None,
             schema: false,
             fake: self.clone(),
             has_ended: false,

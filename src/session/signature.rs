@@ -18,7 +18,10 @@ const STRINGS: [u8; 9] = [0, 15, 246, 247, 248, 249, 252, 253, 254];
 /// The signature of an execution with parameters of these `types`; `None` if what the server will
 /// remember cannot be told.
 pub fn signature(execute: &Execute<'_>, types: &[u8], make: Make) -> Option<Vec<u8>> {
-    let mut signature = types.to_vec();
+    // At most one byte of a class for each parameter.
+    let room = types.len() + execute.null_bitmap.len() + execute.count;
+    let mut signature = Vec::with_capacity(room);
+    signature.extend_from_slice(types);
     if make == Make::MariaDb || execute.count == 0 {
         return Some(signature);
     }
