@@ -94,6 +94,8 @@ pub mod codes {
     pub const BAD_DB: u16 = 1049;
     /// ER_SERVER_SHUTDOWN
     pub const SERVER_SHUTDOWN: u16 = 1053;
+    /// ER_NO_SUCH_THREAD
+    pub const NO_SUCH_THREAD: u16 = 1094;
     /// ER_HOST_IS_BLOCKED
     pub const HOST_IS_BLOCKED: u16 = 1129;
     /// ER_TOO_MANY_USER_CONNECTIONS: more than `max_user_connections`.

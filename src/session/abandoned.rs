@@ -22,6 +22,7 @@ use super::Session;
 use super::context::Context;
 use super::job::Job;
 use super::servers::{Held, LoginRecord};
+use crate::backend::error::codes;
 use crate::backend::{Connection, Error};
 use crate::metrics::Abandoned as Outcome;
 use crate::pool::LoginKey;
@@ -165,7 +166,7 @@ async fn kill(context: &Context, server: &str, cases: Vec<Case>, mut aside: Box<
         let deadline = Instant::now() + context.settings.load().connect_timeout;
         let outcome = match aside.query_rows(&sql, deadline).await {
             Ok(_) => Outcome::Killed,
-            Err(Error::Server(err)) if err.code == NO_SUCH_THREAD => Outcome::Killed,
+            Err(Error::Server(err)) if err.code == codes::NO_SUCH_THREAD => Outcome::Killed,
             Err(error) => {
                 tracing::debug!(server, %error, "a query of a client that has gone runs on");
                 Outcome::Failed
@@ -184,9 +185,6 @@ pub(super) fn is_watched(job: &Job<'_>) -> bool {
     let is_query = asks && !statement.may_write();
     is_query && !statement.flags.contains(Flags::MULTI) && job.kind == ResponseKind::Results
 }
-
-/// ER_NO_SUCH_THREAD
-const NO_SUCH_THREAD: u16 = 1094;
 
 fn leave(context: &Context, case: Case, outcome: Outcome) {
     context.metrics.local().abandoned(outcome);

@@ -17,7 +17,7 @@ use super::registry::{Interrupt, Registry, SessionHandle};
 use super::reply;
 use super::rules::has_tag;
 use crate::auth::Nonce;
-use crate::backend;
+use crate::backend::{self, error::codes};
 use crate::cluster::Member;
 use crate::pool::{self, LoginKey, Wish};
 use crate::protocol::ErrPacket;
@@ -44,7 +44,7 @@ impl Session {
         let target = target.filter(|target| !self.is_kept() || self.may_reach(target));
         let Some(target) = target else {
             if Registry::is_own(id) {
-                let err = ErrPacket::new(1094, b"HY000", format!("Unknown thread id: {id}"));
+                let err = ErrPacket::new(codes::NO_SUCH_THREAD, b"HY000", format!("Unknown thread id: {id}"));
                 return reply::err(&mut self.client, 1, &err).await;
             }
             let statement = Statement::of_kind(StatementKind::Kill);
@@ -93,7 +93,11 @@ impl Session {
     async fn kill_on(&self, member: &Arc<Member>, sql: &str) -> Result<(), ErrPacket> {
         match self.ask_aside(member, sql).await {
             // Gone already: that is what was wanted.
-            Err(pool::Error::Backend(backend::Error::Server(err))) if err.code == 1094 => Ok(()),
+            Err(pool::Error::Backend(backend::Error::Server(err)))
+                if err.code == codes::NO_SUCH_THREAD =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error::unreachable(&member.config().name, &error)),
             Ok(_) => Ok(()),
         }
