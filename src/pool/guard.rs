@@ -85,8 +85,8 @@ impl<O: Opener> Guard<O> {
         if let Some(lease) = lease.filter(|it| connection.ready_since() < it.expires)
             && !pool.is_wanted()
         {
-            lease.spot.leave(connection);
-            let taken = if pool.is_wanted() { lease.spot.take() } else { None };
+            lease.leave(connection);
+            let taken = if pool.is_wanted() { lease.take() } else { None };
             let Some(back) = taken else {
                 return Some(Ticket { pool: Some(pool), place: lease.place, lease: Some(lease) });
             };
@@ -206,7 +206,7 @@ impl<O: Opener> Ticket<O> {
         let mut guard = Guard::new(connection, seat);
         if guard.is_usable(now) && guard.come_here().is_ok() {
             if let Some(lease) = &guard.seat.lease {
-                lease.spot.count();
+                lease.count();
             }
             return Some(guard);
         }
@@ -229,7 +229,7 @@ impl<O: Opener> Ticket<O> {
     /// What is still where it was left.
     fn take_left(&mut self) -> Option<(O::Connection, Lease<O::Connection>)> {
         let lease = self.lease.take()?;
-        let connection = lease.spot.take()?;
+        let connection = lease.take()?;
         Some((connection, lease))
     }
 

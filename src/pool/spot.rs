@@ -11,7 +11,7 @@
 //! somebody waits. The spot's lock orders the two, so that one of them sees what the other did.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,7 +24,9 @@ pub(super) const LEFT_FOR: Duration = Duration::from_millis(50);
 /// The spot of one place.
 #[derive(Debug)]
 pub(super) struct Spot<C> {
-    left: Mutex<Option<C>>,
+    /// With the generation of the place that it was left under: what another session has left there
+    /// meanwhile is that one's.
+    left: Mutex<Option<(u32, C)>>,
     came_back: AtomicU64,
 }
 
@@ -35,30 +37,37 @@ impl<C> Default for Spot<C> {
 }
 
 impl<C> Spot<C> {
-    /// Takes what was left.
-    pub fn take(&self) -> Option<C> {
-        self.left.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    /// Leaves a connection.
-    pub fn leave(&self, connection: C) {
-        *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
-    }
-
-    /// Counts that the session has come back.
-    pub fn count(&self) {
-        self.came_back.fetch_add(1, Ordering::Relaxed);
+    fn lock(&self) -> MutexGuard<'_, Option<(u32, C)>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The right of whoever holds a connection to leave it in its spot.
 #[derive(Debug)]
 pub(super) struct Lease<C> {
-    pub spot: Arc<Spot<C>>,
+    spot: Arc<Spot<C>>,
     /// When the connection is old, and goes back to the pool.
     pub expires: Instant,
     /// Where it is parked if it is collected.
     pub place: Place,
+}
+
+impl<C> Lease<C> {
+    /// Leaves the connection.
+    pub fn leave(&self, connection: C) {
+        *self.spot.lock() = Some((self.place.generation, connection));
+    }
+
+    /// Takes it again, if it is still there.
+    pub fn take(&self) -> Option<C> {
+        let is_own = |left: &mut (u32, C)| left.0 == self.place.generation;
+        self.spot.lock().take_if(is_own).map(|(_, connection)| connection)
+    }
+
+    /// Counts that the session has come back.
+    pub fn count(&self) {
+        self.spot.came_back.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 impl<K: Key, C, W> Store<K, C, W> {
@@ -77,7 +86,8 @@ impl<K: Key, C, W> Store<K, C, W> {
             if !matches!(known.state, State::Taken) {
                 continue;
             }
-            if let Some(connection) = known.spot.take() {
+            let left = known.spot.lock().take();
+            if let Some((_, connection)) = left {
                 let (wish, since) = describe(&connection);
                 self.park(slot as u32, connection, wish, true, since);
             }

@@ -44,7 +44,11 @@ impl Session {
         let target = target.filter(|target| !self.is_kept() || self.may_reach(target));
         let Some(target) = target else {
             if Registry::is_own(id) {
-                let err = ErrPacket::new(codes::NO_SUCH_THREAD, b"HY000", format!("Unknown thread id: {id}"));
+                let err = ErrPacket::new(
+                    codes::NO_SUCH_THREAD,
+                    b"HY000",
+                    format!("Unknown thread id: {id}"),
+                );
                 return reply::err(&mut self.client, 1, &err).await;
             }
             let statement = Statement::of_kind(StatementKind::Kill);

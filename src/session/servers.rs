@@ -76,6 +76,12 @@ impl Servers {
     /// The session has another login now.
     pub fn forget_login(&mut self) {
         self.keys = Default::default();
+        // What was given back is of another key.
+        for slot in [&mut self.primary, &mut self.replica] {
+            if let Slot::Parked(parked) = slot {
+                parked.ticket = None;
+            }
+        }
     }
 
     /// The connection on `side` that the session holds.

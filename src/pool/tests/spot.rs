@@ -39,6 +39,22 @@ async fn a_session_comes_back_without_the_pool() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_another_has_left_is_not_ones_own() {
+    let fake = Fake::default();
+    let pool = fake.pool(limits(1));
+    let first = come_back(&pool, begin(&pool).await).unwrap().release().unwrap();
+    let second = checkout(&pool, APP, SECOND).await.unwrap().release().unwrap();
+    assert_eq!(parked(&pool), 0, "it is left in its spot");
+    assert!(come_back(&pool, first).is_none());
+    assert!(come_back(&pool, second).is_some());
+    let ticket = begin(&pool).await;
+    let first = come_back(&pool, ticket).unwrap().release().unwrap();
+    let second = checkout(&pool, APP, SECOND).await.unwrap().release().unwrap();
+    drop(first);
+    assert!(come_back(&pool, second).is_some(), "it is still the other's");
+}
+
+#[tokio::test(start_paused = true)]
 async fn others_find_what_was_left() {
     let fake = Fake::default();
     let pool = fake.pool(limits(1));
