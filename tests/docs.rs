@@ -105,6 +105,7 @@ fn scripts_that_are_named_exist() {
 /// Numbers of the ERR packets that the sources of the sessions make.
 fn raised() -> BTreeSet<String> {
     let mut numbers = BTreeSet::new();
+    let codes = std::fs::read_to_string(root().join("src/backend/error.rs")).unwrap();
     for entry in std::fs::read_dir(root().join("src/session")).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
@@ -117,8 +118,12 @@ fn raised() -> BTreeSet<String> {
                 numbers.insert(first.to_owned());
                 continue;
             }
-            // A constant of the same file.
-            let definition = text.split(&format!("const {first}: u16 = ")).nth(1);
+            // A constant of the same file, or one of the codes that servers use.
+            let (text, name) = match first.strip_prefix("codes::") {
+                Some(name) => (&codes, name),
+                None => (&text, first),
+            };
+            let definition = text.split(&format!("const {name}: u16 = ")).nth(1);
             let number = definition.unwrap_or_else(|| panic!("what is {first}?"));
             numbers.insert(number.split(';').next().unwrap().to_owned());
         }
