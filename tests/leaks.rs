@@ -342,6 +342,8 @@ impl Test {
             _ => {
                 // Its connections may be all that there are.
                 session.client.send(&[0x01]).unwrap();
+                // What another client wrote, the next one need not see before the replicas have it.
+                self.lab.wait_caught_up();
                 *session = Session::new(id, port, account, schema, session.freedom);
                 session.committed = committed;
                 "connect"
