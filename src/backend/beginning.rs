@@ -1,9 +1,12 @@
 //! What a connection is asked and told right after its login, and what a reset does not bring back of
 //! it.
 
+use std::sync::Arc;
+
+use super::connect::Login;
 use super::connection::Connection;
 use super::error::Error;
-use super::image::login_names;
+use super::image::{Image, login_names};
 use super::sync;
 use crate::protocol::response::ResponseKind;
 use crate::protocol::text_row::Row;
@@ -53,6 +56,19 @@ impl AtLogin {
 }
 
 impl Connection {
+    /// After a login: what the connection begins with, and the trackers if they are wanted.
+    ///
+    /// # Errors
+    /// As [`Connection::start_tracking`].
+    pub(super) async fn begin(&mut self, login: &Login<'_>) -> Result<(), Error> {
+        self.image = Arc::new(Image::new(false, login.schema.unwrap_or_default(), None, []));
+        if login.track {
+            self.read_only = login.read_only;
+            self.start_tracking().await?;
+        }
+        Ok(())
+    }
+
     /// Turns on the trackers that tell lagwise what the session's state is, and makes the connection
     /// READ ONLY if it is to be. After the login, asks for what [`AtLogin`] holds, in the same round trip.
     ///

@@ -8,15 +8,12 @@
 //! Nothing is left of the session before: servers treat it as a login, but for `init_connect`, so that
 //! connections of servers that have one are not handed on. MySQL Internals, "COM_CHANGE_USER".
 
-use std::sync::Arc;
-
 use tokio::time::Instant;
 use zeroize::Zeroize;
 
 use super::connect::{Login, authenticate};
 use super::connection::{Connection, Phase};
 use super::error::{Error, codes};
-use super::image::Image;
 use super::statements::Statements;
 use super::text_statements::TextStatements;
 use crate::auth::ServerLogin;
@@ -76,19 +73,14 @@ impl Connection {
         }
         let ok = result?;
         self.mark_ready();
-        self.begin_anew(&login, ok)?;
-        if login.track {
-            self.read_only = login.read_only;
-            self.start_tracking().await?;
-        }
-        Ok(())
+        self.forget_session(ok)?;
+        self.begin(&login).await
     }
 
-    /// Forgets the session before.
-    fn begin_anew(&mut self, login: &Login<'_>, ok: Vec<u8>) -> Result<(), Error> {
+    /// Forgets the session before the login that was answered so.
+    fn forget_session(&mut self, ok: Vec<u8>) -> Result<(), Error> {
         self.status = OkPacket::parse(&ok, true)?.status;
         self.login_ok = ok;
-        self.image = Arc::new(Image::new(false, login.schema.unwrap_or_default(), None, []));
         self.statements = Statements::default();
         self.text_statements = TextStatements::default();
         (self.session, self.insert_id) = (0, Some(0));

@@ -4,7 +4,6 @@
 //! a half-open connection is dropped with the future.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
@@ -14,7 +13,6 @@ use zeroize::Zeroize;
 use super::connection::{Connection, ServerFacts};
 use super::endpoint::{Endpoint, EndpointTls, UseFor};
 use super::error::Error;
-use super::image::Image;
 use crate::auth::{Credential, ServerLogin, ServerLoginStep};
 use crate::config::ServerAddress;
 use crate::net::{PacketStream, Socket, Transport};
@@ -140,11 +138,7 @@ async fn open(
     let status = OkPacket::parse(&ok, true)?.status;
     let mut connection = Connection::new(stream, facts, status, ok);
     connection.client_tls = login.client_tls;
-    connection.image = Arc::new(Image::new(false, login.schema.unwrap_or_default(), None, []));
-    if login.track {
-        connection.read_only = login.read_only;
-        connection.start_tracking().await?;
-    }
+    connection.begin(&login).await?;
     Ok(connection)
 }
 

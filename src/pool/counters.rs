@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// How a checkout ended, other than by coming back for one's own last connection. (The pool counts that
-/// under its lock: a counter that all threads write to at each statement would cost as much again.)
+/// How a checkout ended, other than by coming back for one's own last connection. (That is counted where
+/// the connection is left: a counter that all threads write to at each statement would cost as much
+/// again.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Another idle one.

@@ -176,16 +176,18 @@ impl<O: Opener> Pool<O> {
     /// The limit, if every connection that there may be is in use: whoever wants one must wait until
     /// it is given back.
     pub fn exhausted(&self) -> Option<usize> {
-        let mut store = self.lock();
-        store.collect(describe);
-        let max = store.limits().max_connections;
-        (max > 0 && store.idle() == 0 && store.open() >= max).then_some(max)
+        let max = self.limits().max_connections;
+        // Collected only where it matters: the sessions have to ask the pool for what was.
+        if max == 0 || self.open() < max {
+            return None;
+        }
+        let store = self.collected();
+        (store.idle() == 0 && store.open() >= max).then_some(max)
     }
 
     /// What it does now.
     pub fn levels(&self) -> Levels {
-        let mut store = self.lock();
-        store.collect(describe);
+        let store = self.collected();
         Levels {
             open: store.open(),
             idle: store.idle(),

@@ -6,9 +6,9 @@
 //! the pool, first collects what lies in the spots ([`Store::collect`]): that is parked then, like what
 //! was given back to the pool itself.
 //!
-//! While somebody waits, nothing is left in a spot. Nobody is forgotten:
-//! who gets in line says that he waits and collects then, and who leaves a connection looks then whether
-//! somebody waits. The spot's lock orders the two, so that one of them sees what the other did.
+//! While somebody waits, nothing is left in a spot. Nobody is forgotten: who gets in line says that he
+//! waits and collects then, and who leaves a connection looks then whether somebody waits. The spot's
+//! lock orders the two, so that one of them sees what the other did.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::idle::{Key, Place, State, Store, Wish};
+use super::idle::{Key, Place, Slot, State, Store, Wish};
 
 /// After so long a session asks the pool for its connection, which may have been idle for too long.
 pub(super) const LEFT_FOR: Duration = Duration::from_millis(50);
@@ -101,7 +101,7 @@ impl<K: Key, C, W> Store<K, C, W> {
 
     /// How often a session came back for its own connection.
     pub fn own_taken(&self) -> u64 {
-        let came_back = |slot: &super::idle::Slot<C>| slot.spot.came_back.load(Ordering::Relaxed);
+        let came_back = |slot: &Slot<C>| slot.spot.came_back.load(Ordering::Relaxed);
         self.slots.iter().map(came_back).sum()
     }
 }
