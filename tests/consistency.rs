@@ -228,6 +228,36 @@ fn with_delayed_replicas(lab: &Lab, proxy: &Proxy, n: &mut u32) {
 }
 
 /// `pin = "session"`: to its end. `pin = "500ms"`: for that long, and no longer.
+/// A session goes back to the replica as soon as that has its write, however seldom servers are asked
+/// else.
+fn pins_end_with_replication(lab: &Lab, n: &mut u32) {
+    const INTERVAL: Duration = Duration::from_secs(4);
+    const CONFIG: &str = "[monitor]\nuser = \"monitor\"\npassword = \"monitor_password\"\n\
+                          check_interval = \"4s\"\nup_after = 1";
+    let proxy = Proxy::start(lab, CONFIG);
+    proxy.wait_probed();
+    let mut client = Client::app(proxy.port());
+    eventually("the replica takes reads", || note_and_place(&mut client).1 != 0);
+    // Of a write with a GTID, and of one that has none.
+    for fails in [false, true, false, true] {
+        *n += 1;
+        client.run(&format!("UPDATE note SET v = {n} WHERE id = 1"));
+        if fails {
+            client.query("INSERT INTO note VALUES (1, 1)").unwrap_err();
+        }
+        let begin = Instant::now();
+        loop {
+            let (v, server) = note_and_place(&mut client);
+            assert_eq!(v, *n);
+            if server != 0 {
+                break;
+            }
+            assert!(begin.elapsed() < INTERVAL / 4, "{}: still on the primary", lab.make);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
 fn other_pins(lab: &Lab, n: &mut u32) {
     let server_of = |client: &mut Client| note_and_place(client).1;
     let proxy = Proxy::start(lab, "[consistency]\npin = \"session\"");
@@ -290,6 +320,7 @@ fn run(make: Make) {
         part(&lab, &proxy, &mut n);
         println!("{make}: {name}: {:?}", start.elapsed());
     }
+    pins_end_with_replication(&lab, &mut n);
     other_pins(&lab, &mut n);
 }
 

@@ -13,6 +13,7 @@
 //! - [`settings`]: what of the configuration matters here.
 //! - [`member`]: one server and its published status.
 //! - [`topology`]: the published picture, and the one place that changes it.
+//! - `urgency`: whether sessions wait for replication, so that servers are asked more often.
 //! - `monitor`: the task that watches one server. [`native_hashes`]: a second small one, for old
 //!   clients. The only I/O.
 //!
@@ -31,6 +32,7 @@ pub mod probe;
 pub mod settings;
 pub mod topology;
 pub mod tracker;
+mod urgency;
 pub mod view;
 
 use std::sync::Arc;
@@ -90,6 +92,11 @@ impl ClusterHandle {
     /// there is [`ClusterHandle::snapshot`].
     pub fn load(&self) -> Guard<Arc<Cluster>> {
         self.topology.load()
+    }
+
+    /// A session waits until a replica has its write: positions are asked for more often now.
+    pub fn wait_for_replication(&self, now: std::time::Instant) {
+        self.topology.urgency.wait(now);
     }
 
     /// The present picture, to keep.

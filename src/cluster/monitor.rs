@@ -96,7 +96,9 @@ impl Monitor {
             streak.add(probed.outcome.as_ref().err().map(|(report, _)| *report));
             self.take_in(&mut tracker, probed);
             let delay = streak.delay(tracker.status().health, settings.check_interval);
-            match self.wait(&mut tracker, &mut removed, started, delay).await {
+            // One that does not answer is asked no more often than else.
+            let least = if streak.is_good() { settings.min_check_interval } else { delay };
+            match self.wait(&mut tracker, &mut removed, started, (least, delay)).await {
                 Wake::Probe => anew = false,
                 Wake::ProbeAnew => anew = true,
                 Wake::Stop => break,
@@ -123,18 +125,28 @@ impl Monitor {
         probes.fetch_add(1, std::sync::atomic::Ordering::Release);
     }
 
-    /// Waits until the next probe is due.
+    /// Waits until the next probe is due: the first of the delays after the last one began while sessions
+    /// wait for replication, the second otherwise.
     async fn wait(
         &mut self,
         tracker: &mut Tracker,
         removed: &mut watch::Receiver<bool>,
         started: Instant,
-        delay: Duration,
+        (least, delay): (Duration, Duration),
     ) -> Wake {
         let mut due = started + delay;
         let mut wake = Wake::Probe;
+        let topology = Arc::clone(&self.topology);
         loop {
+            // Listened for before it is looked at.
+            let begun = topology.urgency.begun();
+            tokio::pin!(begun);
+            begun.as_mut().enable();
+            if topology.urgency.is_there(Instant::now().into_std()) {
+                due = due.min(started + least);
+            }
             tokio::select! {
+                () = &mut begun => {}
                 () = sleep_until(due) => return wake,
                 report = self.reports.recv() => {
                     let Some(first) = report else { return Wake::Stop };
@@ -186,6 +198,11 @@ struct Streak {
 }
 
 impl Streak {
+    /// Whether the last probe was answered.
+    fn is_good(&self) -> bool {
+        self.report.is_none()
+    }
+
     /// `report`: how the probe failed, `None` when it was answered.
     fn add(&mut self, report: Option<Report>) {
         self.length = if report.is_some() && report == self.report { self.length + 1 } else { 0 };

@@ -30,6 +30,8 @@ pub struct Settings {
     pub credential: Credential,
     /// Between two probes of one server.
     pub check_interval: Duration,
+    /// The same while a session waits for replication; never longer.
+    pub min_check_interval: Duration,
     /// Deadline of one probe, connecting included.
     pub check_timeout: Duration,
     /// Whether mysql_native_password hashes are read from the primary.
@@ -53,6 +55,7 @@ impl Settings {
                 secret: CredentialSecret::from_password(password),
             },
             check_interval: monitor.check_interval,
+            min_check_interval: monitor.min_check_interval.min(monitor.check_interval),
             check_timeout: monitor.check_timeout,
             read_native_hashes: config.auth.read_native_hashes,
             thresholds: Thresholds { up_after: monitor.up_after, down_after: monitor.down_after },

@@ -16,6 +16,7 @@ use super::member::{Member, MemberStatus, SessionFailure};
 use super::position::Position;
 use super::settings::{Server, Settings};
 use super::tracker::{Event, Note, Reference, Tracker};
+use super::urgency::Urgency;
 use super::view::{Candidates, Excluded, ReplicaView, RoutingPolicy, Wish, eligible};
 use crate::backend::connection::ServerFacts;
 use crate::config::Role;
@@ -150,6 +151,7 @@ pub(super) struct Topology {
     cluster: ArcSwap<Cluster>,
     core: Mutex<Core>,
     changed: watch::Sender<u64>,
+    pub(super) urgency: Urgency,
 }
 
 /// What is needed to work out the next picture.
@@ -182,6 +184,7 @@ impl Topology {
                 thresholds: settings.thresholds,
             }),
             changed: watch::Sender::new(0),
+            urgency: Urgency::new(now),
         };
         topology.publish(&topology.lock(), now);
         Ok((topology, built.new))

@@ -152,11 +152,19 @@ impl Entries {
     }
 
     fn monitor(&mut self, monitor: &MonitorConfig) {
-        let MonitorConfig { user, password, check_interval, check_timeout, up_after, down_after } =
-            monitor;
+        let MonitorConfig {
+            user,
+            password,
+            check_interval,
+            min_check_interval,
+            check_timeout,
+            up_after,
+            down_after,
+        } = monitor;
         self.add("monitor.user", user);
         self.secret("monitor.password", password.expose());
         self.add("monitor.check_interval", format_duration(*check_interval));
+        self.add("monitor.min_check_interval", format_duration(*min_check_interval));
         self.add("monitor.check_timeout", format_duration(*check_timeout));
         self.add("monitor.up_after", up_after);
         self.add("monitor.down_after", down_after);

@@ -111,6 +111,9 @@ pub struct MonitorConfig {
     pub password: Secret,
     /// `check_interval`: between two probes of one server, 10 ms to 1 min.
     pub check_interval: Duration,
+    /// `min_check_interval`: the same while a session waits for replication, 5 ms to 1 min; not used
+    /// where `check_interval` is shorter.
+    pub min_check_interval: Duration,
     /// `check_timeout`: deadline of one probe, connecting included, 10 ms to 1 min.
     pub check_timeout: Duration,
     /// `up_after`: good probes in a row until a server is up, 1 to 100.
@@ -126,6 +129,7 @@ impl MonitorConfig {
             user: user.into(),
             password,
             check_interval: Duration::from_millis(250),
+            min_check_interval: Duration::from_millis(20),
             check_timeout: Duration::from_secs(1),
             up_after: 2,
             down_after: 3,

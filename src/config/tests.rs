@@ -86,6 +86,7 @@ max_packet = "64MiB"
 user = "watch"
 password_file = "password"
 check_interval = "1s"
+min_check_interval = "7ms"
 check_timeout = "500ms"
 up_after = 1
 down_after = 9

@@ -140,6 +140,9 @@ fn monitor(table: &Table<'_>, sources: &Sources<'_>) -> MonitorConfig {
         check_interval: table
             .duration("check_interval", 10 * MS..=MINUTE)
             .unwrap_or(default.check_interval),
+        min_check_interval: table
+            .duration("min_check_interval", 5 * MS..=MINUTE)
+            .unwrap_or(default.min_check_interval),
         check_timeout: table
             .duration("check_timeout", 10 * MS..=MINUTE)
             .unwrap_or(default.check_timeout),

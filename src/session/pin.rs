@@ -62,6 +62,11 @@ impl Pin {
         self.set.as_ref().map(|set| set.cause)
     }
 
+    /// Whether a later sample of the primary is what it waits for, to say what a replica must have.
+    pub fn awaits_sample(&self) -> bool {
+        self.set.as_ref().is_some_and(|set| matches!(set.wanted, Wanted::Sample))
+    }
+
     /// A write ended at `now`. Its GTID, if the server told one, was reported just before.
     pub fn write(&mut self, cause: PinCause, now: Instant) {
         match &mut self.set {

@@ -9,6 +9,7 @@ use super::job::{Job, Tried};
 use super::pin::Demand;
 use super::rules::wish;
 use crate::cluster::{Cluster, Member, Position, Wish};
+use crate::config::Pin;
 use crate::route::{self, PinCause, Reason, Route, Rule, SessionFacts, Side, Target, Transaction};
 
 /// Of a statement that is logged, at most this many bytes.
@@ -73,6 +74,10 @@ impl Session {
             ..facts
         };
         let mut route = route::decide(&job.statement, &facts, &settings.policy);
+        let is_pinned = pinned.is_some_and(|cause| route.reason == Reason::from(cause));
+        if is_pinned && settings.pin == Pin::UntilReplicated && self.state.pin.awaits_sample() {
+            self.context.cluster.wait_for_replication(Instant::now());
+        }
         let member = match route.target {
             Target::Nowhere => return Routed { route, side: Side::Primary, member: None, rule },
             _ if job.fixed.is_some() => {
@@ -91,6 +96,9 @@ impl Session {
                 let chosen = self.choose(cluster, wish, floor.as_deref(), &tried.avoid);
                 if chosen.is_none() {
                     route = self.no_replica(floor.is_some());
+                    if floor.is_some() {
+                        self.context.cluster.wait_for_replication(Instant::now());
+                    }
                 }
                 chosen
             }

@@ -18,6 +18,7 @@ fn settings(interval_ms: u64) -> Settings {
     Settings {
         credential: Credential { user: b"monitor".to_vec(), secret: CredentialSecret::Empty },
         check_interval: Duration::from_millis(interval_ms),
+        min_check_interval: Duration::from_millis(interval_ms.min(20)),
         // Not to be reached by a busy machine; tests of silence take [`impatient`].
         check_timeout: Duration::from_secs(10),
         thresholds: Thresholds { up_after: 2, down_after: 3 },

@@ -19,6 +19,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         credential: Credential { user: b"monitor".to_vec(), secret: CredentialSecret::Empty },
         check_interval: Duration::from_millis(250),
+        min_check_interval: Duration::from_millis(20),
         check_timeout: Duration::from_secs(1),
         read_native_hashes: false,
         thresholds: Thresholds { up_after: 2, down_after: 3 },

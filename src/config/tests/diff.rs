@@ -175,6 +175,12 @@ const ROWS: &[Row] = &[
         &["monitor.check_interval: 250ms -> 1s"],
     ),
     (
+        "monitor.min_check_interval",
+        ["", ""],
+        ["", "monitor.min_check_interval = \"5ms\""],
+        &["monitor.min_check_interval: 20ms -> 5ms"],
+    ),
+    (
         "monitor.check_timeout",
         ["", ""],
         ["", "monitor.check_timeout = \"2s\""],

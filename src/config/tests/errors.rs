@@ -180,6 +180,7 @@ fn bounds() {
     for (key, low, least, most, high) in [
         ("login_timeout", "99ms", "100ms", "1h", "61m"),
         ("monitor.check_interval", "9ms", "10ms", "1m", "61s"),
+        ("monitor.min_check_interval", "4ms", "5ms", "1m", "1h"),
         ("monitor.check_timeout", "0s", "10ms", "1m", "1h"),
         ("pool.connect_timeout", "1ms", "10ms", "1m", "2m"),
         ("pool.checkout_timeout", "1ms", "10ms", "10m", "11m"),
