@@ -227,7 +227,6 @@ fn with_delayed_replicas(lab: &Lab, proxy: &Proxy, n: &mut u32) {
     lab.wait_caught_up();
 }
 
-/// `pin = "session"`: to its end. `pin = "500ms"`: for that long, and no longer.
 /// A session goes back to the replica as soon as that has its write, however seldom servers are asked
 /// else.
 fn pins_end_with_replication(lab: &Lab, n: &mut u32) {
@@ -258,6 +257,111 @@ fn pins_end_with_replication(lab: &Lab, n: &mut u32) {
     }
 }
 
+/// What a session has read, it never sees undone: not when its replica is replaced by one that is
+/// behind, and not after a read on the primary.
+fn reads_are_monotonic(lab: &Lab, n: &mut u32) {
+    const TWO: &str = "[routing]\nmax_lag = \"1h\"\nlag_tolerance = \"1h\"\n";
+    let off = format!("{TWO}[consistency]\nmonotonic_reads = false");
+    let proxy = Proxy::start(lab, TWO);
+    eventually("both replicas take reads", || {
+        proxy.metrics().sum("lagwise_server_eligible", &[]) == 3.0
+    });
+    lab.wait_caught_up();
+    lab.stop_applier(2);
+    *n += 1;
+    lab.sql(0, &format!("UPDATE shop.note SET v = {n}"));
+    assert!(lab.applied(1, &lab.position(), 10));
+    // Sessions that have read from the first replica, and one that has read from the primary.
+    let readers = || {
+        let mut on_first = Vec::new();
+        while on_first.len() < 3 {
+            let mut client = Client::app(proxy.port());
+            if note_and_place(&mut client) == (*n, 1) {
+                on_first.push(client);
+            }
+        }
+        let mut on_primary = Client::app(proxy.port());
+        let row = on_primary.run(&format!("/* lagwise: primary */ {NOTE_AND_PLACE}")).remove(0);
+        assert_eq!(row, [Some(n.to_string()), Some("0".to_owned())]);
+        on_first.push(on_primary);
+        on_first
+    };
+    let (mut with, mut without) = (readers(), readers());
+    lab.shut_down(1);
+    for client in &mut with {
+        for _ in 0..10 {
+            assert_eq!(note_and_place(client), (*n, 0), "{}", lab.make);
+        }
+    }
+    assert!(proxy.metrics().sum("lagwise_queries_total", &[("reason", "pinned_seen")]) >= 30.0);
+    assert!(proxy.reload(&off));
+    for client in &mut without {
+        assert_eq!(note_and_place(client), (*n - 1, 2), "or nothing was proven");
+    }
+    lab.restart(1);
+    lab.start_applier(2);
+    lab.wait_caught_up();
+    assert!(proxy.reload(TWO));
+    // One that never pauses comes back to the replicas all the same.
+    let client = &mut with[3];
+    let begin = Instant::now();
+    eventually("a session that has read on the primary reads from a replica", || {
+        note_and_place(client).1 != 0
+    });
+    println!("{}: back after {:?}", lab.make, begin.elapsed());
+}
+
+/// With `wait`, a read after a write waits for the replica, which has it a second later.
+fn reads_wait_for_the_replica(lab: &Lab, n: &mut u32) {
+    let proxy = Proxy::start(lab, "[consistency]\nwait = \"5s\"\n[routing]\nmax_lag = \"1h\"");
+    eventually("replicas take reads", || {
+        proxy.metrics().sum("lagwise_server_eligible", &[]) == 3.0
+    });
+    (1..lab.count()).for_each(|server| lab.set_source_delay(server, 1));
+    let write_and_read = |n: u32, fails: bool| {
+        let mut client = Client::app(proxy.port());
+        client.run(&format!("UPDATE note SET v = {n}"));
+        if fails {
+            client.query("INSERT INTO note VALUES (1, 1)").unwrap_err();
+        }
+        let wrote = Instant::now();
+        let (seen, server) = note_and_place(&mut client);
+        assert_eq!(seen, n);
+        assert_ne!(server, 0, "{}: after {:?}", lab.make, wrote.elapsed());
+        wrote.elapsed()
+    };
+    // Of a write with a GTID, and of one that has none.
+    for fails in [false, true] {
+        *n += 1;
+        let waited = write_and_read(*n, fails);
+        println!("{}: waited {waited:?}", lab.make);
+        assert!(waited < Duration::from_secs(4), "{waited:?}");
+    }
+    // Many wait as long as one.
+    *n += 1;
+    let base = *n;
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| write_and_read(base, false));
+        }
+    });
+    // When it is in vain, the primary answers in time.
+    assert!(proxy.reload("[consistency]\nwait = \"100ms\"\n[routing]\nmax_lag = \"1h\""));
+    (1..lab.count()).for_each(|server| lab.stop_applier(server));
+    *n += 1;
+    let mut client = Client::app(proxy.port());
+    client.run(&format!("UPDATE note SET v = {n}"));
+    let wrote = Instant::now();
+    assert_eq!(note_and_place(&mut client), (*n, 0));
+    assert!(wrote.elapsed() >= Duration::from_millis(100), "{:?}", wrote.elapsed());
+    (1..lab.count()).for_each(|server| {
+        lab.start_applier(server);
+        lab.set_source_delay(server, 0);
+    });
+    lab.wait_caught_up();
+}
+
+/// `pin = "session"`: to its end. `pin = "500ms"`: for that long, and no longer.
 fn other_pins(lab: &Lab, n: &mut u32) {
     let server_of = |client: &mut Client| note_and_place(client).1;
     let proxy = Proxy::start(lab, "[consistency]\npin = \"session\"");
@@ -273,7 +377,8 @@ fn other_pins(lab: &Lab, n: &mut u32) {
     assert_ne!(server_of(&mut Client::app(proxy.port())), 0, "others are not pinned");
 
     // Also when the replicas have it at once, and also when they do not.
-    assert!(proxy.reload("[consistency]\npin = \"500ms\""));
+    let by_time = "[consistency]\npin = \"500ms\"\nmonotonic_reads = ";
+    assert!(proxy.reload(&format!("{by_time}false")));
     (1..lab.count()).for_each(|server| lab.stop_applier(server));
     let mut client = Client::app(proxy.port());
     let old = client.value(NOTE);
@@ -287,6 +392,15 @@ fn other_pins(lab: &Lab, n: &mut u32) {
     assert!(lasted.1 >= Duration::from_millis(500), "{lasted:?}");
     assert!(lasted.0 < Duration::from_secs(3), "{lasted:?}");
     assert_eq!(client.value(NOTE), old, "as documented, a time does not protect");
+    // What it has read on the primary meanwhile, it is still shown.
+    assert!(proxy.reload(&format!("{by_time}true")));
+    let mut client = Client::app(proxy.port());
+    client.run(&format!("UPDATE note SET v = {n} + 1"));
+    *n += 1;
+    let done = Instant::now();
+    while done.elapsed() < Duration::from_millis(700) {
+        assert_eq!(client.value(NOTE), n.to_string());
+    }
     (1..lab.count()).for_each(|server| lab.start_applier(server));
 }
 
@@ -321,6 +435,8 @@ fn run(make: Make) {
         println!("{make}: {name}: {:?}", start.elapsed());
     }
     pins_end_with_replication(&lab, &mut n);
+    reads_are_monotonic(&lab, &mut n);
+    reads_wait_for_the_replica(&lab, &mut n);
     other_pins(&lab, &mut n);
 }
 

@@ -240,6 +240,20 @@ impl LagClock {
         }
     }
 
+    /// Until when a replica that has applied `applied` has everything that the primary had
+    /// acknowledged; `None` if it lacks something of the first sample.
+    ///
+    /// A position that was asked for at some moment holds what was acknowledged before.
+    pub fn applied_through(&self, applied: &Position) -> Option<Instant> {
+        let newest = self.samples.back()?;
+        if applied.contains(&newest.position) {
+            return self.confirmed_at;
+        }
+        let reached = self.samples.partition_point(|sample| applied.contains(&sample.position));
+        // Never later than when that sample was asked for.
+        Some(self.samples.get(reached.checked_sub(1)?)?.since)
+    }
+
     fn begin(&mut self, sent_at: Instant, position: Arc<Position>) {
         self.reset();
         self.confirmed_at = Some(sent_at);

@@ -25,6 +25,10 @@ use crate::pool::{Limits, Pool};
 /// Reports of sessions that wait for the monitor; more are dropped, as they say the same.
 const REPORT_QUEUE: usize = 16;
 
+/// Tells the servers of one process apart, those that were removed included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MemberId(pub u32);
+
 /// Who may write to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadOnly {
@@ -114,6 +118,10 @@ pub struct Member {
     config: ArcSwap<ServerConfig>,
     pool: Arc<Pool>,
     status: ArcSwap<MemberStatus>,
+    id: MemberId,
+    epoch: Instant,
+    /// See [`Member::has_all_before`]; nanoseconds since `epoch`, 0 for nothing.
+    applied_through: AtomicU64,
     outstanding: AtomicU32,
     counters: MemberCounters,
     reports: mpsc::Sender<SessionFailure>,
@@ -128,6 +136,7 @@ impl Member {
     /// A new member, and the end of its report channel for its monitor.
     pub(super) fn new(
         server: Server,
+        id: MemberId,
         now: Instant,
     ) -> (Arc<Member>, mpsc::Receiver<SessionFailure>) {
         let (reports, receiver) = mpsc::channel(REPORT_QUEUE);
@@ -135,6 +144,9 @@ impl Member {
             pool: Pool::new(server.endpoint, server.limits),
             config: ArcSwap::from_pointee(server.config),
             status: ArcSwap::from_pointee(MemberStatus::starting(now)),
+            id,
+            epoch: now,
+            applied_through: AtomicU64::new(0),
             outstanding: AtomicU32::new(0),
             counters: MemberCounters::default(),
             reports,
@@ -168,6 +180,27 @@ impl Member {
     /// Looks at the status without keeping it, which is cheaper.
     pub fn with_status<T>(&self, look: impl FnOnce(&MemberStatus) -> T) -> T {
         look(&self.status.load())
+    }
+
+    /// What tells it from every other.
+    pub fn id(&self) -> MemberId {
+        self.id
+    }
+
+    /// Whether a replica is known to have applied everything that the primary had acknowledged until
+    /// `at`. Two loads and no lock: asked for each read of a session that has written.
+    #[inline]
+    pub fn has_all_before(&self, at: Instant) -> bool {
+        self.nanos(at) < self.applied_through.load(Ordering::Acquire)
+    }
+
+    /// What [`Member::has_all_before`] says from now on: the latest moment of which it can be said.
+    pub(super) fn set_applied_through(&self, at: Option<Instant>) {
+        self.applied_through.store(at.map_or(0, |at| self.nanos(at)), Ordering::Release);
+    }
+
+    fn nanos(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.epoch).as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Queries that are running there through lagwise.

@@ -9,17 +9,19 @@
 //! - [`health`]: whether a server can be used, as a state machine.
 //! - [`probe`]: what is asked of a server, and how the answer is read.
 //! - [`tracker`]: from observations to a member's status. All of these are pure.
-//! - [`view`]: which replicas may take reads, and the choice among them. Pure.
+//! - [`floor`]: what a replica must have for one read. [`view`]: which replicas may take reads, and the choice among them. Pure.
 //! - [`settings`]: what of the configuration matters here.
 //! - [`member`]: one server and its published status.
 //! - [`topology`]: the published picture, and the one place that changes it.
 //! - `urgency`: whether sessions wait for replication, so that servers are asked more often.
+//!   `waiters`: reads that do.
 //! - `monitor`: the task that watches one server. [`native_hashes`]: a second small one, for old
 //!   clients. The only I/O.
 //!
 //! Deliberately absent: changing roles. The configuration says which server is the primary.
 
 pub mod errant;
+pub mod floor;
 pub mod gtid_mariadb;
 pub mod gtid_mysql;
 pub mod health;
@@ -34,16 +36,18 @@ pub mod topology;
 pub mod tracker;
 mod urgency;
 pub mod view;
+mod waiters;
 
 use std::sync::Arc;
 
 use arc_swap::Guard;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 
+pub use floor::{Floor, OwnWrites, Part};
 pub use health::Health;
 pub use lag::Lag;
-pub use member::{Member, MemberStatus, SessionFailure};
+pub use member::{Member, MemberId, MemberStatus, SessionFailure};
 pub use position::{Flavor, Position};
 pub use settings::{Server, Settings};
 pub use topology::{Applied, Cluster, NoPrimary};
@@ -97,6 +101,14 @@ impl ClusterHandle {
     /// A session waits until a replica has its write: positions are asked for more often now.
     pub fn wait_for_replication(&self, now: std::time::Instant) {
         self.topology.urgency.wait(now);
+    }
+
+    /// A read waits until a replica meets `floor`: look whether one does, ask for this, and look again
+    /// when it says so. It may say so too early, and to drop it is to wait no longer.
+    pub fn wait_for(&self, floor: Floor, now: std::time::Instant) -> oneshot::Receiver<()> {
+        let woken = self.topology.waiters.add(floor);
+        self.topology.urgency.hurry(now);
+        woken
     }
 
     /// The present picture, to keep.

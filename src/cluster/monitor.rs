@@ -36,6 +36,8 @@ const MAX_BACKOFF: Duration = Duration::from_secs(1);
 const MAX_DENIED_BACKOFF: Duration = Duration::from_secs(5);
 /// Least time between two probes, however many sessions report failures.
 const MIN_GAP: Duration = Duration::from_millis(50);
+/// The same while reads wait for replication: about what it takes to ask and to apply.
+const WAITED_FOR_GAP: Duration = Duration::from_millis(3);
 /// How long saying goodbye may take.
 const QUIT_TIMEOUT: Duration = Duration::from_millis(100);
 /// `utf8mb4_general_ci`, which both makes know.
@@ -97,7 +99,7 @@ impl Monitor {
             self.take_in(&mut tracker, probed);
             let delay = streak.delay(tracker.status().health, settings.check_interval);
             // One that does not answer is asked no more often than else.
-            let least = if streak.is_good() { settings.min_check_interval } else { delay };
+            let least = streak.is_good().then_some(settings.min_check_interval);
             match self.wait(&mut tracker, &mut removed, started, (least, delay)).await {
                 Wake::Probe => anew = false,
                 Wake::ProbeAnew => anew = true,
@@ -125,14 +127,14 @@ impl Monitor {
         probes.fetch_add(1, std::sync::atomic::Ordering::Release);
     }
 
-    /// Waits until the next probe is due: the first of the delays after the last one began while sessions
-    /// wait for replication, the second otherwise.
+    /// Waits until the next probe is due: the second of the delays after the last one began, or, if there is
+    /// a first, that one while sessions wait for replication.
     async fn wait(
         &mut self,
         tracker: &mut Tracker,
         removed: &mut watch::Receiver<bool>,
         started: Instant,
-        (least, delay): (Duration, Duration),
+        (least, delay): (Option<Duration>, Duration),
     ) -> Wake {
         let mut due = started + delay;
         let mut wake = Wake::Probe;
@@ -142,8 +144,13 @@ impl Monitor {
             let begun = topology.urgency.begun();
             tokio::pin!(begun);
             begun.as_mut().enable();
-            if topology.urgency.is_there(Instant::now().into_std()) {
-                due = due.min(started + least);
+            let shorter = match least {
+                Some(least) if topology.waiters.are_there() => Some(least.min(WAITED_FOR_GAP)),
+                Some(least) if topology.urgency.is_there(Instant::now().into_std()) => Some(least),
+                _ => None,
+            };
+            if let Some(shorter) = shorter {
+                due = due.min(started + shorter);
             }
             tokio::select! {
                 () = &mut begun => {}

@@ -12,12 +12,12 @@ use tokio::sync::{mpsc, watch};
 
 use super::health::Thresholds;
 use super::lag::{Lag, NoLag};
-use super::member::{Member, MemberStatus, SessionFailure};
-use super::position::Position;
+use super::member::{Member, MemberId, MemberStatus, SessionFailure};
 use super::settings::{Server, Settings};
 use super::tracker::{Event, Note, Reference, Tracker};
 use super::urgency::Urgency;
 use super::view::{Candidates, Excluded, ReplicaView, RoutingPolicy, Wish, eligible};
+use super::waiters::Waiters;
 use crate::backend::connection::ServerFacts;
 use crate::config::Role;
 
@@ -35,11 +35,9 @@ impl Cluster {
         &self.primary
     }
 
-    /// The primary's newest known position, and when the question for it was sent: everything that
-    /// it had acknowledged before that moment is in it.
-    pub fn primary_sample(&self) -> Option<(Arc<Position>, Instant)> {
-        self.primary
-            .with_status(|status| status.position.as_ref().map(Arc::clone).zip(status.asked_at))
+    /// The server of this number, if it is still there.
+    pub fn member(&self, id: MemberId) -> Option<&Arc<Member>> {
+        self.members().find(|member| member.id() == id)
     }
 
     /// What the primary said of itself when the monitor last connected; clients are greeted with
@@ -152,6 +150,7 @@ pub(super) struct Topology {
     core: Mutex<Core>,
     changed: watch::Sender<u64>,
     pub(super) urgency: Urgency,
+    pub(super) waiters: Waiters,
 }
 
 /// What is needed to work out the next picture.
@@ -160,6 +159,8 @@ struct Core {
     reference: Reference,
     policy: RoutingPolicy,
     thresholds: Thresholds,
+    /// Servers that there have been.
+    members: u32,
 }
 
 impl Topology {
@@ -173,6 +174,7 @@ impl Topology {
         for server in servers {
             built.add(server, None, now);
         }
+        let members = built.created;
         let primary = built.primary.take().ok_or(NoPrimary)?;
         let cluster =
             Cluster { primary, replicas: built.replicas.into(), candidates: Candidates::default() };
@@ -182,9 +184,11 @@ impl Topology {
                 reference: Reference::new(settings.fresh_for()),
                 policy: settings.policy(),
                 thresholds: settings.thresholds,
+                members,
             }),
             changed: watch::Sender::new(0),
             urgency: Urgency::new(now),
+            waiters: Waiters::default(),
         };
         topology.publish(&topology.lock(), now);
         Ok((topology, built.new))
@@ -218,12 +222,13 @@ impl Topology {
         }
         let mut core = self.lock();
         let old = self.snapshot();
-        let mut built = Built::default();
+        let mut built = Built { created: core.members, ..Built::default() };
         for server in servers {
             let known = old.members().find(|member| member.is_same_server(&server.config));
             built.add(server, known, now);
         }
         let primary = built.primary.take().ok_or(NoPrimary)?;
+        core.members = built.created;
         core.policy = settings.policy();
         core.thresholds = settings.thresholds;
         core.reference.set_fresh_for(settings.fresh_for());
@@ -271,8 +276,13 @@ impl Topology {
         member.set_status(tracker.status().clone());
         if role == Role::Primary {
             measure_unknown(&cluster.replicas, &core.reference, now);
+            cluster.replicas.iter().for_each(|replica| prove(replica, &core.reference));
+        } else {
+            prove(member, &core.reference);
         }
-        (notes, self.publish(&core, now))
+        let changes = self.publish(&core, now);
+        self.waiters.look(&cluster);
+        (notes, changes)
     }
 
     /// Works out the candidates anew and publishes them.
@@ -328,7 +338,13 @@ fn forget_lag(replicas: &[Arc<Member>]) {
     for member in replicas {
         let lag = Some(Lag::Unknown(NoLag::PrimaryNotSampled));
         member.set_status(MemberStatus { lag, ..(*member.status()).clone() });
+        member.set_applied_through(None);
     }
+}
+
+/// Works out anew what the replica is known to have.
+fn prove(replica: &Member, reference: &Reference) {
+    replica.set_applied_through(replica.with_status(|status| reference.applied_through(status)));
 }
 
 /// What a server told in its old role says nothing in its new one: a replica's position is no
@@ -359,6 +375,7 @@ struct Built {
     replicas: Vec<Arc<Member>>,
     new: Vec<NewMember>,
     kept: Vec<String>,
+    created: u32,
 }
 
 impl Built {
@@ -369,7 +386,8 @@ impl Built {
             known.reconfigure(server.config, server.limits);
             Arc::clone(known)
         } else {
-            let (member, reports) = Member::new(server, now);
+            let (member, reports) = Member::new(server, MemberId(self.created), now);
+            self.created = self.created.wrapping_add(1);
             self.new.push((Arc::clone(&member), reports));
             member
         };

@@ -42,6 +42,13 @@ impl Reference {
         self.clock.lag(now, applied)
     }
 
+    /// Until when a server has everything that the primary had acknowledged, as
+    /// [`LagClock::applied_through`] says; `None` for one that may not be read from.
+    pub fn applied_through(&self, status: &MemberStatus) -> Option<Instant> {
+        let position = status.position.as_ref().filter(|_| status.health.serves_reads())?;
+        self.clock.applied_through(position)
+    }
+
     /// Changes how long one sample is good for.
     pub fn set_fresh_for(&mut self, fresh_for: Duration) {
         self.clock.set_fresh_for(fresh_for);

@@ -39,6 +39,12 @@ impl Urgency {
         }
     }
 
+    /// A read waits: whoever listens looks again at once.
+    pub fn hurry(&self, now: Instant) {
+        self.wait(now);
+        self.begun.notify_waiters();
+    }
+
     /// Whether any session has waited lately.
     pub fn is_there(&self, now: Instant) -> bool {
         self.micros(now) < self.until.load(Ordering::Relaxed)

@@ -80,8 +80,10 @@ impl Entries {
         entries.monitor(monitor);
         entries.routing(routing);
         entries.rules(rules);
-        let ConsistencyConfig { pin } = consistency;
+        let ConsistencyConfig { pin, wait, monotonic_reads } = consistency;
         entries.add("consistency.pin", format_pin(*pin));
+        entries.add("consistency.wait", format_duration(*wait));
+        entries.add("consistency.monotonic_reads", monotonic_reads);
         entries.pool(pool);
         entries.auth(auth, accounts);
         let ClientTls { mode, cert, key } = client_tls;
@@ -227,6 +229,7 @@ fn format_pin(pin: Pin) -> String {
         Pin::UntilReplicated => "until_replicated".to_owned(),
         Pin::Session => "session".to_owned(),
         Pin::For(time) => format_duration(time),
+        Pin::None => "none".to_owned(),
     }
 }
 

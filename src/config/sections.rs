@@ -218,6 +218,8 @@ pub enum Pin {
     /// When this much time has passed, 1 ms to 1 d. A replica that lags more than this serves a
     /// stale read.
     For(Duration),
+    /// At once: it may read what was there before its write.
+    None,
 }
 
 /// `[consistency]`.
@@ -225,11 +227,16 @@ pub enum Pin {
 pub struct ConsistencyConfig {
     /// `pin`.
     pub pin: Pin,
+    /// `wait`: how long a read waits for a replica that has what it must see before it goes to the
+    /// primary, 0 s to 10 s.
+    pub wait: Duration,
+    /// `monotonic_reads`: whether a session is never shown an older state than it has read.
+    pub monotonic_reads: bool,
 }
 
 impl Default for ConsistencyConfig {
     fn default() -> Self {
-        Self { pin: Pin::UntilReplicated }
+        Self { pin: Pin::UntilReplicated, wait: Duration::ZERO, monotonic_reads: true }
     }
 }
 

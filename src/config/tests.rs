@@ -98,6 +98,8 @@ read_only_functions = ["Total", "shop.Price$2"]
 unknown_functions = "try"
 [consistency]
 pin = "500ms"
+wait = "10s"
+monotonic_reads = false
 [pool]
 connect_timeout = "20ms"
 checkout_timeout = "10m"

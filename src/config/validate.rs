@@ -182,17 +182,23 @@ fn routing(table: &Table<'_>) -> RoutingConfig {
 }
 
 fn consistency(table: &Table<'_>) -> ConsistencyConfig {
-    let allowed = "\"until_replicated\", \"session\", or 1ms to 1d such as \"500ms\"";
+    let default = ConsistencyConfig::default();
+    let allowed = "\"until_replicated\", \"session\", \"none\", or 1ms to 1d such as \"500ms\"";
     let pin = table.parsed("pin", allowed, |text| match text {
         "until_replicated" => Ok(Pin::UntilReplicated),
         "session" => Ok(Pin::Session),
+        "none" => Ok(Pin::None),
         _ => match units::parse_duration(text) {
             Some(time) if (MS..=DAY).contains(&time) => Ok(Pin::For(time)),
             Some(_) => Err(format!("{} is out of range", quoted(text))),
             None => Err(format!("{} is unknown", quoted(text))),
         },
     });
-    pin.map_or_else(ConsistencyConfig::default, |pin| ConsistencyConfig { pin: pin.value })
+    ConsistencyConfig {
+        pin: pin.map_or(default.pin, |pin| pin.value),
+        wait: table.duration("wait", Duration::ZERO..=10 * SECOND).unwrap_or(default.wait),
+        monotonic_reads: table.boolean("monotonic_reads").unwrap_or(default.monotonic_reads),
+    }
 }
 
 fn pool(table: &Table<'_>) -> PoolConfig {

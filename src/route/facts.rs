@@ -44,12 +44,38 @@ pub enum PinCause {
     Unknown,
     /// A replica lacked something that the primary has shown it since.
     Behind,
+    /// It has read a newer state than any replica is known to have.
+    Seen,
+    /// Others wrote whom it must agree with, by the configured scope.
+    Others,
 }
 
 impl PinCause {
+    /// All causes, in their order.
+    pub const ALL: &'static [PinCause] = &[
+        PinCause::Write,
+        PinCause::FailedWrite,
+        PinCause::LostWrite,
+        PinCause::Commit,
+        PinCause::Call,
+        PinCause::Unknown,
+        PinCause::Behind,
+        PinCause::Seen,
+        PinCause::Others,
+    ];
+
     /// Names for metrics, in the order of the causes.
-    pub const NAMES: &'static [&'static str] =
-        &["write", "failed_write", "lost_write", "commit", "call", "unknown", "behind"];
+    pub const NAMES: &'static [&'static str] = &[
+        "write",
+        "failed_write",
+        "lost_write",
+        "commit",
+        "call",
+        "unknown",
+        "behind",
+        "seen",
+        "others",
+    ];
 }
 
 /// State that lives on one connection and cannot be brought to another.

@@ -112,6 +112,10 @@ reasons! {
     PinnedUnknown "pinned_unknown" "The session ran something that may have written."
     PinnedBehind "pinned_behind"
         "A replica lacked what the primary has shown the session, and none is known to have it yet."
+    PinnedSeen "pinned_seen"
+        "The session has read a newer state than any replica is known to have yet."
+    PinnedOthers "pinned_others"
+        "Others wrote whom it must agree with by consistency.scope, and no replica is known to have it."
 
     HeldTemporaryTable "held_temporary_table" "The session has a temporary table on the primary."
     HeldUserLock "held_user_lock" "The session has a user lock on the primary."
@@ -152,7 +156,17 @@ impl From<PinCause> for Reason {
             PinCause::Call => Reason::PinnedCall,
             PinCause::Unknown => Reason::PinnedUnknown,
             PinCause::Behind => Reason::PinnedBehind,
+            PinCause::Seen => Reason::PinnedSeen,
+            PinCause::Others => Reason::PinnedOthers,
         }
+    }
+}
+
+impl Reason {
+    /// The cause, if it is a pin.
+    pub fn pin(self) -> Option<PinCause> {
+        let is_it = |cause: &&PinCause| Reason::from(**cause) == self;
+        PinCause::ALL.iter().find(is_it).copied()
     }
 }
 

@@ -191,15 +191,7 @@ fn read_only_transactions_on_a_replica() {
 
 #[test]
 fn pins_and_holds() {
-    const PINS: &[PinCause] = &[
-        PinCause::Write,
-        PinCause::FailedWrite,
-        PinCause::LostWrite,
-        PinCause::Commit,
-        PinCause::Call,
-        PinCause::Unknown,
-        PinCause::Behind,
-    ];
+    const PINS: &[PinCause] = PinCause::ALL;
     const HOLDS: &[HoldReason] = &[
         HoldReason::TemporaryTable,
         HoldReason::UserLock,

@@ -85,6 +85,8 @@ pub fn settings(
         rule_counts: Vec::new(),
         learned: LearnedFunctions::default(),
         pin: config.consistency.pin,
+        wait: config.consistency.wait,
+        monotonic_reads: config.consistency.monotonic_reads,
         max_clients: config.max_clients,
         max_clients_per_account: config.max_clients_per_account,
         max_clients_per_address: config.max_clients_per_address,

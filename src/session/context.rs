@@ -42,6 +42,10 @@ pub struct Settings {
     pub learned: LearnedFunctions,
     /// When a session that wrote may read from a replica again.
     pub pin: Pin,
+    /// How long a read waits for a replica that has what it must see.
+    pub wait: Duration,
+    /// No session is shown an older state than it has read.
+    pub monotonic_reads: bool,
     /// Most sessions at a time.
     pub max_clients: usize,
     /// Most sessions of one account; 0: no limit.

@@ -38,7 +38,7 @@ impl Session {
     /// The session ends.
     pub(super) async fn run(&mut self, mut job: Job<'_>) -> Result<Done, End> {
         let settings = self.context.settings.load_full();
-        let cluster = self.context.cluster.snapshot();
+        let mut cluster = self.context.cluster.snapshot();
         job.statement.know(&settings.policy.read_only_functions);
         self.weigh_hint(&mut job, &settings, &cluster);
         if let Some(done) = self.answer_without_server(&mut job, &settings).await? {
@@ -52,7 +52,7 @@ impl Session {
         let mut tried = Tried::default();
         let mut is_first = true;
         loop {
-            let routed = self.route(&job, &settings, &cluster, &tried);
+            let routed = self.route_patiently(&job, &settings, &mut cluster, &mut tried).await?;
             if std::mem::take(&mut is_first) {
                 self.note_route(&job, &routed, &settings);
             }
@@ -87,16 +87,8 @@ impl Session {
                     return self.give_up(job, member, failed, seq).await;
                 }
             };
-            let more = tried.avoid.len() + 1 < MAX_ATTEMPTS;
-            let again = more && self.may_repeat(&job, side, &failed);
-            // Not to wait for a replica's is no failure.
-            if !(again && failed.is_crowded()) {
-                self.note_failure(side, &job, &failed);
-            }
+            let again = self.is_run_again(&job, side, &failed, &mut tried);
             self.leave_replica(side, transaction).await;
-            // The session's schema, say, is not there yet; and enough replicas have failed.
-            let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
-            tried.primary_only = unfit || tried.avoid.len() + 2 >= MAX_ATTEMPTS;
             if !again {
                 if let (Some(err), Failed::Unavailable(_)) = (&tried.behind, &failed) {
                     // Nothing better is to be had than what the replica said.
@@ -108,6 +100,26 @@ impl Session {
             self.context.metrics.local().read_retried();
             tried.avoid.push(Arc::clone(member));
         }
+    }
+
+    /// After a failure with nothing in the client's hands: whether another server is asked.
+    fn is_run_again(
+        &mut self,
+        job: &Job<'_>,
+        side: Side,
+        failed: &Failed,
+        tried: &mut Tried,
+    ) -> bool {
+        let more = tried.avoid.len() + 1 < MAX_ATTEMPTS;
+        let again = more && self.may_repeat(job, side, failed);
+        // Not to wait for a replica's is no failure.
+        if !(again && failed.is_crowded()) {
+            self.note_failure(side, job, failed);
+        }
+        // The session's schema, say, is not there yet; and enough replicas have failed.
+        let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
+        tried.primary_only = unfit || tried.avoid.len() + 2 >= MAX_ATTEMPTS;
+        again
     }
 
     /// What no server is needed for, or none could answer.
@@ -149,6 +161,7 @@ impl Session {
     /// A statement is done. Where a replica failed and the primary did not, the session has seen what
     /// the replica lacks, and must not be shown less again.
     fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried) {
+        self.note_seen(job, done);
         self.remember_set(done);
         self.note_strays(job, done);
         self.note_thread(job);

@@ -1,6 +1,7 @@
 //! What is sent for a statement, and how an attempt at it ends.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::diagnostics::Aside;
 use super::incoming::Incoming;
@@ -111,6 +112,8 @@ pub(super) struct Tried {
     pub primary_only: bool,
     /// Room was made for a prepared statement, or one is prepared anew.
     pub made_room: bool,
+    /// Until when it waits for a replica, if it does or did.
+    pub waits_until: Option<Instant>,
 }
 
 impl Failed {

@@ -10,6 +10,7 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`job`]: what that is. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails, [`farewell`]: without having run. [`learned`]:
 //!   functions that replicas refuse.
+//! - [`consistency`]: what a read must see, and waiting for it. [`seen`]: what the session has read.
 //! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
 //!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers. [`untold`]: what they miss.
 //! - [`known_sets`]: SET and USE that need no server. [`holds`]: what keeps a connection between
@@ -30,6 +31,7 @@ mod abandoned;
 pub mod advice;
 mod commands;
 mod conditions;
+mod consistency;
 pub mod context;
 mod control;
 pub mod credentials;
@@ -65,6 +67,7 @@ mod replayed;
 mod reply;
 mod routing;
 mod rules;
+mod seen;
 mod servers;
 mod signature;
 mod state;
@@ -93,6 +96,7 @@ use pin::Pin;
 use prepared::Prepared;
 use proofs::Welcome;
 use registry::{Activity, Interrupt, Registration};
+use seen::Seen;
 use servers::{LoginRecord, Servers};
 use state::SessionState;
 use strays::Stray;
@@ -104,7 +108,7 @@ use crate::config::PoolMode;
 use crate::metrics::{HoldCount, LoginResult, PinCount};
 use crate::net::listen::Accepted;
 use crate::net::{PacketStream, Socket, Transport};
-use crate::route::{Side, UserRules};
+use crate::route::{PinCause, Side, UserRules};
 use crate::sql::{ClientCharset, LexMode, Make};
 
 /// A client that is logged in.
@@ -123,6 +127,8 @@ pub struct Session {
     /// User variables on the replica that belong on the primary.
     strays: Vec<Stray>,
     found_rows: FoundRowsUse,
+    /// What it has read.
+    seen: Seen,
     /// Variables that the primary's connection is to be asked for.
     untold: Vec<&'static str>,
     /// The operator's rules for its user.
@@ -282,6 +288,7 @@ impl Session {
             text_prepared: TextPrepared::default(),
             strays: Vec::new(),
             found_rows: FoundRowsUse::default(),
+            seen: Seen::default(),
             untold: Vec::new(),
             rules,
             origin,
@@ -364,12 +371,13 @@ impl Session {
     }
 
     /// Keeps the gauge of pinned sessions right.
-    fn pin_gauge(&mut self, pinned: bool) {
-        if pinned && self.pin_count.is_none() {
-            let cause = self.state.pin.cause().map_or(0, |cause| cause as usize);
-            self.pin_count = Some(self.context.metrics.pin(cause));
-        } else if !pinned && self.pin_count.is_some() {
-            self.pin_count = None;
+    fn pin_gauge(&mut self, pinned: Option<PinCause>) {
+        match pinned {
+            None if self.pin_count.is_some() => self.pin_count = None,
+            Some(cause) if self.pin_count.is_none() => {
+                self.pin_count = Some(self.context.metrics.pin(cause as usize));
+            }
+            _ => {}
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::cluster::{Flavor, Position};
+use crate::cluster::{Flavor, OwnWrites, Position};
 use crate::config::Pin as Policy;
 use crate::route::PinCause;
 
@@ -27,17 +27,10 @@ struct Set {
     cause: PinCause,
     /// When the last write ended.
     since: Instant,
-    wanted: Wanted,
-}
-
-#[derive(Debug)]
-enum Wanted {
-    /// A sample of the primary that was taken after `since`.
-    Sample,
-    /// These transactions.
-    Position(Arc<Position>),
-    /// Nothing can prove it: the write's outcome is unknown.
-    Never,
+    /// All GTIDs, if they are known.
+    gtids: Option<Arc<Position>>,
+    /// Nothing can prove it: the outcome of a write is unknown.
+    is_lost: bool,
 }
 
 /// What a pin asks of a replica at some moment.
@@ -45,8 +38,8 @@ enum Wanted {
 pub enum Demand {
     /// Nothing.
     None,
-    /// The replica must have applied this.
-    Position(Arc<Position>),
+    /// The replica must have applied these.
+    Writes(OwnWrites),
     /// No replica will do.
     Primary(PinCause),
 }
@@ -62,18 +55,13 @@ impl Pin {
         self.set.as_ref().map(|set| set.cause)
     }
 
-    /// Whether a later sample of the primary is what it waits for, to say what a replica must have.
-    pub fn awaits_sample(&self) -> bool {
-        self.set.as_ref().is_some_and(|set| matches!(set.wanted, Wanted::Sample))
-    }
-
     /// A write ended at `now`. Its GTID, if the server told one, was reported just before.
     pub fn write(&mut self, cause: PinCause, now: Instant) {
         match &mut self.set {
-            Some(Set { wanted: Wanted::Never, .. }) => {}
+            Some(set) if set.is_lost => {}
             // Reported for this very write.
             Some(set) if set.since == now => set.cause = cause,
-            _ => self.set = Some(Set { cause, since: now, wanted: Wanted::Sample }),
+            _ => self.set = Some(Set { cause, since: now, gtids: None, is_lost: false }),
         }
     }
 
@@ -86,58 +74,46 @@ impl Pin {
         let parsed = parsed.zip(self.flavor);
         let parsed = parsed.and_then(|(text, flavor)| Position::parse(flavor, text).ok());
         let cause = self.cause().unwrap_or(PinCause::Write);
-        let wanted = match (parsed, self.set.take().map(|set| set.wanted)) {
-            (_, Some(Wanted::Never)) => Wanted::Never,
-            (None, _) => Wanted::Sample,
-            (Some(position), Some(Wanted::Position(before))) => {
+        let gtids = match (parsed, self.set.take()) {
+            (_, Some(set)) if set.is_lost => return self.set = Some(set),
+            (None, _) => None,
+            (Some(position), Some(Set { gtids: Some(before), .. })) => {
                 let mut all = (*before).clone();
-                if all.union(&position) && all.weight() <= MAX_GTIDS {
-                    Wanted::Position(Arc::new(all))
-                } else {
-                    Wanted::Sample
-                }
+                (all.union(&position) && all.weight() <= MAX_GTIDS).then(|| Arc::new(all))
             }
             // A write without a GTID came before in this session: it is in the log before this
-            // one, or not at all. A sample would cover both, but this one does too.
-            (Some(position), _) => Wanted::Position(Arc::new(position)),
+            // one, or not at all.
+            (Some(position), _) => Some(Arc::new(position)),
         };
-        self.set = Some(Set { cause, since: now, wanted });
+        self.set = Some(Set { cause, since: now, gtids, is_lost: false });
     }
 
     /// A write was sent and its outcome will never be known: it may still be running.
     pub fn lost(&mut self, now: Instant) {
-        self.set = Some(Set { cause: PinCause::LostWrite, since: now, wanted: Wanted::Never });
+        let cause = PinCause::LostWrite;
+        self.set = Some(Set { cause, since: now, gtids: None, is_lost: true });
     }
 
-    /// What is asked of a replica; `now` is asked for only where it matters. `sample` is the primary's
-    /// newest position and when the question for it was sent.
-    pub fn demand(
-        &mut self,
-        policy: Policy,
-        now: impl FnOnce() -> Instant,
-        sample: impl FnOnce() -> Option<(Arc<Position>, Instant)>,
-    ) -> Demand {
-        let Some(set) = &mut self.set else { return Demand::None };
+    /// What is asked of a replica; `now` is asked for only where it matters.
+    pub fn demand(&mut self, policy: Policy, now: impl FnOnce() -> Instant) -> Demand {
+        let Some(set) = &self.set else { return Demand::None };
         match policy {
-            Policy::Session => return Demand::Primary(set.cause),
+            Policy::Session => Demand::Primary(set.cause),
             Policy::For(time) => {
                 if now().saturating_duration_since(set.since) < time {
                     return Demand::Primary(set.cause);
                 }
                 self.set = None;
-                return Demand::None;
+                Demand::None
             }
-            Policy::UntilReplicated => {}
-        }
-        if let Wanted::Sample = set.wanted
-            && let Some((position, sent_at)) = sample()
-            && sent_at > set.since
-        {
-            set.wanted = Wanted::Position(position);
-        }
-        match &set.wanted {
-            Wanted::Position(position) => Demand::Position(Arc::clone(position)),
-            Wanted::Sample | Wanted::Never => Demand::Primary(set.cause),
+            Policy::None => {
+                self.set = None;
+                Demand::None
+            }
+            Policy::UntilReplicated if set.is_lost => Demand::Primary(set.cause),
+            Policy::UntilReplicated => {
+                Demand::Writes(OwnWrites { until: set.since, gtids: set.gtids.clone() })
+            }
         }
     }
 }
@@ -150,16 +126,18 @@ mod tests {
 
     const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
-    fn position(text: &str) -> Arc<Position> {
-        Arc::new(Position::parse(Flavor::MySql, &format!("{UUID}:{text}")).unwrap())
-    }
-
     fn gtids(pin: &mut Pin, text: &str, now: Instant) {
         pin.gtids(format!("{UUID}:{text}").as_bytes(), now);
     }
 
     fn demand(pin: &mut Pin, now: Instant) -> Demand {
-        pin.demand(Policy::UntilReplicated, || now, || None)
+        pin.demand(Policy::UntilReplicated, || now)
+    }
+
+    /// The writes until then, with these GTIDs.
+    fn writes(until: Instant, gtids: Option<&str>) -> Demand {
+        let parse = |text| Position::parse(Flavor::MySql, &format!("{UUID}:{text}")).unwrap();
+        Demand::Writes(OwnWrites { until, gtids: gtids.map(|text| Arc::new(parse(text))) })
     }
 
     #[test]
@@ -168,23 +146,17 @@ mod tests {
         assert_eq!(demand(&mut pin, now), Demand::None);
         gtids(&mut pin, "5", now);
         pin.write(PinCause::Write, now);
-        assert_eq!(demand(&mut pin, now), Demand::Position(position("5")));
+        assert_eq!(demand(&mut pin, now), writes(now, Some("5")));
         let later = now + Duration::from_secs(1);
         gtids(&mut pin, "9", later);
-        assert_eq!(demand(&mut pin, later), Demand::Position(position("5:9")));
+        assert_eq!(demand(&mut pin, later), writes(later, Some("5:9")));
     }
 
     #[test]
     fn a_write_without_a_gtid_waits_for_a_later_sample() {
         let (mut pin, now) = (Pin::new(Flavor::MySql), Instant::now());
         pin.write(PinCause::FailedWrite, now);
-        let step = Duration::from_millis(1);
-        let mut ask = |sent_at| {
-            pin.demand(Policy::UntilReplicated, || now, || Some((position("1-7"), sent_at)))
-        };
-        assert_eq!(ask(now - step), Demand::Primary(PinCause::FailedWrite));
-        assert_eq!(ask(now), Demand::Primary(PinCause::FailedWrite));
-        assert_eq!(ask(now + step), Demand::Position(position("1-7")));
+        assert_eq!(demand(&mut pin, now), writes(now, None));
     }
 
     #[test]
@@ -192,8 +164,9 @@ mod tests {
         let (mut pin, now) = (Pin::new(Flavor::MySql), Instant::now());
         gtids(&mut pin, "5", now);
         pin.write(PinCause::Write, now);
-        pin.write(PinCause::FailedWrite, now + Duration::from_secs(1));
-        assert_eq!(demand(&mut pin, now), Demand::Primary(PinCause::FailedWrite));
+        let later = now + Duration::from_secs(1);
+        pin.write(PinCause::FailedWrite, later);
+        assert_eq!(demand(&mut pin, later), writes(later, None));
     }
 
     #[test]
@@ -209,7 +182,7 @@ mod tests {
     fn unreadable_gtids_fall_back_to_a_sample() {
         let (mut pin, now) = (Pin::new(Flavor::MySql), Instant::now());
         pin.gtids(b"nonsense", now);
-        assert!(matches!(demand(&mut pin, now), Demand::Primary(PinCause::Write)));
+        assert_eq!(demand(&mut pin, now), writes(now, None));
     }
 
     #[test]
@@ -217,11 +190,13 @@ mod tests {
         let (mut pin, now) = (Pin::new(Flavor::MySql), Instant::now());
         let limit = Duration::from_millis(500);
         gtids(&mut pin, "5", now);
-        let mut ask = |policy, at| pin.demand(policy, || at, || None);
+        let mut ask = |policy, at| pin.demand(policy, || at);
         assert_eq!(ask(Policy::Session, now + limit), Demand::Primary(PinCause::Write));
         let for_limit = Policy::For(limit);
         assert_eq!(ask(for_limit, now + limit / 2), Demand::Primary(PinCause::Write));
         assert_eq!(ask(for_limit, now + limit), Demand::None);
         assert_eq!(ask(Policy::Session, now), Demand::None, "it has ended for good");
+        gtids(&mut pin, "6", now);
+        assert_eq!(pin.demand(Policy::None, || now), Demand::None);
     }
 }

@@ -159,7 +159,7 @@ impl Session {
 ///
 /// A query without the words FROM and TABLE reads none. That they may stand in a literal does no
 /// harm: such a transaction goes on on the primary.
-fn reads_no_tables(statement: &Statement, text: Option<&[u8]>) -> bool {
+pub(super) fn reads_no_tables(statement: &Statement, text: Option<&[u8]>) -> bool {
     use StatementKind::*;
     let unclear = Flags::MULTI | Flags::AMBIGUOUS | Flags::STORED_PROGRAM;
     if statement.flags.intersects(unclear) {

@@ -1,15 +1,12 @@
 //! Where a statement of this session goes: the pure decision, with the servers as they are now.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::Session;
 use super::context::Settings;
 use super::job::{Job, Tried};
-use super::pin::Demand;
 use super::rules::wish;
-use crate::cluster::{Cluster, Member, Position, Wish};
-use crate::config::Pin;
+use crate::cluster::{Cluster, Floor, Member, Part, Wish};
 use crate::route::{self, PinCause, Reason, Route, Rule, SessionFacts, Side, Target, Transaction};
 
 /// Of a statement that is logged, at most this many bytes.
@@ -25,6 +22,15 @@ pub(super) struct Routed {
     pub member: Option<Arc<Member>>,
     /// The rule that matched, by its index.
     pub rule: Option<usize>,
+    /// What no replica has that the read must see, if only for that it goes to the primary.
+    pub lacks: Option<(Part, Floor)>,
+}
+
+impl Routed {
+    /// Refused.
+    fn nowhere(route: Route, rule: Option<usize>) -> Self {
+        Self { route, side: Side::Primary, member: None, rule, lacks: None }
+    }
 }
 
 impl Session {
@@ -48,16 +54,10 @@ impl Session {
         }
         if tried.primary_only {
             let member = Some(Arc::clone(cluster.primary()));
-            return Routed { route: self.no_replica(false), side: Side::Primary, member, rule };
+            let route = Route { target: Target::Primary, reason: Reason::NoReplica };
+            return Routed { route, side: Side::Primary, member, rule, lacks: None };
         }
-        let sample = || cluster.primary_sample();
-        let demand = self.state.pin.demand(settings.pin, Instant::now, sample);
-        let (pinned, floor) = match demand {
-            Demand::None => (None, None),
-            Demand::Primary(cause) => (Some(cause), None),
-            Demand::Position(position) => (None, Some(position)),
-        };
-        self.pin_gauge(pinned.is_some() || floor.is_some());
+        let (pinned, floor) = self.must_see(settings);
         let pinned = tried.behind.as_ref().map(|_| PinCause::Behind).or(pinned);
         let refused_function = tried.refused || settings.learned.are_called_by(&job.statement);
         let rule_says = says.unwrap_or_default();
@@ -74,12 +74,9 @@ impl Session {
             ..facts
         };
         let mut route = route::decide(&job.statement, &facts, &settings.policy);
-        let is_pinned = pinned.is_some_and(|cause| route.reason == Reason::from(cause));
-        if is_pinned && settings.pin == Pin::UntilReplicated && self.state.pin.awaits_sample() {
-            self.context.cluster.wait_for_replication(Instant::now());
-        }
+        let mut lacks = None;
         let member = match route.target {
-            Target::Nowhere => return Routed { route, side: Side::Primary, member: None, rule },
+            Target::Nowhere => return Routed::nowhere(route, rule),
             _ if job.fixed.is_some() => {
                 return self.route_to_fixed(job.fixed.unwrap_or_default(), cluster, rule);
             }
@@ -93,12 +90,10 @@ impl Session {
                 let text = || self.text_of(job).unwrap_or_default();
                 let by_rule = rule.and_then(|index| self.rules.get(index));
                 let wish = wish(by_rule, hint, text, settings.max_lag);
-                let chosen = self.choose(cluster, wish, floor.as_deref(), &tried.avoid);
+                let chosen = self.choose(cluster, wish, &floor, &tried.avoid);
                 if chosen.is_none() {
-                    route = self.no_replica(floor.is_some());
-                    if floor.is_some() {
-                        self.context.cluster.wait_for_replication(Instant::now());
-                    }
+                    let allowed = |member: &Arc<Member>| cluster.allows(wish, member);
+                    (route, lacks) = self.not_replicated(cluster, floor, allowed);
                 }
                 chosen
             }
@@ -108,7 +103,12 @@ impl Session {
             (Target::Replica | Target::Last, _) => Side::Replica,
         };
         let member = member.unwrap_or_else(|| Arc::clone(cluster.primary()));
-        Routed { route, side, member: Some(member), rule }
+        match route.target {
+            Target::Primary if route.reason.pin().is_some() => self.pin_gauge(route.reason.pin()),
+            Target::Replica => self.pin_gauge(None),
+            _ => {}
+        }
+        Routed { route, side, member: Some(member), rule, lacks }
     }
 
     fn route_to_fixed(&self, side: Side, cluster: &Cluster, rule: Option<usize>) -> Routed {
@@ -116,14 +116,13 @@ impl Session {
         let side = if replica.is_some() { Side::Replica } else { Side::Primary };
         let target = if replica.is_some() { Target::Replica } else { Target::Primary };
         let member = Some(replica.unwrap_or_else(|| Arc::clone(cluster.primary())));
-        Routed { route: Route { target, reason: Reason::SameConnection }, side, member, rule }
-    }
-
-    /// The route of a read that no replica may serve.
-    fn no_replica(&self, pinned: bool) -> Route {
-        let cause = self.state.pin.cause().unwrap_or(PinCause::Write);
-        let reason = if pinned { cause.into() } else { Reason::NoReplica };
-        Route { target: Target::Primary, reason }
+        Routed {
+            route: Route { target, reason: Reason::SameConnection },
+            side,
+            member,
+            rule,
+            lacks: None,
+        }
     }
 
     fn current_replica(&self) -> Option<Arc<Member>> {
@@ -131,25 +130,25 @@ impl Session {
     }
 
     /// The replica for a read: the one that the session reads from as long as it is among the
-    /// best, so that it keeps its connection.
+    /// best, so that it keeps its connection; or while no other has what the session has seen.
     fn choose(
         &self,
         cluster: &Cluster,
         wish: Wish<'_>,
-        floor: Option<&Position>,
+        floor: &Floor,
         avoid: &[Arc<Member>],
     ) -> Option<Arc<Member>> {
-        let accept = |member: &Member| {
-            let applied = |floor| member.with_status(|status| status.has_applied(floor));
-            floor.is_none_or(applied) && !is_among(avoid, member)
-        };
-        if let Some(current) = self.servers.replica_member()
+        let accept = |member: &Member| floor.is_met_by(member, cluster) && !is_among(avoid, member);
+        let current = self.servers.replica_member();
+        if let Some(current) = current
             && cluster.keeps(wish, current)
             && accept(current)
         {
             return Some(Arc::clone(current));
         }
-        cluster.choose(wish, fastrand::u64(..), accept).cloned()
+        let chosen = cluster.choose(wish, fastrand::u64(..), accept);
+        let stays = |member: &&Arc<Member>| cluster.allows(wish, member) && accept(member);
+        chosen.or_else(|| current.filter(stays)).cloned()
     }
 
     /// Counts a decision.

@@ -52,7 +52,7 @@ impl Session {
             self.servers.drop_side(Side::Primary, &self.handle);
             self.servers.drop_side(Side::Replica, &self.handle);
             // A session on replicas has no pin, and one that comes from there is looked at anew.
-            self.pin_gauge(false);
+            self.pin_gauge(None);
         }
         self.rules = next;
     }
@@ -119,7 +119,7 @@ impl Session {
             route = Route { target: Target::Nowhere, reason: Reason::NoReplicaForRule };
         }
         let member = home.filter(|_| route.target != Target::Nowhere);
-        Routed { route, side: Side::Primary, member, rule: Some(keeper) }
+        Routed { route, side: Side::Primary, member, rule: Some(keeper), lacks: None }
     }
 
     /// What a statement that is too large to be held seems to be by its beginning, if that is more

@@ -287,6 +287,18 @@ const ROWS: &[Row] = &[
         &["consistency.pin: until_replicated -> 500ms"],
     ),
     (
+        "consistency.wait",
+        ["", ""],
+        ["", "consistency.wait = \"20ms\""],
+        &["consistency.wait: 0s -> 20ms"],
+    ),
+    (
+        "consistency.monotonic_reads",
+        ["", ""],
+        ["", "consistency.monotonic_reads = false"],
+        &["consistency.monotonic_reads: true -> false"],
+    ),
+    (
         "pool.connect_timeout",
         ["", ""],
         ["", "pool.connect_timeout = \"2s\""],

@@ -4,12 +4,11 @@ mod replay;
 
 use crate::backend::image::Image;
 use crate::session::replayed::MAX_VARIABLES;
-use std::time::Duration;
 
 use replay::replay;
 
 use super::*;
-use crate::cluster::{Flavor, Position};
+use crate::cluster::{Flavor, OwnWrites, Position};
 use crate::config::Pin as Policy;
 use crate::protocol::OkPacket;
 use crate::protocol::ok::{write_schema, write_system_variable};
@@ -36,7 +35,7 @@ fn bed() -> Bed {
 
 impl Bed {
     fn tell(&mut self, side: Side, sql: &str, told: Told<'_>) {
-        self.now += Duration::from_millis(1);
+        self.now += std::time::Duration::from_millis(1);
         let statement = sql::classify(sql.as_bytes(), self.state.lex_mode());
         self.state.observe(side, &statement, told, self.now);
     }
@@ -63,10 +62,14 @@ impl Bed {
         self.tell(Side::Primary, sql, Told::Err(code));
     }
 
-    /// What a read would need now, with the primary last sampled that long after the last step.
-    fn demand(&mut self, sampled_after: Duration) -> Demand {
-        let sample = (position("1-100"), self.now + sampled_after);
-        self.state.pin.demand(Policy::UntilReplicated, || self.now, || Some(sample))
+    /// What a read would need now.
+    fn demand(&mut self) -> Demand {
+        self.state.pin.demand(Policy::UntilReplicated, || self.now)
+    }
+
+    /// All that was written until the last step, which these GTIDs are.
+    fn writes(&self, gtids: Option<&str>) -> Demand {
+        Demand::Writes(OwnWrites { until: self.now, gtids: gtids.map(position) })
     }
 }
 
@@ -183,36 +186,32 @@ fn what_may_have_written_pins() {
 
 #[test]
 fn a_read_that_follows_needs_the_write() {
-    let (just, later) = (Duration::ZERO, Duration::from_micros(1));
     let mut bed = bed();
     bed.ok(Side::Primary, "INSERT INTO t VALUES (1)", AUTOCOMMIT, &gtid("7"));
-    assert_eq!(bed.demand(just), Demand::Position(position("7")));
+    assert_eq!(bed.demand(), bed.writes(Some("7")));
     bed.done("UPDATE t SET a = 1");
-    assert_eq!(bed.demand(just), Demand::Primary(PinCause::Write), "no GTID was told");
-    assert_eq!(bed.demand(later), Demand::Position(position("1-100")));
+    assert_eq!(bed.demand(), bed.writes(None), "no GTID was told");
 }
 
 #[test]
 fn a_transaction_is_written_when_it_is_committed() {
-    let (just, later) = (Duration::ZERO, Duration::from_micros(1));
     let mut bed = bed();
     bed.ok(Side::Primary, "BEGIN", IN_TRANS, b"");
     bed.ok(Side::Primary, "INSERT INTO t VALUES (1)", IN_TRANS, b"");
     bed.ok(Side::Primary, "COMMIT", AUTOCOMMIT, b"");
-    assert!(matches!(bed.demand(just), Demand::Primary(_)), "a sample from before the commit");
-    assert_eq!(bed.demand(later), Demand::Position(position("1-100")));
+    assert_eq!(bed.demand(), bed.writes(None), "until the commit");
 
     let mut bed = self::bed();
     bed.ok(Side::Primary, "BEGIN", IN_TRANS, b"");
     bed.ok(Side::Primary, "INSERT INTO t VALUES (1)", IN_TRANS, b"");
     bed.ok(Side::Primary, "COMMIT", AUTOCOMMIT, &gtid("8"));
-    assert_eq!(bed.demand(just), Demand::Position(position("8")));
+    assert_eq!(bed.demand(), bed.writes(Some("8")));
 
     let mut bed = self::bed();
     bed.ok(Side::Primary, "BEGIN", IN_TRANS, b"");
     bed.ok(Side::Primary, "SELECT a FROM t", IN_TRANS, b"");
     bed.ok(Side::Primary, "COMMIT", AUTOCOMMIT, b"");
-    assert_eq!(bed.demand(just), Demand::None, "nothing was written");
+    assert_eq!(bed.demand(), Demand::None, "nothing was written");
 }
 
 #[test]
@@ -227,7 +226,7 @@ fn a_lost_write_pins_for_good_and_a_lost_read_does_not() {
         bed.state.lost(Side::Primary, &statement, bed.now);
         assert_eq!(bed.state.transaction(), Transaction::None);
         assert!(!bed.state.status.contains(StatusFlags::IN_TRANS));
-        let late = bed.demand(Duration::from_secs(3600));
+        let late = bed.demand();
         let pinned = late == Demand::Primary(PinCause::LostWrite);
         assert_eq!(pinned, want, "{sql}: {late:?}");
     }
@@ -244,7 +243,7 @@ fn what_ran_on_a_replica_neither_pins_nor_holds() {
     let check = |told: &dyn Fn(&mut Bed), side| {
         let mut bed = bed();
         told(&mut bed);
-        let pinned = bed.demand(Duration::ZERO) != Demand::None;
+        let pinned = bed.demand() != Demand::None;
         assert_eq!(pinned, side == Side::Primary, "{side:?}");
     };
     for side in [Side::Primary, Side::Replica] {
@@ -284,7 +283,7 @@ fn a_read_only_transaction_has_two_halves() {
     check("SET autocommit = 0", StatusFlags::IN_TRANS, Transaction::OnPrimary);
     let mut bed = began();
     bed.error("INSERT INTO t VALUES (1)", 1792);
-    assert_eq!(bed.demand(Duration::ZERO), Demand::None, "nothing was written");
+    assert_eq!(bed.demand(), Demand::None, "nothing was written");
     bed.state.move_to_primary();
     bed.eof(Side::Primary, "SELECT @a FROM t", IN_TRANS);
     assert_eq!((bed.state.transaction(), bed.state.has_twin()), (Transaction::OnPrimary, false));

@@ -280,7 +280,8 @@ fn tls() {
 
 #[test]
 fn between_keys() {
-    let pin = "allowed: \"until_replicated\", \"session\", or 1ms to 1d such as \"500ms\"";
+    let pin =
+        "allowed: \"until_replicated\", \"session\", \"none\", or 1ms to 1d such as \"500ms\"";
     appended(
         "consistency.pin = \"0s\"\n",
         &[&format!("6: consistency.pin: \"0s\" is out of range; {pin}")],

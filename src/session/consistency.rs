@@ -1,0 +1,199 @@
+//! What a read of the session must see, and the waiting for a replica that has it.
+//!
+//! What is asked of a replica is put together before each read from what the session wrote, what it has
+//! read and what others wrote; the decision is [`crate::cluster::Floor`]'s.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::time::timeout_at;
+
+use super::Session;
+use super::abandoned::is_watched;
+use super::context::Settings;
+use super::error::End;
+use super::job::{Done, Job, Tried};
+use super::pin::Demand;
+use super::read_only::reads_no_tables;
+use super::routing::Routed;
+use super::seen::Place;
+use crate::cluster::{Cluster, Floor, Member, Part};
+use crate::protocol::response::ResponseKind;
+use crate::route::{PinCause, Reason, Route, Side, Target};
+use crate::sql::{Flags, Statement, StatementKind};
+
+impl Session {
+    /// What a read must see: the cause if only the primary will do, and else what a replica must have.
+    pub(super) fn must_see(&mut self, settings: &Settings) -> (Option<PinCause>, Floor) {
+        let mut floor = Floor::default();
+        let pinned = match self.state.pin.demand(settings.pin, Instant::now) {
+            Demand::None => None,
+            Demand::Primary(cause) => Some(cause),
+            Demand::Writes(own) => {
+                floor.own = Some(own);
+                None
+            }
+        };
+        if settings.monotonic_reads {
+            self.seen.demand(&mut floor);
+        }
+        (pinned, floor)
+    }
+
+    /// The route of a read for which no replica could be chosen of those that `allowed` passes; and what
+    /// none has, if there is anything.
+    pub(super) fn not_replicated(
+        &self,
+        cluster: &Cluster,
+        floor: Floor,
+        allowed: impl Fn(&Arc<Member>) -> bool,
+    ) -> (Route, Option<(Part, Floor)>) {
+        let part = if floor.is_empty() { None } else { floor.first_unmet(cluster, allowed) };
+        let Some(part) = part else {
+            return (Route { target: Target::Primary, reason: Reason::NoReplica }, None);
+        };
+        self.context.cluster.wait_for_replication(Instant::now());
+        let cause = match part {
+            Part::Own => self.state.pin.cause().unwrap_or(PinCause::Write),
+            Part::Others => PinCause::Others,
+            Part::Seen => PinCause::Seen,
+        };
+        (Route { target: Target::Primary, reason: cause.into() }, Some((part, floor)))
+    }
+
+    /// Where the statement goes, after it has waited for a replica if it must and may; `cluster` is then
+    /// looked at anew.
+    ///
+    /// # Errors
+    /// The client has left meanwhile.
+    pub(super) async fn route_patiently(
+        &mut self,
+        job: &Job<'_>,
+        settings: &Settings,
+        cluster: &mut Arc<Cluster>,
+        tried: &mut Tried,
+    ) -> Result<Routed, End> {
+        loop {
+            let routed = self.route(job, settings, cluster, tried);
+            if !self.waits_for_replica(job, &routed, settings, tried).await? {
+                return Ok(routed);
+            }
+            *cluster = self.context.cluster.snapshot();
+        }
+    }
+
+    /// Waits for a replica that has what the read must see, if that is what it lacks and it may; true if
+    /// it is to be routed again.
+    ///
+    /// # Errors
+    /// The client has left meanwhile.
+    async fn waits_for_replica(
+        &mut self,
+        job: &Job<'_>,
+        routed: &Routed,
+        settings: &Settings,
+        tried: &mut Tried,
+    ) -> Result<bool, End> {
+        let Some((part, floor)) = &routed.lacks else { return Ok(false) };
+        let now = Instant::now();
+        let until = match tried.waits_until {
+            Some(until) => until,
+            None => {
+                let of_own_reads = || self.seen.wait(now).filter(|_| *part == Part::Seen);
+                let time = Some(settings.wait).filter(|wait| !wait.is_zero()).or_else(of_own_reads);
+                now + time.unwrap_or_default()
+            }
+        };
+        tried.waits_until = Some(until);
+        if until <= now {
+            return Ok(false);
+        }
+        let woken = self.context.cluster.wait_for(floor.clone(), now);
+        tokio::select! {
+            biased;
+            // Whether a replica has it or the time is over: there is one more look.
+            _ = timeout_at(until.into(), woken) => Ok(true),
+            () = self.client.gone(), if is_watched(job) => {
+                Err(End::ClientGone("closed before its query ran".to_owned()))
+            }
+        }
+    }
+
+    /// After a statement: notes what the session may have read.
+    pub(super) fn note_seen(&mut self, job: &Job<'_>, done: &Done) {
+        let Done::Forwarded(side, relayed) = done else { return };
+        let first_byte = relayed.first_byte.filter(|_| relayed.in_one_read);
+        let at = || first_byte.unwrap_or_else(Instant::now);
+        match side {
+            Side::Replica => {
+                if let Some(replica) = self.servers.replica_member() {
+                    self.seen.read(Place::Replica(replica.id()), at());
+                }
+            }
+            Side::Primary if self.is_kept() || job.kind == ResponseKind::Prepare => {}
+            Side::Primary => {
+                let text = self.judged_text(job);
+                if shows_rows(&job.statement, text.as_deref()) {
+                    self.seen.read(Place::Primary, at());
+                }
+            }
+        }
+    }
+}
+
+/// Whether the statement may show what is in tables. A write shows nothing that a replica with the write
+/// does not have.
+fn shows_rows(statement: &Statement, text: Option<&[u8]>) -> bool {
+    use StatementKind::*;
+    let has_none = matches!(
+        statement.kind,
+        Begin { .. } | Commit | Rollback | Xa | LockTables | UnlockTables | TextPrepare
+    );
+    let is_one = !statement.flags.contains(Flags::MULTI);
+    let shows_none = is_one && has_none || reads_no_tables(statement, text);
+    !shows_none
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{LexMode, classify};
+
+    #[test]
+    fn what_shows_rows() {
+        let check = |sql: &str, want| {
+            let statement = classify(sql.as_bytes(), &LexMode::default());
+            assert_eq!(shows_rows(&statement, Some(sql.as_bytes())), want, "{sql}");
+        };
+        for sql in [
+            "SELECT a FROM t",
+            "SELECT a FROM t FOR UPDATE",
+            "TABLE t",
+            "SET @a = (SELECT COUNT(*) FROM t)",
+            "CALL p()",
+            "SHOW COLUMNS FROM t",
+            "SELECT 1; BEGIN",
+            "BEGIN; SELECT a FROM t",
+            "HANDLER t READ FIRST",
+        ] {
+            check(sql, true);
+        }
+        for sql in [
+            "SELECT 1",
+            "SELECT @@version, LAST_INSERT_ID()",
+            "SET NAMES utf8mb4",
+            "USE shop",
+            "BEGIN",
+            "START TRANSACTION",
+            "COMMIT",
+            "ROLLBACK",
+            "SAVEPOINT a",
+            "INSERT INTO t VALUES (1)",
+            "UPDATE t SET a = 1",
+            "SHOW WARNINGS",
+            "SHOW VARIABLES",
+        ] {
+            check(sql, false);
+        }
+    }
+}
