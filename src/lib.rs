@@ -13,7 +13,8 @@
 //! 3. [`auth`]: how a password is proven, towards clients and servers.
 //! 4. [`config`]: `proxy.toml`. [`metrics`]: what is counted. [`logging`], [`notify`]: the log and
 //!    systemd.
-//! 5. [`route`]: where a statement runs, and why; pure.
+//! 5. [`route`]: where a statement runs, and why; pure. [`consistency`]: what others wrote that a read
+//!    must see; pure.
 //! 6. [`net`]: sockets, TLS, compression, framed streams.
 //! 7. [`backend`]: one connection to one server. [`pool`]: taking and returning it.
 //! 8. [`cluster`]: the servers, their health and lag, and the monitors.
@@ -31,6 +32,7 @@ pub mod auth;
 pub mod backend;
 pub mod cluster;
 pub mod config;
+pub mod consistency;
 pub mod logging;
 pub mod metrics;
 pub mod net;

@@ -16,10 +16,11 @@
 //! - `urgency`: whether sessions wait for replication, so that servers are asked more often.
 //!   `waiters`: reads that do.
 //! - `monitor`: the task that watches one server. [`native_hashes`]: a second small one, for old
-//!   clients. The only I/O.
+//!   clients. [`catalogue`]: a third, for consistency by table. The only I/O.
 //!
 //! Deliberately absent: changing roles. The configuration says which server is the primary.
 
+pub mod catalogue;
 pub mod errant;
 pub mod floor;
 pub mod gtid_mariadb;

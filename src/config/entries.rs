@@ -80,10 +80,12 @@ impl Entries {
         entries.monitor(monitor);
         entries.routing(routing);
         entries.rules(rules);
-        let ConsistencyConfig { pin, wait, monotonic_reads } = consistency;
+        let ConsistencyConfig { pin, wait, monotonic_reads, scope, by_table } = consistency;
         entries.add("consistency.pin", format_pin(*pin));
         entries.add("consistency.wait", format_duration(*wait));
         entries.add("consistency.monotonic_reads", monotonic_reads);
+        entries.add("consistency.scope", scope);
+        entries.add("consistency.by_table", by_table);
         entries.pool(pool);
         entries.auth(auth, accounts);
         let ClientTls { mode, cert, key } = client_tls;

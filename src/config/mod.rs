@@ -51,7 +51,7 @@ pub use secret::{NativeHash, PemFile, Secret};
 pub use sections::{
     AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, ClientTls, ClientTlsMode,
     ConsistencyConfig, Credential, HttpConfig, LogConfig, LogFormat, LogLevel, LogSql,
-    MonitorConfig, Pin, PoolConfig, PoolMode, Role, RoutingConfig, RuleConfig, RuleTarget,
+    MonitorConfig, Pin, PoolConfig, PoolMode, Role, RoutingConfig, RuleConfig, RuleTarget, Scope,
     ServerConfig, ServerTls, ServerTlsMode, TlsVerify, UnknownFunctions,
 };
 pub use validate::known_keys;

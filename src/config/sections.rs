@@ -222,6 +222,20 @@ pub enum Pin {
     None,
 }
 
+word_enum! {
+    /// Whose writes a read sees for certain, if they were acknowledged before it began.
+    pub enum Scope {
+        /// Those of its own session.
+        Session = "session",
+        /// Those of all sessions of its user.
+        Account = "account",
+        /// Those of all sessions of this lagwise.
+        Global = "global",
+        /// All that the primary has acknowledged to anybody.
+        Cluster = "cluster",
+    }
+}
+
 /// `[consistency]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConsistencyConfig {
@@ -232,11 +246,22 @@ pub struct ConsistencyConfig {
     pub wait: Duration,
     /// `monotonic_reads`: whether a session is never shown an older state than it has read.
     pub monotonic_reads: bool,
+    /// `scope`.
+    pub scope: Scope,
+    /// `by_table`: whether with `account`, `global` or a key a read only needs the writes to its own
+    /// tables.
+    pub by_table: bool,
 }
 
 impl Default for ConsistencyConfig {
     fn default() -> Self {
-        Self { pin: Pin::UntilReplicated, wait: Duration::ZERO, monotonic_reads: true }
+        Self {
+            pin: Pin::UntilReplicated,
+            wait: Duration::ZERO,
+            monotonic_reads: true,
+            scope: Scope::Session,
+            by_table: true,
+        }
     }
 }
 

@@ -100,6 +100,8 @@ unknown_functions = "try"
 pin = "500ms"
 wait = "10s"
 monotonic_reads = false
+scope = "global"
+by_table = false
 [pool]
 connect_timeout = "20ms"
 checkout_timeout = "10m"

@@ -198,6 +198,8 @@ fn consistency(table: &Table<'_>) -> ConsistencyConfig {
         pin: pin.map_or(default.pin, |pin| pin.value),
         wait: table.duration("wait", Duration::ZERO..=10 * SECOND).unwrap_or(default.wait),
         monotonic_reads: table.boolean("monotonic_reads").unwrap_or(default.monotonic_reads),
+        scope: table.word("scope").unwrap_or(default.scope),
+        by_table: table.boolean("by_table").unwrap_or(default.by_table),
     }
 }
 

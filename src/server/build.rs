@@ -87,6 +87,8 @@ pub fn settings(
         pin: config.consistency.pin,
         wait: config.consistency.wait,
         monotonic_reads: config.consistency.monotonic_reads,
+        scope: config.consistency.scope,
+        by_table: config.consistency.by_table,
         max_clients: config.max_clients,
         max_clients_per_account: config.max_clients_per_account,
         max_clients_per_address: config.max_clients_per_address,

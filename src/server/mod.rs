@@ -124,6 +124,10 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
         Arc::clone(&server.cluster),
         Arc::clone(&server.context.native_hashes),
     ));
+    let catalogue = tokio::spawn(crate::cluster::catalogue::refresh(
+        Arc::clone(&server.cluster),
+        Arc::clone(&server.context.writes),
+    ));
     let downs = tokio::spawn(downs::tell(
         Arc::clone(&server.cluster),
         Arc::clone(&server.context.registry),
@@ -134,7 +138,7 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
     server.until_stopped(&mut signals).await;
     drop(bound);
     server.drain(&mut signals).await;
-    for task in [http, watchdog, Some(hashes), Some(downs)].into_iter().flatten() {
+    for task in [http, watchdog, Some(hashes), Some(catalogue), Some(downs)].into_iter().flatten() {
         task.abort();
     }
     workers.stop();

@@ -16,19 +16,29 @@ use super::job::{Done, Job, Tried};
 use super::pin::Demand;
 use super::read_only::reads_no_tables;
 use super::routing::Routed;
+use super::scope::CLUSTER_WAIT;
 use super::seen::Place;
 use crate::cluster::{Cluster, Floor, Member, Part};
+use crate::config::Scope;
 use crate::protocol::response::ResponseKind;
 use crate::route::{PinCause, Reason, Route, Side, Target};
 use crate::sql::{Flags, Statement, StatementKind};
 
 impl Session {
     /// What a read must see: the cause if only the primary will do, and else what a replica must have.
-    pub(super) fn must_see(&mut self, settings: &Settings) -> (Option<PinCause>, Floor) {
+    pub(super) fn must_see(
+        &mut self,
+        job: &Job<'_>,
+        settings: &Settings,
+        cluster: &Cluster,
+        tried: &Tried,
+    ) -> (Option<PinCause>, Floor) {
         let mut floor = Floor::default();
         let pinned = match self.state.pin.demand(settings.pin, Instant::now) {
             Demand::None => None,
             Demand::Primary(cause) => Some(cause),
+            // They are among those of the group, with their tables.
+            Demand::Writes(_) if Self::is_by_table(settings) => None,
             Demand::Writes(own) => {
                 floor.own = Some(own);
                 None
@@ -37,6 +47,7 @@ impl Session {
         if settings.monotonic_reads {
             self.seen.demand(&mut floor);
         }
+        self.scope_demand(job, settings, cluster, tried, &mut floor);
         (pinned, floor)
     }
 
@@ -73,6 +84,9 @@ impl Session {
         cluster: &mut Arc<Cluster>,
         tried: &mut Tried,
     ) -> Result<Routed, End> {
+        if settings.scope == Scope::Cluster {
+            tried.began = Some(Instant::now());
+        }
         loop {
             let routed = self.route(job, settings, cluster, tried);
             if !self.waits_for_replica(job, &routed, settings, tried).await? {
@@ -100,7 +114,9 @@ impl Session {
             Some(until) => until,
             None => {
                 let of_own_reads = || self.seen.wait(now).filter(|_| *part == Part::Seen);
-                let time = Some(settings.wait).filter(|wait| !wait.is_zero()).or_else(of_own_reads);
+                let configured = Some(settings.wait).filter(|wait| !wait.is_zero());
+                let of_cluster = (settings.scope == Scope::Cluster).then_some(CLUSTER_WAIT);
+                let time = configured.or(of_cluster).or_else(of_own_reads);
                 now + time.unwrap_or_default()
             }
         };
@@ -120,7 +136,7 @@ impl Session {
     }
 
     /// After a statement: notes what the session may have read.
-    pub(super) fn note_seen(&mut self, job: &Job<'_>, done: &Done) {
+    pub(super) fn note_seen(&mut self, job: &Job<'_>, done: &Done, settings: &Settings) {
         let Done::Forwarded(side, relayed) = done else { return };
         let first_byte = relayed.first_byte.filter(|_| relayed.in_one_read);
         let at = || first_byte.unwrap_or_else(Instant::now);
@@ -133,7 +149,13 @@ impl Session {
             Side::Primary if self.is_kept() || job.kind == ResponseKind::Prepare => {}
             Side::Primary => {
                 let text = self.judged_text(job);
-                if shows_rows(&job.statement, text.as_deref()) {
+                if !shows_rows(&job.statement, text.as_deref()) {
+                    return;
+                }
+                if Self::is_by_table(settings) {
+                    let tables = self.tables_of(job);
+                    self.seen_tables.read(&tables, at());
+                } else {
                     self.seen.read(Place::Primary, at());
                 }
             }

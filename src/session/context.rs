@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
@@ -22,7 +22,8 @@ use super::registry::Registry;
 use crate::auth::{Credential, KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
-use crate::config::{Pin, PoolMode};
+use crate::config::{Pin, PoolMode, Scope};
+use crate::consistency::Writes;
 use crate::metrics::{Metrics, RuleCount};
 use crate::route::Policy;
 
@@ -46,6 +47,10 @@ pub struct Settings {
     pub wait: Duration,
     /// No session is shown an older state than it has read.
     pub monotonic_reads: bool,
+    /// Whose writes a read sees.
+    pub scope: Scope,
+    /// Only those to its own tables.
+    pub by_table: bool,
     /// Most sessions at a time.
     pub max_clients: usize,
     /// Most sessions of one account; 0: no limit.
@@ -120,6 +125,8 @@ pub struct Context {
     pub known_statements: KnownStatements,
     /// What servers have answered to PREPARE lately.
     pub prepare_answers: PrepareAnswers,
+    /// What was written lately that others must see.
+    pub writes: Arc<Writes>,
     /// Connections beside the limits, for KILL.
     pub asides: Semaphore,
     /// For passwords of clients without TLS.
@@ -153,6 +160,7 @@ impl Context {
             advice: Advice::default(),
             known_statements: KnownStatements::default(),
             prepare_answers: PrepareAnswers::default(),
+            writes: Arc::new(Writes::new(Instant::now())),
             asides: Semaphore::new(MAX_ASIDES),
             rsa_key,
             lifecycle,

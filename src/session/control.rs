@@ -215,6 +215,7 @@ impl Session {
         self.prepared.clear();
         self.text_prepared.clear();
         self.strays.clear();
+        self.forget_key();
         self.found_rows = FoundRowsUse::default();
         self.rules = rules;
         self.place = place;
@@ -252,6 +253,7 @@ impl Session {
         self.prepared.clear();
         self.text_prepared.clear();
         self.strays.clear();
+        self.forget_key();
         self.give_back(Side::Replica);
         self.knows_thread = false;
         let status = self.state.status;

@@ -25,6 +25,7 @@ use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::Member;
+use crate::consistency::Tables;
 use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
@@ -44,11 +45,12 @@ impl Session {
         if let Some(done) = self.answer_without_server(&mut job, &settings).await? {
             return Ok(done);
         }
-        if let Err(failed) = self.settle_strays(&job, &settings).await {
+        if let Err(failed) = self.settle_variables(&job, &settings).await {
             let primary = Arc::clone(cluster.primary());
             return self.give_up(job, &primary, failed, 1).await;
         }
         let _forgetting = Forgetting::before(&job, &self.context);
+        let _changing = self.begin_change(&job);
         let mut tried = Tried::default();
         let mut is_first = true;
         loop {
@@ -71,7 +73,7 @@ impl Session {
                 Attempt::Done(done) => {
                     self.ask_what_it_left(&job, &done).await;
                     self.leave_replica(side, transaction).await;
-                    self.note_done(&job, &done, &tried);
+                    self.note_done(&job, &done, &tried, &settings);
                     return Ok(done);
                 }
                 Attempt::Withheld(why) => {
@@ -122,6 +124,12 @@ impl Session {
         again
     }
 
+    /// Brings user variables to the primary that belong there, before a statement that may look at them.
+    async fn settle_variables(&mut self, job: &Job<'_>, settings: &Settings) -> Result<(), Failed> {
+        self.settle_key(job, settings).await?;
+        self.settle_strays(job, settings).await
+    }
+
     /// What no server is needed for, or none could answer.
     async fn answer_without_server(
         &mut self,
@@ -131,6 +139,9 @@ impl Session {
         if self.state.diagnostics.is_lost() && asks_about_last(&job.statement) {
             self.refuse_command(job.incoming, &error::diagnostics_lost()).await?;
             return Ok(Some(Done::Failed));
+        }
+        if let Some(done) = self.take_key(job, settings).await? {
+            return Ok(Some(done));
         }
         self.answer_known_set(job, settings).await
     }
@@ -160,14 +171,17 @@ impl Session {
 
     /// A statement is done. Where a replica failed and the primary did not, the session has seen what
     /// the replica lacks, and must not be shown less again.
-    fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried) {
-        self.note_seen(job, done);
+    fn note_done(&mut self, job: &Job<'_>, done: &Done, tried: &Tried, settings: &Settings) {
+        self.note_seen(job, done, settings);
         self.remember_set(done);
         self.note_strays(job, done);
         self.note_thread(job);
         let by_primary = matches!(done, Done::Forwarded(Side::Primary, _));
         if by_primary && done.is_success() && tried.behind.is_some() {
-            self.state.pin.write(PinCause::Behind, Instant::now());
+            let now = Instant::now();
+            self.state.pin.write(PinCause::Behind, now);
+            // By table nobody could say which it was.
+            self.seen_tables.read(&Tables::every(), now);
         }
     }
 
@@ -180,6 +194,9 @@ impl Session {
         settings: &Settings,
         mut withhold: Withhold,
     ) -> Result<Attempt, End> {
+        if side == Side::Primary {
+            self.note_writing(job, settings);
+        }
         let started = Instant::now();
         let on_replica = side == Side::Replica || self.is_kept();
         let abandon = (on_replica && self.is_repeatable(job, side)).then_some(member);
@@ -358,6 +375,7 @@ impl Session {
         let changes = job.kind != ResponseKind::Prepare && changes_catalogue(&job.statement);
         let statement = observed(job);
         let learning = &mut self.learning;
+        let unacknowledged = &mut self.unacknowledged;
         let observe = |told: Told<'_>| {
             if changes {
                 // Before the client is told.
@@ -372,6 +390,9 @@ impl Session {
             match aside {
                 Some(aside) => state.observe_aside(side, aside, statement, told, now),
                 None => state.observe(side, statement, told, now),
+            }
+            if state.has_written_at(now) {
+                unacknowledged.acknowledge(&context.writes, now);
             }
         };
         relay.run(tracker, observe).await

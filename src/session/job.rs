@@ -112,6 +112,8 @@ pub(super) struct Tried {
     pub primary_only: bool,
     /// Room was made for a prepared statement, or one is prepared anew.
     pub made_room: bool,
+    /// When the statement began, where it matters.
+    pub began: Option<Instant>,
     /// Until when it waits for a replica, if it does or did.
     pub waits_until: Option<Instant>,
 }

@@ -124,6 +124,11 @@ impl KnownStatements {
 }
 
 impl SharedStatement {
+    /// How its text is lexed.
+    pub fn lex_mode(&self) -> &LexMode {
+        &self.mode
+    }
+
     /// What routing knows of its execution: its names are of the schema that it was read under.
     pub fn executed(&self) -> Statement {
         let mut statement = self.statement;

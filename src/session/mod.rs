@@ -10,7 +10,7 @@
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`job`]: what that is. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails, [`farewell`]: without having run. [`learned`]:
 //!   functions that replicas refuse.
-//! - [`consistency`]: what a read must see, and waiting for it. [`seen`]: what the session has read.
+//! - [`consistency`]: what a read must see, and waiting for it. [`seen`]: what the session has read. [`scope`]: what others wrote. [`key`]: the key that an application gives.
 //! - [`found_rows`]: FOUND_ROWS(). [`strays`]: variables of GET DIAGNOSTICS. [`read_only`]: READ
 //!   ONLY transactions on a replica. [`tracking`]: lagwise's own trackers. [`untold`]: what they miss.
 //! - [`known_sets`]: SET and USE that need no server. [`holds`]: what keeps a connection between
@@ -47,6 +47,7 @@ mod held;
 mod holds;
 mod incoming;
 mod job;
+mod key;
 mod known_sets;
 mod known_statements;
 mod learned;
@@ -67,6 +68,7 @@ mod replayed;
 mod reply;
 mod routing;
 mod rules;
+mod scope;
 mod seen;
 mod servers;
 mod signature;
@@ -96,6 +98,7 @@ use pin::Pin;
 use prepared::Prepared;
 use proofs::Welcome;
 use registry::{Activity, Interrupt, Registration};
+use scope::{SeenTables, Unacknowledged};
 use seen::Seen;
 use servers::{LoginRecord, Servers};
 use state::SessionState;
@@ -105,6 +108,7 @@ pub use text_prepared::TextPrepared;
 use crate::auth::Nonce;
 use crate::cluster::Flavor;
 use crate::config::PoolMode;
+use crate::consistency::Group;
 use crate::metrics::{HoldCount, LoginResult, PinCount};
 use crate::net::listen::Accepted;
 use crate::net::{PacketStream, Socket, Transport};
@@ -129,6 +133,14 @@ pub struct Session {
     found_rows: FoundRowsUse,
     /// What it has read.
     seen: Seen,
+    /// By table, where the configuration wants it so.
+    seen_tables: SeenTables,
+    /// What it has written and others do not know of yet.
+    unacknowledged: Unacknowledged,
+    /// The key that the application has given the session.
+    key: Option<Group>,
+    /// The statement by which it did, as long as no server has it.
+    key_text: Option<Box<[u8]>>,
     /// Variables that the primary's connection is to be asked for.
     untold: Vec<&'static str>,
     /// The operator's rules for its user.
@@ -289,6 +301,10 @@ impl Session {
             strays: Vec::new(),
             found_rows: FoundRowsUse::default(),
             seen: Seen::default(),
+            seen_tables: SeenTables::default(),
+            unacknowledged: Unacknowledged::default(),
+            key: None,
+            key_text: None,
             untold: Vec::new(),
             rules,
             origin,

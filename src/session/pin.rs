@@ -55,6 +55,11 @@ impl Pin {
         self.set.as_ref().map(|set| set.cause)
     }
 
+    /// When the last write ended.
+    pub fn written_at(&self) -> Option<Instant> {
+        self.set.as_ref().map(|set| set.since)
+    }
+
     /// A write ended at `now`. Its GTID, if the server told one, was reported just before.
     pub fn write(&mut self, cause: PinCause, now: Instant) {
         match &mut self.set {

@@ -57,7 +57,7 @@ impl Session {
             let route = Route { target: Target::Primary, reason: Reason::NoReplica };
             return Routed { route, side: Side::Primary, member, rule, lacks: None };
         }
-        let (pinned, floor) = self.must_see(settings);
+        let (pinned, floor) = self.must_see(job, settings, cluster, tried);
         let pinned = tried.behind.as_ref().map(|_| PinCause::Behind).or(pinned);
         let refused_function = tried.refused || settings.learned.are_called_by(&job.statement);
         let rule_says = says.unwrap_or_default();

@@ -269,6 +269,12 @@ impl SessionState {
         self.lex_mode.no_backslash_escapes = status.contains(StatusFlags::NO_BACKSLASH_ESCAPES);
     }
 
+    /// Whether the server has acknowledged at `now` that something was written, and no transaction is open
+    /// to which it belongs.
+    pub fn has_written_at(&self, now: Instant) -> bool {
+        self.transaction != Transaction::OnPrimary && self.pin.written_at() == Some(now)
+    }
+
     /// True for a replica, if the session's transaction, or the next one, is on the primary: what runs on
     /// the replica nevertheless has no part in it.
     pub fn is_elsewhere(&self, side: Side) -> bool {

@@ -1,5 +1,7 @@
 //! What a reload is said to change.
 
+mod consistency;
+
 use std::collections::BTreeSet;
 
 use super::super::{Config, diff, known_keys};
@@ -281,24 +283,6 @@ const ROWS: &[Row] = &[
         &["routing.unknown_functions: primary -> try"],
     ),
     (
-        "consistency.pin",
-        ["", ""],
-        ["", "consistency.pin = \"500ms\""],
-        &["consistency.pin: until_replicated -> 500ms"],
-    ),
-    (
-        "consistency.wait",
-        ["", ""],
-        ["", "consistency.wait = \"20ms\""],
-        &["consistency.wait: 0s -> 20ms"],
-    ),
-    (
-        "consistency.monotonic_reads",
-        ["", ""],
-        ["", "consistency.monotonic_reads = false"],
-        &["consistency.monotonic_reads: true -> false"],
-    ),
-    (
         "pool.connect_timeout",
         ["", ""],
         ["", "pool.connect_timeout = \"2s\""],
@@ -428,7 +412,7 @@ const ROWS: &[Row] = &[
 
 #[test]
 fn each_key_is_named_with_old_and_new() {
-    for (key, old, new, lines) in ROWS {
+    for (key, old, new, lines) in ROWS.iter().chain(consistency::ROWS) {
         let (old, new) = (with(old[0], old[1]), with(new[0], new[1]));
         let found = diff(&old, &new);
         assert_eq!(found.lines(), *lines, "{key}");
@@ -445,7 +429,8 @@ fn each_key_is_named_with_old_and_new() {
 
 #[test]
 fn no_key_is_left_out() {
-    let covered: BTreeSet<String> = ROWS.iter().map(|row| row.0.to_owned()).collect();
+    let covered: BTreeSet<String> =
+        ROWS.iter().chain(consistency::ROWS).map(|row| row.0.to_owned()).collect();
     let tables = |key: &String| known_keys().iter().any(|k| k.starts_with(&format!("{key}.")));
     let left: Vec<String> =
         known_keys().into_iter().filter(|key| !tables(key) && !covered.contains(key)).collect();
