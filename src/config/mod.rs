@@ -52,7 +52,7 @@ pub use sections::{
     AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, ClientTls, ClientTlsMode,
     ConsistencyConfig, Credential, HttpConfig, LogConfig, LogFormat, LogLevel, LogSql,
     MonitorConfig, Pin, PoolConfig, PoolMode, Role, RoutingConfig, RuleConfig, RuleTarget,
-    ServerConfig, ServerTls, ServerTlsMode, TlsVerify, UnknownFunctions,
+    ServerConfig, ServerTls, ServerTlsMode, TlsVerify, UnknownFunctions, WhenAllLag,
 };
 pub use validate::known_keys;
 pub use word::Word;

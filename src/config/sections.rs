@@ -28,7 +28,7 @@ pub struct ServerConfig {
     pub role: Role,
     /// Share of reads relative to other replicas that are equally good, 1 to 1000.
     pub weight: u32,
-    /// Availability zone or data centre; `None`: unknown.
+    /// Availability zone or data centre; `None`: unknown, and so not lagwise's own.
     pub zone: Option<String>,
     /// A replica with tags takes only reads that ask for one of them. At most 32.
     pub tags: Vec<String>,
@@ -147,6 +147,18 @@ word_enum! {
     }
 }
 
+word_enum! {
+    /// Where reads run while no replica is fit for them because all lag too much.
+    pub enum WhenAllLag {
+        /// On the primary.
+        Primary = "primary",
+        /// On the least lagged of the replicas; on the primary when none is up.
+        LeastLagged = "least_lagged",
+        /// Nowhere: they are refused.
+        Error = "error",
+    }
+}
+
 /// `[routing]`: which reads may run on which replica.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoutingConfig {
@@ -155,6 +167,13 @@ pub struct RoutingConfig {
     /// `lag_tolerance`: replicas within this of the least lagged count as equally good, 0 s to
     /// `max_lag`.
     pub lag_tolerance: Duration,
+    /// `when_all_lag`: what becomes of reads while every replica lags more than `max_lag`.
+    pub when_all_lag: WhenAllLag,
+    /// `zone`: lagwise's own; among equally good replicas, those in it come first.
+    pub zone: Option<String>,
+    /// `slow_start`: a replica that takes reads again gets its whole share of them after this long,
+    /// 0 s to 1 h.
+    pub slow_start: Duration,
     /// `hints`: whether a leading comment such as `/* lagwise: primary */` is obeyed.
     pub hints: bool,
     /// `read_only_functions`: stored or loadable functions that only read; lower case, `name` or
@@ -169,6 +188,9 @@ impl Default for RoutingConfig {
         Self {
             max_lag: Duration::from_secs(10),
             lag_tolerance: Duration::from_millis(100),
+            when_all_lag: WhenAllLag::Primary,
+            zone: None,
+            slow_start: Duration::from_secs(10),
             hints: true,
             read_only_functions: Vec::new(),
             unknown_functions: UnknownFunctions::Primary,

@@ -25,6 +25,7 @@ use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
 use crate::cluster::Member;
+use crate::config::WhenAllLag;
 use crate::metrics::{Direction, Role};
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
@@ -57,7 +58,7 @@ impl Session {
                 self.note_route(&job, &routed, &settings);
             }
             let Some(member) = &routed.member else {
-                return self.refuse(job.incoming, &routed, &settings, &cluster).await;
+                return self.refuse(&mut job, &routed, &settings, &cluster).await;
             };
             let (side, transaction) = (routed.side, self.state.transaction());
             let withhold = Withhold {
@@ -96,7 +97,8 @@ impl Session {
             self.leave_replica(side, transaction).await;
             // The session's schema, say, is not there yet; and enough replicas have failed.
             let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
-            tried.primary_only = unfit || tried.avoid.len() + 2 >= MAX_ATTEMPTS;
+            let enough = tried.avoid.len() + 2 >= MAX_ATTEMPTS;
+            tried.primary_only = unfit || enough && settings.when_all_lag != WhenAllLag::Error;
             if !again {
                 if let (Some(err), Failed::Unavailable(_)) = (&tried.behind, &failed) {
                     // Nothing better is to be had than what the replica said.

@@ -7,9 +7,10 @@ use super::Session;
 use super::context::Settings;
 use super::job::{Job, Tried};
 use super::pin::Demand;
-use super::rules::wish;
+use super::prove::is_starting;
+use super::rules::{has_tag, wish};
 use crate::cluster::{Cluster, Member, Position, Wish};
-use crate::config::Pin;
+use crate::config::{Pin, WhenAllLag};
 use crate::route::{self, PinCause, Reason, Route, Rule, SessionFacts, Side, Target, Transaction};
 
 /// Of a statement that is logged, at most this many bytes.
@@ -89,17 +90,10 @@ impl Session {
                 self.current_replica()
             }
             Target::Replica => {
-                let hint = job.statement.hint.filter(|_| settings.policy.hints);
-                let text = || self.text_of(job).unwrap_or_default();
-                let by_rule = rule.and_then(|index| self.rules.get(index));
-                let wish = wish(by_rule, hint, text, settings.max_lag);
-                let chosen = self.choose(cluster, wish, floor.as_deref(), &tried.avoid);
-                if chosen.is_none() {
-                    route = self.no_replica(floor.is_some());
-                    if floor.is_some() {
-                        self.context.cluster.wait_for_replication(Instant::now());
-                    }
-                }
+                let (wish, floor) = (self.wish_for(job, rule, settings), floor.as_deref());
+                let chosen = self.choose(cluster, wish, floor, &tried.avoid);
+                let is_served = chosen.is_some();
+                route = self.settle_read(route, is_served, wish, floor, settings, cluster);
                 chosen
             }
         };
@@ -107,8 +101,9 @@ impl Session {
             (Target::Primary | Target::Nowhere, _) | (Target::Last, None) => Side::Primary,
             (Target::Replica | Target::Last, _) => Side::Replica,
         };
-        let member = member.unwrap_or_else(|| Arc::clone(cluster.primary()));
-        Routed { route, side, member: Some(member), rule }
+        let member = (route.target != Target::Nowhere)
+            .then(|| member.unwrap_or_else(|| Arc::clone(cluster.primary())));
+        Routed { route, side, member, rule }
     }
 
     fn route_to_fixed(&self, side: Side, cluster: &Cluster, rule: Option<usize>) -> Routed {
@@ -117,6 +112,44 @@ impl Session {
         let target = if replica.is_some() { Target::Replica } else { Target::Primary };
         let member = Some(replica.unwrap_or_else(|| Arc::clone(cluster.primary())));
         Routed { route: Route { target, reason: Reason::SameConnection }, side, member, rule }
+    }
+
+    /// What a read by this job asks of a replica.
+    pub(super) fn wish_for<'a>(
+        &'a self,
+        job: &'a Job<'_>,
+        rule: Option<usize>,
+        settings: &Settings,
+    ) -> Wish<'a> {
+        let hint = job.statement.hint.filter(|_| settings.policy.hints);
+        let text = || self.text_of(job).unwrap_or_default();
+        wish(rule.and_then(|index| self.rules.get(index)), hint, text, settings.max_lag)
+    }
+
+    /// The route of a read that is one for a replica, now that it is known whether one serves it.
+    fn settle_read(
+        &self,
+        route: Route,
+        is_served: bool,
+        wish: Wish<'_>,
+        floor: Option<&Position>,
+        settings: &Settings,
+        cluster: &Cluster,
+    ) -> Route {
+        let when_all_lag = Some(settings.when_all_lag).filter(|_| wish.max_lag.is_none());
+        if is_served {
+            let is_late =
+                when_all_lag == Some(WhenAllLag::LeastLagged) && cluster.is_makeshift(wish.tag);
+            let reason = if is_late { Reason::LaggingReplica } else { route.reason };
+            return Route { reason, ..route };
+        }
+        if floor.is_some() {
+            self.context.cluster.wait_for_replication(Instant::now());
+        }
+        if when_all_lag == Some(WhenAllLag::Error) && is_for_replicas(cluster, wish.tag, floor) {
+            return Route { target: Target::Nowhere, reason: Reason::ReadRefused };
+        }
+        self.no_replica(floor.is_some())
     }
 
     /// The route of a read that no replica may serve.
@@ -183,6 +216,17 @@ impl Session {
         let rule = routed.rule.and_then(|index| self.rules.get(index)).map(|rule| &*rule.name);
         tracing::info!(session, side = ?routed.side, server, reason, rule, ?sql, "statement");
     }
+}
+
+/// Whether a read that no replica serves now is one that they would serve if all were well, and so is
+/// none for the primary: there are replicas for it, what is wrong with them is known, and it does not
+/// wait for a write of its session's own that none of them has.
+fn is_for_replicas(cluster: &Cluster, tag: Option<&str>, floor: Option<&Position>) -> bool {
+    let has_write = |member: &Arc<Member>| {
+        floor.is_none_or(|floor| member.with_status(|status| status.has_applied(floor)))
+    };
+    !is_starting(cluster, tag)
+        && cluster.replicas().iter().any(|member| has_tag(member, tag) && has_write(member))
 }
 
 /// Whether the server is one of these.

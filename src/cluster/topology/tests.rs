@@ -25,6 +25,9 @@ pub(crate) fn settings() -> Settings {
         thresholds: Thresholds { up_after: 2, down_after: 3 },
         max_lag: Duration::from_secs(10),
         lag_tolerance: Duration::from_millis(100),
+        zone: None,
+        slow_start: Duration::from_secs(10),
+        late_may_serve: false,
     }
 }
 
