@@ -88,6 +88,12 @@ http     127.0.0.1:9104
 ";
     check(&folder.0, &["check", "--config", "proxy.toml"], 0, summary, "");
     check(&folder.0, &["check", "-c", "proxy.toml"], 0, summary, "");
+    for (zone, warning) in
+        [("b", ""), ("c", "warning: no replica is in lagwise's own zone, c (routing.zone)\n")]
+    {
+        folder.write("proxy.toml", &format!("{GOOD}\n[routing]\nzone = {zone:?}\n"), 0o644);
+        check(&folder.0, &["check", "-c", "proxy.toml"], 0, summary, warning);
+    }
 }
 
 #[test]

@@ -97,8 +97,7 @@ impl Session {
             self.leave_replica(side, transaction).await;
             // The session's schema, say, is not there yet; and enough replicas have failed.
             let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
-            let enough = tried.avoid.len() + 2 >= MAX_ATTEMPTS;
-            tried.primary_only = unfit || enough && settings.when_all_lag != WhenAllLag::Error;
+            tried.primary_only = unfit || tried.avoid.len() + 1 >= replicas_to_try(&settings);
             if !again {
                 if let (Some(err), Failed::Unavailable(_)) = (&tried.behind, &failed) {
                     // Nothing better is to be had than what the replica said.
@@ -457,4 +456,10 @@ fn observed<'a>(job: &'a Job<'_>) -> &'a Statement {
         ResponseKind::Prepare => NOTHING,
         _ => &job.statement,
     }
+}
+
+/// How many replicas a read may try before it is the primary's turn.
+fn replicas_to_try(settings: &Settings) -> usize {
+    let spares_primary = settings.when_all_lag == WhenAllLag::Error;
+    if spares_primary { MAX_ATTEMPTS } else { MAX_ATTEMPTS - 1 }
 }
