@@ -5,12 +5,10 @@
 //! from it that no other could take, because shares only say how equals compare.
 //!
 //! ```text
-//!  Fresh ── takes reads ──► Whole ◄───── over slow_start ───── Growing
-//!    │                        │                                │   ▲
-//!    └─ down ─────────────────┴─► Cold ◄── away in earnest ────┘   │
-//!        or away in earnest       └────────── takes reads ─────────┘
-//!
-//!  lagwise starts: Fresh. A reload brings in another server: Cold.
+//!  lagwise starts ──► Fresh ── takes reads ──► Whole ◄── slow_start is over ── Growing
+//!  a reload adds it ──► Cold ── takes reads ──► Growing
+//!  Fresh ── down ──► Cold
+//!  Whole, Growing ── away in earnest ──► Cold
 //! ```
 
 use std::time::{Duration, Instant};

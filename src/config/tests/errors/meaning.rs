@@ -303,7 +303,9 @@ fn between_keys() {
     );
     appended(
         "routing.slow_start = \"61m\"\n",
-        &["6: routing.slow_start: \"61m\" is out of range; allowed: 0s to 1h"],
+        &[
+            "6: routing.slow_start: \"61m\" is out of range; allowed: 0s to 1h: a whole number and ms, s, m, h or d, such as \"250ms\"",
+        ],
     );
     appended(
         "routing.when_all_lag = \"replica\"\n",
