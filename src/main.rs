@@ -121,6 +121,11 @@ fn check(config: &Config, path: &Path) -> ExitCode {
             "warning: every replica has tags: reads that ask for none of them go to the primary",
         );
     }
+    if let Some(zone) = &config.routing.zone
+        && config.replicas().all(|replica| replica.zone.as_ref() != Some(zone))
+    {
+        complain(&format!("warning: no replica is in lagwise's own zone, {zone} (routing.zone)"));
+    }
     say(&summary(config, path));
     ExitCode::SUCCESS
 }

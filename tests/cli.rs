@@ -88,6 +88,12 @@ http     127.0.0.1:9104
 ";
     check(&folder.0, &["check", "--config", "proxy.toml"], 0, summary, "");
     check(&folder.0, &["check", "-c", "proxy.toml"], 0, summary, "");
+    for (zone, warning) in
+        [("b", ""), ("c", "warning: no replica is in lagwise's own zone, c (routing.zone)\n")]
+    {
+        folder.write("proxy.toml", &format!("{GOOD}\n[routing]\nzone = {zone:?}\n"), 0o644);
+        check(&folder.0, &["check", "-c", "proxy.toml"], 0, summary, warning);
+    }
 }
 
 #[test]
@@ -110,7 +116,7 @@ fn a_bad_configuration_is_refused_by_every_command() {
     let folder = Folder::new("bad");
     folder.write("bad.toml", &GOOD.replace("weight = 2", "wait = 2"), 0o644);
     folder.write("monitor.password", "hunter2\n", 0o640);
-    let errors = "bad.toml:11: server.wait: unknown key; allowed: address, max_connections, name, \
+    let errors = "bad.toml:11: server.wait: unknown key; did you mean \"consistency.wait\"?; allowed: address, max_connections, name, \
                   role, tags, tls, weight, zone\n";
     let missing = "no.toml: cannot read: No such file or directory (os error 2)\n";
     for command in [&["check"][..], &["run"], &["explain", "SELECT 1"]] {

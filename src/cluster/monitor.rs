@@ -379,7 +379,7 @@ fn log_reads_changed(change: &ReadsChanged) {
         None => info!(server, "replica takes reads"),
         Some(reason) if change.any_left => info!(server, %reason, "replica takes no reads"),
         Some(reason) => {
-            warn!(server, %reason, "replica takes no reads, and none is left: the primary has them");
+            warn!(server, %reason, "replica takes no reads, and none is left: when_all_lag decides");
         }
     }
 }

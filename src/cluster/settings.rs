@@ -8,7 +8,7 @@ use super::health::Thresholds;
 use super::view::RoutingPolicy;
 use crate::auth::{Credential, CredentialSecret};
 use crate::backend::Endpoint;
-use crate::config::{Config, ServerConfig};
+use crate::config::{Config, ServerConfig, WhenAllLag};
 use crate::pool::Limits;
 
 /// A server, and how it is reached.
@@ -42,6 +42,12 @@ pub struct Settings {
     pub max_lag: Duration,
     /// Replicas that lag at most this much more than the least lagged count as equally good.
     pub lag_tolerance: Duration,
+    /// lagwise's own zone.
+    pub zone: Option<String>,
+    /// A replica that takes reads again gets its whole share of them after this long.
+    pub slow_start: Duration,
+    /// Where all replicas are over `max_lag`, the least lagged of them take the reads.
+    pub late_may_serve: bool,
 }
 
 impl Settings {
@@ -61,6 +67,9 @@ impl Settings {
             thresholds: Thresholds { up_after: monitor.up_after, down_after: monitor.down_after },
             max_lag: config.routing.max_lag,
             lag_tolerance: config.routing.lag_tolerance,
+            zone: config.routing.zone.clone(),
+            slow_start: config.routing.slow_start,
+            late_may_serve: config.routing.when_all_lag == WhenAllLag::LeastLagged,
         }
     }
 
@@ -76,6 +85,9 @@ impl Settings {
             max_lag: self.max_lag,
             lag_tolerance: self.lag_tolerance,
             fresh_for: self.fresh_for(),
+            zone: self.zone.clone(),
+            slow_start: self.slow_start,
+            late_may_serve: self.late_may_serve,
         }
     }
 }

@@ -71,6 +71,11 @@ impl Cluster {
         self.candidates.group(tag).is_some_and(|group| !group.members.is_empty())
     }
 
+    /// Whether all replicas for reads that ask for `tag` are over `max_lag`, and take them nevertheless.
+    pub fn is_makeshift(&self, tag: Option<&str>) -> bool {
+        self.candidates.group(tag).is_some_and(|group| group.is_makeshift)
+    }
+
     /// Whether any replica has the tag, fit for reads or not.
     pub fn has_tag(&self, tag: &str) -> bool {
         self.candidates.group(Some(tag)).is_some()
@@ -111,6 +116,12 @@ impl Cluster {
     fn index(&self, member: &Arc<Member>) -> Option<usize> {
         self.replicas.iter().position(|replica| Arc::ptr_eq(replica, member))
     }
+
+    /// The same, where it is most likely at `guess`.
+    fn index_near(&self, guess: usize, member: &Arc<Member>) -> Option<usize> {
+        let is_there = self.replicas.get(guess).is_some_and(|it| Arc::ptr_eq(it, member));
+        if is_there { Some(guess) } else { self.index(member) }
+    }
 }
 
 /// A replica began or ceased to take reads.
@@ -120,7 +131,7 @@ pub struct ReadsChanged {
     pub member: Arc<Member>,
     /// Why it takes none now; `None`: it takes them.
     pub excluded: Option<Excluded>,
-    /// Whether any replica is left for reads without a tag.
+    /// Whether any replica is left that is fit for reads without a tag.
     pub any_left: bool,
 }
 
@@ -249,7 +260,7 @@ impl Topology {
             }
         }
         // One store: the candidates are worked out before anyone sees the new servers.
-        self.cluster.store(Arc::new(with_candidates(&next, &core.policy, now)));
+        self.cluster.store(Arc::new(with_candidates(&next, &old, &core.policy, now)));
         self.changed.send_modify(|version| *version = version.wrapping_add(1));
         Ok((applied, built.new))
     }
@@ -288,8 +299,8 @@ impl Topology {
     /// Works out the candidates anew and publishes them.
     fn publish(&self, core: &Core, now: Instant) -> Vec<ReadsChanged> {
         let old = self.load();
-        let next = with_candidates(&old, &core.policy, now);
-        let any_left = next.serves_reads(None);
+        let next = with_candidates(&old, &old, &core.policy, now);
+        let any_left = next.serves_reads(None) && !next.is_makeshift(None);
         let mut changes = Vec::new();
         for (index, member) in next.replicas.iter().enumerate() {
             let (before, after) = (old.candidates.excluded(index), next.candidates.excluded(index));
@@ -311,25 +322,33 @@ impl Topology {
     }
 }
 
-/// The same servers with their candidates worked out anew.
-fn with_candidates(cluster: &Cluster, policy: &RoutingPolicy, now: Instant) -> Cluster {
+/// The same servers with their candidates worked out anew; `old` is the picture before.
+fn with_candidates(
+    cluster: &Cluster,
+    old: &Cluster,
+    policy: &RoutingPolicy,
+    now: Instant,
+) -> Cluster {
     let members: Vec<_> =
         cluster.replicas.iter().map(|member| (member.config(), member.status())).collect();
     let views: Vec<ReplicaView<'_>> = members
         .iter()
-        .map(|(config, status)| ReplicaView {
+        .zip(cluster.replicas.iter().enumerate())
+        .map(|((config, status), (index, member))| ReplicaView {
             health: status.health,
             lag: status.lag.unwrap_or(Lag::Unknown(NoLag::ReplicaNotProbed)),
             probed_at: status.probed_at,
             errant: status.errant.is_some(),
             weight: config.weight,
             tags: &config.tags,
+            zone: config.zone.as_deref(),
+            was: old.index_near(index, member),
         })
         .collect();
     Cluster {
         primary: Arc::clone(&cluster.primary),
         replicas: Arc::clone(&cluster.replicas),
-        candidates: eligible(&views, policy, now),
+        candidates: eligible(&views, &old.candidates, policy, now),
     }
 }
 

@@ -3,22 +3,28 @@
 //! [`eligible`] is worked out once after each observation of a monitor, so that a session only
 //! looks at the result. Every replica that is left out has its reason.
 //!
+//! The picture before is an argument, so that a lag that wavers about a limit does not move all
+//! reads at each observation: who takes reads, and who is among the best, has to become clearly worse
+//! to lose that, or clearly better to get it back ([`RoutingPolicy`]). `standing` has what else
+//! is remembered of a replica: that it has begun to take reads again only now.
+//!
 //! Deliberately absent: what one session needs on top (a position of its own). It is passed to
 //! [`Group::choose`] as a filter.
 
+mod group;
+mod standing;
+
 use std::fmt;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub use group::Group;
+use standing::Standing;
 
 use super::health::Health;
 use super::lag::{Lag, NoLag};
 
-/// How many members of a large group are compared for one choice. More would make the choice
-/// slower and hardly better.
-const MAX_COMPARED: usize = 8;
-
 /// What makes a replica good enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoutingPolicy {
     /// A replica that lags more gets no reads.
     pub max_lag: Duration,
@@ -26,6 +32,29 @@ pub struct RoutingPolicy {
     pub lag_tolerance: Duration,
     /// A replica whose last good probe is older than this gets no reads.
     pub fresh_for: Duration,
+    /// lagwise's own zone: replicas in it come first among equals. `None`: all zones are alike.
+    pub zone: Option<String>,
+    /// A replica that takes reads again gets its whole share of them after this long; zero: at once.
+    pub slow_start: Duration,
+    /// Where all replicas of a group are over `max_lag`, the least lagged of them take its reads.
+    pub late_may_serve: bool,
+}
+
+impl RoutingPolicy {
+    /// How much lag a replica may have beyond that of the least lagged to be among the best: less to
+    /// get there than to stay there.
+    fn tolerance(&self, was_best: bool) -> Duration {
+        if was_best { self.lag_tolerance.saturating_mul(3) / 2 } else { self.lag_tolerance }
+    }
+
+    /// How much lag a replica that was over `max_lag` may have to take reads again.
+    fn max_lag_to_return(&self) -> Duration {
+        self.max_lag.saturating_mul(4) / 5
+    }
+
+    fn is_near(&self, replica: &ReplicaView<'_>) -> bool {
+        self.zone.as_deref().is_none_or(|own| replica.zone == Some(own))
+    }
 }
 
 /// What is known about one replica.
@@ -43,6 +72,10 @@ pub struct ReplicaView<'a> {
     pub weight: u32,
     /// With tags, only reads that ask for one of them may go there.
     pub tags: &'a [String],
+    /// The zone that it is in; `None`: unknown, and so not lagwise's own.
+    pub zone: Option<&'a str>,
+    /// Its place in the list of which the picture before was made; `None`: it was not in it.
+    pub was: Option<usize>,
 }
 
 /// What one read asks of a replica beyond being fit for reads.
@@ -67,6 +100,8 @@ pub enum Excluded {
     LagUnbounded(Duration),
     /// It lags more than `max_lag`.
     OverMaxLag(Duration),
+    /// It lagged more than `max_lag`, and is not yet below it by as much as it takes to come back.
+    StillLate(Duration),
     /// It has transactions that the primary lacks, so its data is not the primary's.
     Errant,
 }
@@ -83,6 +118,10 @@ impl fmt::Display for Excluded {
             Excluded::OverMaxLag(lag) => {
                 write!(f, "lags {:.3}s, more than max_lag", lag.as_secs_f64())
             }
+            Excluded::StillLate(lag) => {
+                let lag = lag.as_secs_f64();
+                write!(f, "lags {lag:.3}s; it was over max_lag, and is back at 4/5 of that")
+            }
             Excluded::Errant => f.write_str("has transactions that the primary lacks"),
         }
     }
@@ -95,7 +134,7 @@ pub struct Candidate {
     pub index: usize,
     /// Its lag.
     pub lag: Duration,
-    /// Its share among equals, at least 1.
+    /// Its share among equals, at least 1: only comparable with that of others in the same picture.
     pub weight: u32,
 }
 
@@ -105,26 +144,15 @@ impl Candidate {
     }
 }
 
-/// The replicas for the reads of one tag, or for those without.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Group {
-    /// `None`: reads that ask for no tag.
-    pub tag: Option<Arc<str>>,
-    /// The least lagged and their equals; empty only when no replica of the group may take reads.
-    pub members: Vec<Candidate>,
-    /// Within `max_lag`, but not among the best; least lagged first. For a second try.
-    pub spare: Vec<Candidate>,
-    /// Fit but for a known lag over `max_lag`; least lagged first. For reads that allow more.
-    pub late: Vec<Candidate>,
-}
-
 /// The result of [`eligible`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Candidates {
     /// The group without a tag, then one for each tag that a replica has.
     groups: Vec<Group>,
-    /// For each replica, why it gets no reads.
-    excluded: Vec<Option<Excluded>>,
+    /// For each replica.
+    standings: Vec<Standing>,
+    /// That of the policy which it was worked out by.
+    max_lag: Duration,
 }
 
 impl Candidates {
@@ -135,24 +163,50 @@ impl Candidates {
 
     /// Why the replica at `index` gets no reads; `None` when it does.
     pub fn excluded(&self, index: usize) -> Option<Excluded> {
-        self.excluded.get(index).copied().flatten()
+        self.standings.get(index).and_then(|standing| standing.excluded)
+    }
+
+    /// For each replica, whether it was among the best of the group with this tag.
+    fn best_of(&self, tag: Option<&str>) -> Vec<bool> {
+        let mut best = vec![false; self.standings.len()];
+        for candidate in self.group(tag).into_iter().flat_map(Group::best) {
+            if let Some(is_best) = best.get_mut(candidate.index) {
+                *is_best = true;
+            }
+        }
+        best
     }
 }
 
-/// Works out which replicas may take reads at `now`.
-pub fn eligible(replicas: &[ReplicaView<'_>], policy: &RoutingPolicy, now: Instant) -> Candidates {
+/// Works out which replicas may take reads at `now`; `old` is the picture before, an empty one when
+/// lagwise starts.
+pub fn eligible(
+    replicas: &[ReplicaView<'_>],
+    old: &Candidates,
+    policy: &RoutingPolicy,
+    now: Instant,
+) -> Candidates {
     let mut groups = vec![Group::default()];
     for tag in replicas.iter().flat_map(|replica| replica.tags) {
         if !groups.iter().any(|group| group.tag.as_deref() == Some(tag.as_str())) {
             groups.push(Group { tag: Some(tag.as_str().into()), ..Group::default() });
         }
     }
-    let mut excluded = Vec::with_capacity(replicas.len());
+    let is_beginning = old.standings.is_empty();
+    // What was over another limit was not over this one.
+    let same_limit = old.max_lag == policy.max_lag;
+    let mut standings = Vec::with_capacity(replicas.len());
     for (index, replica) in replicas.iter().enumerate() {
-        let verdict = judge(replica, policy, now);
-        excluded.push(verdict.err());
-        let (Ok(lag) | Err(Excluded::OverMaxLag(lag))) = verdict else { continue };
-        let candidate = Candidate { index, lag, weight: replica.weight.max(1) };
+        let before = replica.was.and_then(|was| old.standings.get(was));
+        let was_late = same_limit && before.is_some_and(Standing::was_late);
+        let verdict = judge(replica, was_late, policy, now);
+        let standing = Standing::next(before, is_beginning, verdict.err(), policy.slow_start, now);
+        standings.push(standing);
+        let (Ok(lag) | Err(Excluded::OverMaxLag(lag) | Excluded::StillLate(lag))) = verdict else {
+            continue;
+        };
+        let weight = replica.weight.max(1).saturating_mul(standing.share());
+        let candidate = Candidate { index, lag, weight };
         for group in &mut groups {
             let wanted = match &group.tag {
                 Some(tag) => replica.tags.iter().any(|own| **own == **tag),
@@ -164,20 +218,23 @@ pub fn eligible(replicas: &[ReplicaView<'_>], policy: &RoutingPolicy, now: Insta
             }
         }
     }
+    let view = |index: usize| replicas.get(index);
     for group in &mut groups {
-        let best = group.members.iter().map(|candidate| candidate.lag).min().unwrap_or_default();
-        let limit = best.saturating_add(policy.lag_tolerance);
-        group.members.sort_by_key(|candidate| candidate.lag);
-        let equals = group.members.partition_point(|candidate| candidate.lag <= limit);
-        group.spare = group.members.split_off(equals);
-        group.late.sort_by_key(|candidate| candidate.lag);
+        let best = old.best_of(group.tag.as_deref());
+        let was_best =
+            |index| view(index).and_then(|replica| best.get(replica.was?)) == Some(&true);
+        let is_near = |index| view(index).is_some_and(|replica| policy.is_near(replica));
+        let share = |index: usize| standings.get(index).map_or(standing::WHOLE, Standing::share);
+        group.find_best(policy.late_may_serve, |index| policy.tolerance(was_best(index)));
+        group.prefer_near(is_near, share);
     }
-    Candidates { groups, excluded }
+    Candidates { groups, standings, max_lag: policy.max_lag }
 }
 
 /// The lag of a replica that is good enough by itself, or why it is not.
 fn judge(
     replica: &ReplicaView<'_>,
+    was_late: bool,
     policy: &RoutingPolicy,
     now: Instant,
 ) -> Result<Duration, Excluded> {
@@ -192,92 +249,14 @@ fn judge(
         return Err(Excluded::Errant);
     }
     match replica.lag {
-        Lag::Known { lag, .. } if lag <= policy.max_lag => Ok(lag),
-        Lag::Known { lag, .. } => Err(Excluded::OverMaxLag(lag)),
+        Lag::Known { lag, .. } if lag > policy.max_lag => Err(Excluded::OverMaxLag(lag)),
+        Lag::Known { lag, .. } if was_late && lag > policy.max_lag_to_return() => {
+            Err(Excluded::StillLate(lag))
+        }
+        Lag::Known { lag, .. } => Ok(lag),
         Lag::AtLeast(lag) => Err(Excluded::LagUnbounded(lag)),
         Lag::Unknown(reason) => Err(Excluded::LagUnknown(reason)),
     }
-}
-
-impl Group {
-    /// Picks a replica that `accept`s, by its index: among the best the one with the fewest
-    /// outstanding queries for its weight, ties at random by weight; then from the spare ones the
-    /// least lagged. `max_lag` is that of the [`Wish`]; `random` is any random number; `outstanding`
-    /// tells a replica's load.
-    pub fn choose(
-        &self,
-        max_lag: Option<Duration>,
-        random: u64,
-        outstanding: impl Fn(usize) -> u32,
-        accept: impl Fn(usize) -> bool,
-    ) -> Option<usize> {
-        let count = self.members.len();
-        let start = usize::try_from(random % count.max(1) as u64).unwrap_or(0);
-        let accepted = self
-            .members
-            .iter()
-            .cycle()
-            .skip(start)
-            .take(count)
-            .filter(|candidate| candidate.is_within(max_lag) && accept(candidate.index))
-            .take(MAX_COMPARED);
-        let mut best: Option<(u64, &Candidate)> = None;
-        let (mut tied_weight, mut random) = (0_u64, random);
-        for candidate in accepted {
-            let load = u64::from(outstanding(candidate.index));
-            let weight = u64::from(candidate.weight);
-            // load / weight, compared without division.
-            let order = best.map(|(best_load, best)| {
-                (load * u64::from(best.weight)).cmp(&(best_load * weight))
-            });
-            match order {
-                Some(std::cmp::Ordering::Greater) => {}
-                Some(std::cmp::Ordering::Equal) => {
-                    tied_weight += weight;
-                    random = next_random(random);
-                    if random % tied_weight < weight {
-                        best = Some((load, candidate));
-                    }
-                }
-                None | Some(std::cmp::Ordering::Less) => {
-                    tied_weight = weight;
-                    best = Some((load, candidate));
-                }
-            }
-        }
-        best.map(|(_, candidate)| candidate)
-            .or_else(|| self.others(max_lag).find(|candidate| accept(candidate.index)))
-            .map(|candidate| candidate.index)
-    }
-
-    /// Whether a session that reads from the replica at `index` may as well stay there: it is among
-    /// the best, or no other is good enough for reads that do not allow more lag.
-    pub fn keeps(&self, index: usize, max_lag: Option<Duration>) -> bool {
-        let is_it =
-            |candidate: &Candidate| candidate.index == index && candidate.is_within(max_lag);
-        self.members.iter().any(is_it)
-            || self.members.is_empty() && self.late.iter().any(|c| max_lag.is_some() && is_it(c))
-    }
-
-    /// Whether the replica at `index` is good enough.
-    pub fn allows(&self, index: usize, max_lag: Option<Duration>) -> bool {
-        let members = self.members.iter().filter(|candidate| candidate.is_within(max_lag));
-        members.chain(self.others(max_lag)).any(|candidate| candidate.index == index)
-    }
-
-    /// Good enough, but not among the best.
-    fn others(&self, max_lag: Option<Duration>) -> impl Iterator<Item = &Candidate> {
-        let late = self.late.iter().filter(move |_| max_lag.is_some());
-        self.spare.iter().chain(late).filter(move |candidate| candidate.is_within(max_lag))
-    }
-}
-
-/// The next number of a sequence (splitmix64), so that one random number does for several ties.
-fn next_random(seed: u64) -> u64 {
-    let seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mixed = (seed ^ (seed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

@@ -33,6 +33,11 @@ impl Entries {
         self.0.push((key.to_owned(), Entry::Plain(value.to_string())));
     }
 
+    fn add_some(&mut self, key: &str, value: Option<&String>) {
+        let entry = value.map_or(Entry::Absent, |value| Entry::Plain(value.clone()));
+        self.0.push((key.to_owned(), entry));
+    }
+
     fn secret(&mut self, key: &str, bytes: &[u8]) {
         self.0.push((key.to_owned(), Entry::Secret(Secret::new(bytes))));
     }
@@ -143,10 +148,7 @@ impl Entries {
         entries.add("address", address);
         entries.add("role", role);
         entries.add("weight", weight);
-        match zone {
-            Some(zone) => entries.add("zone", zone),
-            None => entries.0.push(("zone".to_owned(), Entry::Absent)),
-        }
+        entries.add_some("zone", zone.as_ref());
         entries.add("tags", join(tags));
         entries.add("max_connections", max_connections);
         entries.add("tls.mode", mode);
@@ -175,10 +177,21 @@ impl Entries {
     }
 
     fn routing(&mut self, routing: &RoutingConfig) {
-        let RoutingConfig { max_lag, lag_tolerance, hints, read_only_functions, unknown_functions } =
-            routing;
+        let RoutingConfig {
+            max_lag,
+            lag_tolerance,
+            when_all_lag,
+            zone,
+            slow_start,
+            hints,
+            read_only_functions,
+            unknown_functions,
+        } = routing;
         self.add("routing.max_lag", format_duration(*max_lag));
         self.add("routing.lag_tolerance", format_duration(*lag_tolerance));
+        self.add("routing.when_all_lag", when_all_lag);
+        self.add_some("routing.zone", zone.as_ref());
+        self.add("routing.slow_start", format_duration(*slow_start));
         self.add("routing.hints", hints);
         self.add("routing.read_only_functions", join(read_only_functions));
         self.add("routing.unknown_functions", unknown_functions);

@@ -5,7 +5,7 @@
 //! Code that takes a `Config` never checks it again and never opens a file that it names, so a
 //! reload has only two outcomes, all or nothing.
 //!
-//! Reading order: the types are in this file and in [`sections`]; [`address`], [`units`] and
+//! Reading order: the types are in this file, in [`sections`] and in [`consistency`]; [`address`], [`units`] and
 //! [`secret`] hold the small value types; `file` walks the TOML tree and keeps the line of every
 //! value; `validate`, `servers`, `rules` and `sources` turn it into a `Config`; [`error`] says what was wrong, all of it at once;
 //! [`diff`] compares two configurations for a reload; `load` is the only place that touches the
@@ -23,7 +23,8 @@
 mod word;
 
 pub mod address;
-pub mod diff;
+pub mod consistency;
+mod diff;
 mod entries;
 pub mod error;
 mod file;
@@ -44,15 +45,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use address::{ListenAddress, ServerAddress};
+pub use consistency::{ConsistencyConfig, Pin, Scope};
 pub use diff::{ConfigDiff, KeyChange, ServerChange, diff};
 pub use error::{ConfigError, ConfigErrors};
 pub use load::{ReadFile, Variable};
 pub use secret::{NativeHash, PemFile, Secret};
 pub use sections::{
     AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, ClientTls, ClientTlsMode,
-    ConsistencyConfig, Credential, HttpConfig, LogConfig, LogFormat, LogLevel, LogSql,
-    MonitorConfig, Pin, PoolConfig, PoolMode, Role, RoutingConfig, RuleConfig, RuleTarget, Scope,
-    ServerConfig, ServerTls, ServerTlsMode, TlsVerify, UnknownFunctions,
+    Credential, HttpConfig, LogConfig, LogFormat, LogLevel, LogSql, MonitorConfig, PoolConfig,
+    PoolMode, Role, RoutingConfig, RuleConfig, RuleTarget, ServerConfig, ServerTls, ServerTlsMode,
+    TlsVerify, UnknownFunctions, WhenAllLag,
 };
 pub use validate::known_keys;
 pub use word::Word;

@@ -28,7 +28,7 @@ pub struct ServerConfig {
     pub role: Role,
     /// Share of reads relative to other replicas that are equally good, 1 to 1000.
     pub weight: u32,
-    /// Availability zone or data centre; `None`: unknown.
+    /// Availability zone or data centre; `None`: unknown, and so not lagwise's own.
     pub zone: Option<String>,
     /// A replica with tags takes only reads that ask for one of them. At most 32.
     pub tags: Vec<String>,
@@ -147,6 +147,18 @@ word_enum! {
     }
 }
 
+word_enum! {
+    /// Where reads run while no replica is fit for them because all lag too much.
+    pub enum WhenAllLag {
+        /// On the primary.
+        Primary = "primary",
+        /// On the least lagged of the replicas; on the primary when none is up.
+        LeastLagged = "least_lagged",
+        /// Nowhere: they are refused.
+        Error = "error",
+    }
+}
+
 /// `[routing]`: which reads may run on which replica.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RoutingConfig {
@@ -155,6 +167,13 @@ pub struct RoutingConfig {
     /// `lag_tolerance`: replicas within this of the least lagged count as equally good, 0 s to
     /// `max_lag`.
     pub lag_tolerance: Duration,
+    /// `when_all_lag`: what becomes of reads while every replica lags more than `max_lag`.
+    pub when_all_lag: WhenAllLag,
+    /// `zone`: lagwise's own; among equally good replicas, those in it come first.
+    pub zone: Option<String>,
+    /// `slow_start`: a replica that takes reads again gets its whole share of them after this long,
+    /// 0 s to 1 h.
+    pub slow_start: Duration,
     /// `hints`: whether a leading comment such as `/* lagwise: primary */` is obeyed.
     pub hints: bool,
     /// `read_only_functions`: stored or loadable functions that only read; lower case, `name` or
@@ -169,6 +188,9 @@ impl Default for RoutingConfig {
         Self {
             max_lag: Duration::from_secs(10),
             lag_tolerance: Duration::from_millis(100),
+            when_all_lag: WhenAllLag::Primary,
+            zone: None,
+            slow_start: Duration::from_secs(10),
             hints: true,
             read_only_functions: Vec::new(),
             unknown_functions: UnknownFunctions::Primary,
@@ -206,63 +228,6 @@ pub struct RuleConfig {
     /// `read_only`: what may write is refused; in a rule by user alone the whole session is kept
     /// on replicas.
     pub read_only: bool,
-}
-
-/// When a session that wrote may read from a replica again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pin {
-    /// When the replica is proven to have applied the session's last write.
-    UntilReplicated,
-    /// Never: the session stays with the primary.
-    Session,
-    /// When this much time has passed, 1 ms to 1 d. A replica that lags more than this serves a
-    /// stale read.
-    For(Duration),
-    /// At once: it may read what was there before its write.
-    None,
-}
-
-word_enum! {
-    /// Whose writes a read sees for certain, if they were acknowledged before it began.
-    pub enum Scope {
-        /// Those of its own session.
-        Session = "session",
-        /// Those of all sessions of its user.
-        Account = "account",
-        /// Those of all sessions of this lagwise.
-        Global = "global",
-        /// All that the primary has acknowledged to anybody.
-        Cluster = "cluster",
-    }
-}
-
-/// `[consistency]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ConsistencyConfig {
-    /// `pin`.
-    pub pin: Pin,
-    /// `wait`: how long a read waits for a replica that has what it must see before it goes to the
-    /// primary, 0 s to 10 s.
-    pub wait: Duration,
-    /// `monotonic_reads`: whether a session is never shown an older state than it has read.
-    pub monotonic_reads: bool,
-    /// `scope`.
-    pub scope: Scope,
-    /// `by_table`: whether with `account`, `global` or a key a read only needs the writes to its own
-    /// tables.
-    pub by_table: bool,
-}
-
-impl Default for ConsistencyConfig {
-    fn default() -> Self {
-        Self {
-            pin: Pin::UntilReplicated,
-            wait: Duration::ZERO,
-            monotonic_reads: true,
-            scope: Scope::Session,
-            by_table: true,
-        }
-    }
 }
 
 word_enum! {

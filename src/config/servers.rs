@@ -49,6 +49,11 @@ pub(super) fn read(
     servers
 }
 
+/// The zone of a server, or lagwise's own.
+pub(super) fn zone(table: &Table<'_>) -> Option<String> {
+    table.parsed("zone", WORD_FORM, |text| word(text, b"._-")).map(|zone| zone.value)
+}
+
 fn read_one(
     table: &Table<'_>,
     sources: &Sources<'_>,
@@ -60,7 +65,7 @@ fn read_one(
     let role: Option<Role> = table.word("role");
     let name = table.parsed("name", NAME_FORM, |text| word(text, b"._:-/[]"));
     let weight = table.integer("weight", 1..=1000);
-    let zone = table.parsed("zone", WORD_FORM, |text| word(text, b"._-"));
+    let zone = zone(table);
     let tags = table.list("tags", MAX_TAGS, WORD_FORM, |text| word(text, b"._-"));
     let max_connections = table.integer("max_connections", 1..=100_000);
     let tls = tls(&table.table("tls"), sources, default_tls);
@@ -103,7 +108,7 @@ fn read_one(
         server.name = name.value;
     }
     server.weight = weight.unwrap_or(server.weight);
-    server.zone = zone.map(|zone| zone.value);
+    server.zone = zone;
     server.tags = tags.into_iter().flatten().map(|tag| tag.value).collect();
     server.max_connections = max_connections.map_or(server.max_connections, |n| n as usize);
     server.tls = tls;

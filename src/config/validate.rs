@@ -164,6 +164,11 @@ fn routing(table: &Table<'_>) -> RoutingConfig {
         lag_tolerance: table
             .duration("lag_tolerance", Duration::ZERO..=DAY)
             .unwrap_or(default.lag_tolerance),
+        when_all_lag: table.word("when_all_lag").unwrap_or(default.when_all_lag),
+        zone: servers::zone(table),
+        slow_start: table
+            .duration("slow_start", Duration::ZERO..=HOUR)
+            .unwrap_or(default.slow_start),
         hints: table.boolean("hints").unwrap_or(default.hints),
         read_only_functions: functions.into_iter().flatten().map(|name| name.value).collect(),
         unknown_functions: table.word("unknown_functions").unwrap_or(default.unknown_functions),

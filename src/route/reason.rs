@@ -101,6 +101,10 @@ reasons! {
     SetStatement "set_statement" "SET STATEMENT changes variables for the statement behind it."
 
     NoReplica "no_replica" "It is a read, but no replica is eligible."
+    LaggingReplica "lagging_replica"
+        "No replica is within max_lag, and when_all_lag allows the least lagged."
+    ReadRefused "read_refused"
+        "It is a read that no replica can serve, and when_all_lag keeps it from the primary."
     SameConnection "same_connection"
         "It belongs to what runs on one connection: a cursor, long data, or a reset."
 

@@ -82,6 +82,7 @@ pub fn settings(
     Ok(Settings {
         policy: policy(config),
         max_lag: config.routing.max_lag,
+        when_all_lag: config.routing.when_all_lag,
         rule_counts: Vec::new(),
         learned: LearnedFunctions::default(),
         pin: config.consistency.pin,

@@ -18,6 +18,7 @@ use super::read_only::reads_no_tables;
 use super::routing::Routed;
 use super::scope::CLUSTER_WAIT;
 use super::seen::Place;
+use super::tracking::find;
 use crate::cluster::{Cluster, Floor, Member, Part};
 use crate::config::Scope;
 use crate::protocol::response::ResponseKind;
@@ -163,6 +164,9 @@ impl Session {
     }
 }
 
+/// Without any of these, several statements in one text show nothing of tables.
+const SHOW: [&[u8]; 7] = [b"from", b"table", b"show", b"call", b"exec", b"desc", b"handler"];
+
 /// Whether the statement may show what is in tables. A write shows nothing that a replica with the write
 /// does not have.
 fn shows_rows(statement: &Statement, text: Option<&[u8]>) -> bool {
@@ -171,8 +175,10 @@ fn shows_rows(statement: &Statement, text: Option<&[u8]>) -> bool {
         statement.kind,
         Begin { .. } | Commit | Rollback | Xa | LockTables | UnlockTables | TextPrepare
     );
-    let is_one = !statement.flags.contains(Flags::MULTI);
-    let shows_none = is_one && has_none || reads_no_tables(statement, text);
+    let shows_none = match statement.flags.contains(Flags::MULTI) {
+        true => text.is_some_and(|text| SHOW.iter().all(|word| find(text, word).is_none())),
+        false => has_none || reads_no_tables(statement, text),
+    };
     !shows_none
 }
 
@@ -194,7 +200,7 @@ mod tests {
             "SET @a = (SELECT COUNT(*) FROM t)",
             "CALL p()",
             "SHOW COLUMNS FROM t",
-            "SELECT 1; BEGIN",
+            "SELECT 1; CALL p()",
             "BEGIN; SELECT a FROM t",
             "HANDLER t READ FIRST",
         ] {
@@ -213,6 +219,8 @@ mod tests {
             "INSERT INTO t VALUES (1)",
             "UPDATE t SET a = 1",
             "SHOW WARNINGS",
+            "SET @a = 1; SELECT @a",
+            "SELECT 1; BEGIN",
             "SHOW VARIABLES",
         ] {
             check(sql, false);

@@ -22,7 +22,7 @@ use super::registry::Registry;
 use crate::auth::{Credential, KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
-use crate::config::{Pin, PoolMode, Scope};
+use crate::config::{Pin, PoolMode, Scope, WhenAllLag};
 use crate::consistency::Writes;
 use crate::metrics::{Metrics, RuleCount};
 use crate::route::Policy;
@@ -37,6 +37,8 @@ pub struct Settings {
     pub policy: Policy,
     /// `[routing] max_lag`, which a hint may make less.
     pub max_lag: Duration,
+    /// What becomes of reads for which every replica lags too much.
+    pub when_all_lag: WhenAllLag,
     /// Counters of the policy's rules, in their order.
     pub rule_counts: Vec<RuleCount>,
     /// Functions that a replica refused to run since this configuration is in force.

@@ -57,7 +57,7 @@ pub enum Kind {
     Sync,
     /// A limit of lagwise's own.
     Limit,
-    /// A rule of the configuration refused a statement.
+    /// A rule of the configuration, or `when_all_lag`, refused a statement.
     Refused,
     /// A failure that should not be.
     Internal,
@@ -187,13 +187,28 @@ pub fn read_only_rule(rule: &str) -> ErrPacket {
 
 /// A rule keeps the session on replicas, none of which can serve; `reasons` says why.
 pub fn no_replica_for_rule(rule: &str, tag: Option<&str>, reasons: &str) -> ErrPacket {
-    let which = tag.map_or_else(|| "without a tag".to_owned(), |tag| format!("with tag '{tag}'"));
+    let which = which_replicas(tag);
     let reasons = if reasons.is_empty() { "there is none" } else { reasons };
     let text = format!(
         "Can't connect to MySQL server through lagwise: its rule '{rule}' allows replicas {which} \
          only, and none can serve now ({reasons})"
     );
     ErrPacket::new(CONNECT_FAILED, b"HY000", text)
+}
+
+/// `when_all_lag = "error"`, and no replica can serve a read; `reasons` says why. To connect anew would
+/// not help, so the text has none of the words that make drivers do it.
+pub fn read_refused(tag: Option<&str>, reasons: &str) -> ErrPacket {
+    let which = which_replicas(tag);
+    let text = format!(
+        "lagwise: no replica {which} can serve this read now ({reasons}), and when_all_lag = \
+         \"error\" keeps it from the primary"
+    );
+    ErrPacket::new(CONNECT_FAILED, b"HY000", text)
+}
+
+fn which_replicas(tag: Option<&str>) -> String {
+    tag.map_or_else(|| "without a tag".to_owned(), |tag| format!("with tag '{tag}'"))
 }
 
 /// ER_NOT_SUPPORTED_AUTH_MODE: a server asks for what lagwise cannot give.

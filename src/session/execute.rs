@@ -15,7 +15,7 @@ use super::context::Settings;
 use super::diagnostics::{Aside, Told};
 use super::effects::asks_about_last;
 use super::error::{self, End, Kind};
-use super::job::{Attempt, Done, Failed, Job, MAX_ATTEMPTS, Tried, Why};
+use super::job::{Attempt, Done, Failed, Job, Tried, Why};
 use super::learned::REFUSALS;
 use super::prepare::Forgetting;
 use super::prepare_answers::changes_catalogue;
@@ -59,7 +59,7 @@ impl Session {
                 self.note_route(&job, &routed, &settings);
             }
             let Some(member) = &routed.member else {
-                return self.refuse(job.incoming, &routed, &settings, &cluster).await;
+                return self.refuse(&mut job, &routed, &settings, &cluster).await;
             };
             let (side, transaction) = (routed.side, self.state.transaction());
             let withhold = Withhold {
@@ -89,7 +89,7 @@ impl Session {
                     return self.give_up(job, member, failed, seq).await;
                 }
             };
-            let again = self.is_run_again(&job, side, &failed, &mut tried);
+            let again = self.is_run_again(&job, side, &failed, &settings, &mut tried);
             self.leave_replica(side, transaction).await;
             if !again {
                 if let (Some(err), Failed::Unavailable(_)) = (&tried.behind, &failed) {
@@ -102,26 +102,6 @@ impl Session {
             self.context.metrics.local().read_retried();
             tried.avoid.push(Arc::clone(member));
         }
-    }
-
-    /// After a failure with nothing in the client's hands: whether another server is asked.
-    fn is_run_again(
-        &mut self,
-        job: &Job<'_>,
-        side: Side,
-        failed: &Failed,
-        tried: &mut Tried,
-    ) -> bool {
-        let more = tried.avoid.len() + 1 < MAX_ATTEMPTS;
-        let again = more && self.may_repeat(job, side, failed);
-        // Not to wait for a replica's is no failure.
-        if !(again && failed.is_crowded()) {
-            self.note_failure(side, job, failed);
-        }
-        // The session's schema, say, is not there yet; and enough replicas have failed.
-        let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
-        tried.primary_only = unfit || tried.avoid.len() + 2 >= MAX_ATTEMPTS;
-        again
     }
 
     /// Brings user variables to the primary that belong there, before a statement that may look at them.

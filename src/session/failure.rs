@@ -13,6 +13,7 @@ use super::reply;
 use super::servers::Unavailable;
 use crate::backend;
 use crate::cluster::{Member, SessionFailure};
+use crate::config::WhenAllLag;
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
@@ -47,6 +48,27 @@ pub const BEHIND: [u16; 14] = [
 ];
 
 impl Session {
+    /// After a failure with nothing in the client's hands: whether another server is asked.
+    pub(super) fn is_run_again(
+        &mut self,
+        job: &Job<'_>,
+        side: Side,
+        failed: &Failed,
+        settings: &Settings,
+        tried: &mut Tried,
+    ) -> bool {
+        let more = tried.avoid.len() + 1 < MAX_ATTEMPTS;
+        let again = more && self.may_repeat(job, side, failed);
+        // Not to wait for a replica's is no failure.
+        if !(again && failed.is_crowded()) {
+            self.note_failure(side, job, failed);
+        }
+        // The session's schema, say, is not there yet; and enough replicas have failed.
+        let unfit = matches!(failed, Failed::Unavailable(Unavailable::Sync(_)));
+        tried.primary_only = unfit || tried.avoid.len() + 1 >= replicas_to_try(settings);
+        again
+    }
+
     /// True if an error of a replica may come of its being behind, and the primary be asked instead.
     /// What a READ ONLY transaction on the replica runs, or what is fixed to it, stays there.
     pub(super) fn may_be_behind(&self, job: &Job<'_>, side: Side, tried: &Tried) -> bool {
@@ -196,4 +218,10 @@ impl Session {
     pub(super) fn count_error(&self, kind: Kind) {
         self.context.metrics.local().error(kind.blame(), kind.index());
     }
+}
+
+/// How many replicas a read may try before it is the primary's turn.
+fn replicas_to_try(settings: &Settings) -> usize {
+    let spares_primary = settings.when_all_lag == WhenAllLag::Error;
+    if spares_primary { MAX_ATTEMPTS } else { MAX_ATTEMPTS - 1 }
 }

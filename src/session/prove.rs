@@ -229,7 +229,7 @@ async fn on_kept_replica(
         let cluster = context.cluster.snapshot();
         let accept = |member: &Member| !is_among(&tried, member);
         let Some(member) = cluster.choose(wish_of(rule), fastrand::u64(..), accept) else {
-            let may_come = tried.is_empty() && is_starting(&cluster, rule);
+            let may_come = tried.is_empty() && is_starting(&cluster, rule.tag.as_deref());
             if may_come && matches!(timeout_at(deadline, changed.changed()).await, Ok(Ok(()))) {
                 continue;
             }
@@ -259,9 +259,9 @@ async fn on_kept_replica(
     Err(failed.unwrap_or_else(|| Denial::Rule(no_replica(rule, &context.cluster.load()))))
 }
 
-/// Whether a replica that the rule allows has not been looked at closely enough yet.
-fn is_starting(cluster: &Cluster, rule: &Rule) -> bool {
-    cluster.replicas().iter().filter(|member| has_tag(member, rule.tag.as_deref())).any(|member| {
+/// Whether a replica for those who ask for `tag` has not been looked at closely enough yet.
+pub(super) fn is_starting(cluster: &Cluster, tag: Option<&str>) -> bool {
+    cluster.replicas().iter().filter(|member| has_tag(member, tag)).any(|member| {
         matches!(
             cluster.excluded(member),
             Some(

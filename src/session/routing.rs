@@ -5,8 +5,10 @@ use std::sync::Arc;
 use super::Session;
 use super::context::Settings;
 use super::job::{Job, Tried};
-use super::rules::wish;
+use super::prove::is_starting;
+use super::rules::{has_tag, wish};
 use crate::cluster::{Cluster, Floor, Member, Part, Wish};
+use crate::config::WhenAllLag;
 use crate::route::{self, PinCause, Reason, Route, Rule, SessionFacts, Side, Target, Transaction};
 
 /// Of a statement that is logged, at most this many bytes.
@@ -86,15 +88,12 @@ impl Session {
                 self.current_replica()
             }
             Target::Replica => {
-                let hint = job.statement.hint.filter(|_| settings.policy.hints);
-                let text = || self.text_of(job).unwrap_or_default();
-                let by_rule = rule.and_then(|index| self.rules.get(index));
-                let wish = wish(by_rule, hint, text, settings.max_lag);
+                let wish = self.wish_for(job, rule, settings);
                 let chosen = self.choose(cluster, wish, &floor, &tried.avoid);
-                if chosen.is_none() {
-                    let allowed = |member: &Arc<Member>| cluster.allows(wish, member);
-                    (route, lacks) = self.not_replicated(cluster, floor, allowed);
-                }
+                (route, lacks) = match chosen {
+                    Some(_) => (served(route, wish, settings, cluster), None),
+                    None => self.not_served(wish, floor, settings, cluster),
+                };
                 chosen
             }
         };
@@ -102,13 +101,14 @@ impl Session {
             (Target::Primary | Target::Nowhere, _) | (Target::Last, None) => Side::Primary,
             (Target::Replica | Target::Last, _) => Side::Replica,
         };
-        let member = member.unwrap_or_else(|| Arc::clone(cluster.primary()));
+        let member = (route.target != Target::Nowhere)
+            .then(|| member.unwrap_or_else(|| Arc::clone(cluster.primary())));
         match route.target {
             Target::Primary if route.reason.pin().is_some() => self.pin_gauge(route.reason.pin()),
             Target::Replica => self.pin_gauge(None),
             _ => {}
         }
-        Routed { route, side, member: Some(member), rule, lacks }
+        Routed { route, side, member, rule, lacks }
     }
 
     fn route_to_fixed(&self, side: Side, cluster: &Cluster, rule: Option<usize>) -> Routed {
@@ -123,6 +123,33 @@ impl Session {
             rule,
             lacks: None,
         }
+    }
+
+    /// What a read by this job asks of a replica.
+    pub(super) fn wish_for<'a>(
+        &'a self,
+        job: &'a Job<'_>,
+        rule: Option<usize>,
+        settings: &Settings,
+    ) -> Wish<'a> {
+        let hint = job.statement.hint.filter(|_| settings.policy.hints);
+        let text = || self.text_of(job).unwrap_or_default();
+        wish(rule.and_then(|index| self.rules.get(index)), hint, text, settings.max_lag)
+    }
+
+    /// The route of a read for which no replica could be chosen; and what none has, if that is why.
+    fn not_served(
+        &self,
+        wish: Wish<'_>,
+        floor: Floor,
+        settings: &Settings,
+        cluster: &Cluster,
+    ) -> (Route, Option<(Part, Floor)>) {
+        let refuses = settings.when_all_lag == WhenAllLag::Error && wish.max_lag.is_none();
+        if refuses && is_for_replicas(cluster, wish.tag, &floor) {
+            return (Route { target: Target::Nowhere, reason: Reason::ReadRefused }, None);
+        }
+        self.not_replicated(cluster, floor, |member| cluster.allows(wish, member))
     }
 
     fn current_replica(&self) -> Option<Arc<Member>> {
@@ -182,6 +209,22 @@ impl Session {
         let rule = routed.rule.and_then(|index| self.rules.get(index)).map(|rule| &*rule.name);
         tracing::info!(session, side = ?routed.side, server, reason, rule, ?sql, "statement");
     }
+}
+
+/// The route of a read that a replica serves.
+fn served(route: Route, wish: Wish<'_>, settings: &Settings, cluster: &Cluster) -> Route {
+    let is_late = settings.when_all_lag == WhenAllLag::LeastLagged
+        && wish.max_lag.is_none()
+        && cluster.is_makeshift(wish.tag);
+    Route { reason: if is_late { Reason::LaggingReplica } else { route.reason }, ..route }
+}
+
+/// Whether a read that no replica serves now is one that they would serve if all were well, and so is
+/// none for the primary: there are replicas for it, what is wrong with them is known, and it does not
+/// wait for something that none of them has.
+fn is_for_replicas(cluster: &Cluster, tag: Option<&str>, floor: &Floor) -> bool {
+    let fits = |member: &Arc<Member>| has_tag(member, tag) && floor.is_met_by(member, cluster);
+    !is_starting(cluster, tag) && cluster.replicas().iter().any(fits)
 }
 
 /// Whether the server is one of these.

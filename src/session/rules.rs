@@ -12,7 +12,6 @@ use super::Session;
 use super::commands::query_text;
 use super::context::Settings;
 use super::error::{self, End, Kind};
-use super::incoming::Incoming;
 use super::job::{Done, Job};
 use super::prepared::Prepared;
 use super::reply;
@@ -154,19 +153,23 @@ impl Session {
     /// Answers a statement that no server gets.
     pub(super) async fn refuse(
         &mut self,
-        incoming: &mut Incoming,
+        job: &mut Job<'_>,
         routed: &Routed,
         settings: &Settings,
         cluster: &Cluster,
     ) -> Result<Done, End> {
         let rule = routed.rule.and_then(|index| self.rules.get(index));
         let name = rule.map_or("", |rule| &rule.name);
-        let (err, kind) = match rule.filter(|_| routed.route.reason != Reason::ReadOnlyRule) {
-            Some(rule) => (no_replica(rule, cluster), Kind::Connect),
-            None => (error::read_only_rule(name), Kind::Refused),
+        let (err, kind) = match (routed.route.reason, rule) {
+            (Reason::ReadRefused, _) => {
+                let tag = self.wish_for(job, routed.rule, settings).tag;
+                (error::read_refused(tag, &why_none_serves(tag, cluster)), Kind::Refused)
+            }
+            (Reason::ReadOnlyRule, _) | (_, None) => (error::read_only_rule(name), Kind::Refused),
+            (_, Some(rule)) => (no_replica(rule, cluster), Kind::Connect),
         };
         self.count_error(kind);
-        let seq = incoming.discard_rest(&mut self.client, settings.max_packet).await?;
+        let seq = job.incoming.discard_rest(&mut self.client, settings.max_packet).await?;
         reply::err(&mut self.client, seq.wrapping_add(1), &err).await?;
         Ok(Done::Failed)
     }
@@ -227,7 +230,13 @@ fn refuses_writes(member: &Arc<Member>) -> bool {
 
 /// The error for a session that may only read from replicas of which none can serve; says why not.
 pub(super) fn no_replica(rule: &Rule, cluster: &Cluster) -> ErrPacket {
-    let wanted = |member: &&Arc<Member>| has_tag(member, rule.tag.as_deref());
+    let tag = rule.tag.as_deref();
+    error::no_replica_for_rule(&rule.name, tag, &why_none_serves(tag, cluster))
+}
+
+/// What is wrong with each replica for reads that ask for `tag`.
+fn why_none_serves(tag: Option<&str>, cluster: &Cluster) -> String {
+    let wanted = |member: &&Arc<Member>| has_tag(member, tag);
     let reasons = cluster.replicas().iter().filter(wanted).take(MAX_NAMED).map(|member| {
         let name = member.config().name.clone();
         match cluster.excluded(member) {
@@ -235,11 +244,7 @@ pub(super) fn no_replica(rule: &Rule, cluster: &Cluster) -> ErrPacket {
             None => format!("'{name}' did not answer"),
         }
     });
-    error::no_replica_for_rule(
-        &rule.name,
-        rule.tag.as_deref(),
-        &reasons.collect::<Vec<_>>().join(", "),
-    )
+    reasons.collect::<Vec<_>>().join(", ")
 }
 
 /// Whether a replica serves those who ask for `tag`, or, without one, those who ask for none.

@@ -24,6 +24,9 @@ fn settings(interval_ms: u64) -> Settings {
         thresholds: Thresholds { up_after: 2, down_after: 3 },
         max_lag: Duration::from_secs(10),
         lag_tolerance: Duration::from_millis(50),
+        zone: None,
+        slow_start: Duration::from_secs(10),
+        late_may_serve: false,
         read_native_hashes: false,
     }
 }

@@ -25,6 +25,9 @@ pub(crate) fn settings() -> Settings {
         thresholds: Thresholds { up_after: 2, down_after: 3 },
         max_lag: Duration::from_secs(10),
         lag_tolerance: Duration::from_millis(100),
+        zone: None,
+        slow_start: Duration::from_secs(10),
+        late_may_serve: false,
     }
 }
 
@@ -108,6 +111,16 @@ impl Lab {
     fn primary_position(&self) -> Option<String> {
         let status = self.topology.load().primary().status();
         status.position.as_ref().map(ToString::to_string)
+    }
+
+    /// The servers among the best, by name, and their weights.
+    fn weights(&self) -> Vec<(String, u32)> {
+        let cluster = self.topology.load();
+        let name = |index: usize| cluster.replicas()[index].config().name.clone();
+        let members = &cluster.candidates().group(None).unwrap().members;
+        let mut weights: Vec<_> = members.iter().map(|it| (name(it.index), it.weight)).collect();
+        weights.sort();
+        weights
     }
 
     fn chosen(&self) -> Option<String> {
@@ -267,4 +280,24 @@ fn a_new_primary_makes_all_lag_unknown_until_it_is_measured() {
     assert_eq!(lab.answers("server-2", 5), ["server-3: takes reads, true"]);
     assert_eq!(lab.answers("server-1", 5), ["server-1: takes reads, true"]);
     assert!(lab.topology.load().primary().status().lag.is_none());
+}
+
+#[test]
+fn a_reload_forgets_nothing_of_who_was_away() {
+    let mut lab = Lab::new(vec![primary(1), replica(2), replica(3)]);
+    for name in ["server-1", "server-2", "server-3"] {
+        lab.answers(name, 5);
+    }
+    for _ in 0..3 {
+        lab.event("server-2", Event::NotAnswered(Report::Failed, "cause".into()));
+    }
+    lab.at(100).answers("server-2", 5);
+    assert_eq!(lab.answers("server-2", 5), ["server-2: takes reads, true"]);
+    assert_eq!(lab.weights(), [("server-2".to_owned(), 16), ("server-3".to_owned(), 256)]);
+    lab.apply(vec![primary(1), replica(4), replica(3), replica(2)]);
+    lab.answers("server-4", 5);
+    let names = ["server-2", "server-3", "server-4"].map(str::to_owned);
+    let weights = lab.weights();
+    assert!(weights.iter().map(|(name, _)| name).eq(&names), "{weights:?}");
+    assert_eq!(weights.iter().map(|(_, weight)| *weight).collect::<Vec<_>>(), [16, 256, 16]);
 }

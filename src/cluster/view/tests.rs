@@ -1,12 +1,19 @@
 //! Which replicas may take reads, and the choice among them.
 
 #![allow(clippy::unwrap_used)]
+mod over_time;
+mod zones;
+
+use super::group::next_random;
 use super::*;
 
 const POLICY: RoutingPolicy = RoutingPolicy {
     max_lag: Duration::from_secs(10),
     lag_tolerance: Duration::from_millis(100),
     fresh_for: Duration::from_millis(1500),
+    zone: None,
+    slow_start: Duration::ZERO,
+    late_may_serve: false,
 };
 
 fn ms(ms: u64) -> Duration {
@@ -20,11 +27,26 @@ fn known(lag: u64) -> Lag {
 /// A replica that is fit for reads but for its lag.
 fn replica(now: Instant, lag: Lag) -> ReplicaView<'static> {
     let probed_at = Some(now);
-    ReplicaView { health: Health::Up, lag, probed_at, errant: false, weight: 1, tags: &[] }
+    let (zone, was) = (None, None);
+    ReplicaView {
+        health: Health::Up,
+        lag,
+        probed_at,
+        errant: false,
+        weight: 1,
+        tags: &[],
+        zone,
+        was,
+    }
 }
 
 fn indexes(candidates: &[Candidate]) -> Vec<usize> {
     candidates.iter().map(|candidate| candidate.index).collect()
+}
+
+/// The first picture.
+fn first(replicas: &[ReplicaView<'_>], now: Instant) -> Candidates {
+    eligible(replicas, &Candidates::default(), &POLICY, now)
 }
 
 /// Checks the untagged group.
@@ -35,7 +57,7 @@ fn check(
     members: &[usize],
     spare: &[usize],
 ) {
-    let candidates = eligible(replicas, &POLICY, now);
+    let candidates = first(replicas, now);
     let group = candidates.group(None).unwrap();
     assert_eq!(indexes(&group.members), members, "{what}");
     assert_eq!(indexes(&group.spare), spare, "{what}");
@@ -86,7 +108,7 @@ fn every_doubt_excludes() {
         ),
     ] {
         // Between two good ones, so that a wrong index would show.
-        let candidates = eligible(&[good, replica, good], &POLICY, now);
+        let candidates = first(&[good, replica, good], now);
         assert_eq!(candidates.excluded(1), excluded, "{replica:?}");
         let expected: &[usize] = if excluded.is_none() { &[0, 1, 2] } else { &[0, 2] };
         let group = candidates.group(None).unwrap();
@@ -112,7 +134,7 @@ fn tagged_replicas_serve_only_their_tags() {
         ReplicaView { tags: &bi, lag: known(20_000), ..plain },
     ];
     check("untagged", &replicas, now, &[0], &[]);
-    let candidates = eligible(&replicas, &POLICY, now);
+    let candidates = first(&replicas, now);
     for (tag, members, spare) in [("bi", &[2][..], &[1][..]), ("etl", &[2], &[])] {
         let group = candidates.group(Some(tag)).unwrap();
         assert_eq!(indexes(&group.members), members, "{tag}");
@@ -120,7 +142,7 @@ fn tagged_replicas_serve_only_their_tags() {
     }
     assert_eq!(candidates.group(Some("unknown")), None);
     // A tag whose replicas are all out is a group without members.
-    let candidates = eligible(&replicas[3..], &POLICY, now);
+    let candidates = first(&replicas[3..], now);
     assert!(candidates.group(Some("bi")).unwrap().members.is_empty());
 }
 
@@ -130,8 +152,8 @@ fn a_wish_for_less_or_more_lag() {
     let lags = [0, 50, 3000, 12_000, 30_000];
     let replicas: Vec<_> = lags.iter().map(|lag| replica(now, known(*lag))).collect();
     let unknown = ReplicaView { lag: Lag::AtLeast(ms(1)), ..replicas[0] };
-    let all = eligible(&[&replicas[..], &[unknown]].concat(), &POLICY, now);
-    let late = eligible(&[&replicas[3..], &[unknown]].concat(), &POLICY, now);
+    let all = first(&[&replicas[..], &[unknown]].concat(), now);
+    let late = first(&[&replicas[3..], &[unknown]].concat(), now);
     for (what, candidates, max_lag, allowed, kept) in [
         ("none", &all, None, &[0, 1, 2][..], &[0, 1][..]),
         ("less", &all, Some(40), &[0], &[0]),

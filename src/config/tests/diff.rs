@@ -207,6 +207,24 @@ const ROWS: &[Row] = &[
         ["", "routing.lag_tolerance = \"0s\""],
         &["routing.lag_tolerance: 100ms -> 0s"],
     ),
+    (
+        "routing.when_all_lag",
+        ["", ""],
+        ["", "routing.when_all_lag = \"least_lagged\""],
+        &["routing.when_all_lag: primary -> least_lagged"],
+    ),
+    (
+        "routing.zone",
+        ["", "routing.zone = \"a\""],
+        ["", "routing.zone = \"b\""],
+        &["routing.zone: a -> b"],
+    ),
+    (
+        "routing.slow_start",
+        ["", ""],
+        ["", "routing.slow_start = \"0s\""],
+        &["routing.slow_start: 10s -> 0s"],
+    ),
     ("routing.hints", ["", ""], ["", "routing.hints = false"], &["routing.hints: true -> false"]),
     (
         "routing.read_only_functions",

@@ -87,7 +87,8 @@ fn syntax() {
 
 #[test]
 fn unknown_keys() {
-    let routing = "allowed: hints, lag_tolerance, max_lag, read_only_functions, unknown_functions";
+    let routing = "allowed: hints, lag_tolerance, max_lag, read_only_functions, slow_start, \
+                   unknown_functions, when_all_lag, zone";
     appended(
         "[routing]\nmaxlag = 1\n",
         &[&format!("7: routing.maxlag: unknown key; did you mean \"max_lag\"?; {routing}")],

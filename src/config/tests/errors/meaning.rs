@@ -302,6 +302,24 @@ fn between_keys() {
             "7: routing.max_lag: 50ms is less than lag_tolerance; allowed: lag_tolerance, which is 100ms, to 1d",
         ],
     );
+    appended(
+        "routing.slow_start = \"61m\"\n",
+        &[
+            "6: routing.slow_start: \"61m\" is out of range; allowed: 0s to 1h: a whole number and ms, s, m, h or d, such as \"250ms\"",
+        ],
+    );
+    appended(
+        "routing.when_all_lag = \"replica\"\n",
+        &[
+            "6: routing.when_all_lag: \"replica\" is unknown; allowed: \"primary\", \"least_lagged\", \"error\"",
+        ],
+    );
+    appended(
+        "routing.zone = \"a b\"\n",
+        &[
+            "6: routing.zone: \"a b\" is no name; allowed: 1 to 64 characters out of A-Z a-z 0-9 . _ -",
+        ],
+    );
     let function = "allowed: \"name\" or \"schema.name\", of letters, digits, _ and $";
     for bad in ["", "a.b.c", "f()", ".f", "a b"] {
         appended(
