@@ -10,6 +10,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, watch};
 
+use super::ask::Wanted;
 use super::health::Thresholds;
 use super::lag::{Lag, NoLag};
 use super::member::{Member, MemberStatus, SessionFailure};
@@ -227,6 +228,7 @@ impl Topology {
         core.policy = settings.policy();
         core.thresholds = settings.thresholds;
         core.reference.set_fresh_for(settings.fresh_for());
+        core.reference.forget_members();
         if !Arc::ptr_eq(&primary, &old.primary) {
             core.reference.reset();
             forget_lag(&built.replicas);
@@ -247,6 +249,13 @@ impl Topology {
         self.cluster.store(Arc::new(with_candidates(&next, &core.policy, now)));
         self.changed.send_modify(|version| *version = version.wrapping_add(1));
         Ok((applied, built.new))
+    }
+
+    /// What a member is to be asked at `now`.
+    pub(super) fn wanted(&self, member: &Arc<Member>, tracker: &Tracker, now: Instant) -> Wanted {
+        let is_primary = Arc::ptr_eq(&self.load().primary, member);
+        let role = if is_primary { Role::Primary } else { Role::Replica };
+        Wanted { role, channels: tracker.wants_channels(&self.lock().reference, now) }
     }
 
     /// Takes in what a monitor observed. Nothing happens for a member that was removed meanwhile.

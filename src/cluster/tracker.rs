@@ -7,15 +7,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::channels::{Channels, Members, ServerId};
+use super::coordinates::Coordinates;
 use super::errant::ErrantWatch;
 use super::gtid_mariadb::{self, GtidState};
 use super::health::{Health, HealthMachine, Report, Thresholds, Transition};
 use super::lag::{Lag, LagClock, NoLag, Sampled};
 use super::member::{MemberStatus, ReadOnly, SessionFailure};
 use super::position::Position;
-use super::probe::{Answer, MariaDbPositions, Positions};
+use super::probe::{Answer, Extra, MariaDbPositions, Positions};
 use crate::backend::connection::ServerFacts;
 use crate::config::Role;
+
+/// For how long a replica must have had more than the primary before it is asked for its channels:
+/// most are only ahead of the sample.
+const SUSPECT_AFTER: Duration = Duration::from_secs(1);
+/// How often channels are asked for that positions do without. They count in seconds.
+const CHANNELS_EVERY: Duration = Duration::from_secs(1);
 
 /// What the primary's probes have told.
 #[derive(Debug)]
@@ -23,18 +31,31 @@ pub struct Reference {
     clock: LagClock,
     /// MariaDB: every server's transactions that the primary knows.
     known: Option<GtidState>,
+    /// Who the servers are.
+    members: Members,
 }
 
 impl Reference {
     /// Nothing known yet. `fresh_for`: see [`LagClock::new`].
     pub fn new(fresh_for: Duration) -> Reference {
-        Reference { clock: LagClock::new(fresh_for), known: None }
+        Reference { clock: LagClock::new(fresh_for), known: None, members: Members::default() }
     }
 
     /// Another server is the primary now, and nothing is known of it.
     pub fn reset(&mut self) {
         self.clock.reset();
         self.known = None;
+        self.members.clear();
+    }
+
+    /// The configuration may name other servers now.
+    pub fn forget_members(&mut self) {
+        self.members.clear();
+    }
+
+    /// Whether positions are places in the primary's binary log.
+    fn is_by_coordinates(&self) -> bool {
+        self.clock.newest().is_some_and(|(newest, _)| matches!(**newest, Position::Coordinates(_)))
     }
 
     /// How far a replica that has applied `applied` is behind at `now`.
@@ -90,13 +111,43 @@ pub struct Tracker {
     health: HealthMachine,
     errant: ErrantWatch,
     status: MemberStatus,
+    id: Option<ServerId>,
+    /// As last told.
+    channels: Option<Channels>,
+    /// When they were last asked for.
+    channels_at: Option<Instant>,
+    /// MariaDB: it has transactions of domains that the primary knows nothing of.
+    has_other_domains: bool,
 }
 
 impl Tracker {
     /// A server that nobody has looked at.
     pub fn new(role: Role, now: Instant) -> Tracker {
         let status = MemberStatus::starting(now);
-        Tracker { role, health: HealthMachine::default(), errant: ErrantWatch::default(), status }
+        Tracker {
+            role,
+            health: HealthMachine::default(),
+            errant: ErrantWatch::default(),
+            status,
+            id: None,
+            channels: None,
+            channels_at: None,
+            has_other_domains: false,
+        }
+    }
+
+    /// Whether the replica is to be asked for its channels though it has GTIDs: the primary has none,
+    /// or there may be other sources.
+    pub fn wants_channels(&self, reference: &Reference, now: Instant) -> bool {
+        let since = |at: Instant| now.saturating_duration_since(at);
+        let is_mysql = matches!(self.id, Some(ServerId::MySql(_)));
+        let suspected = self.errant.suspected_since().filter(|_| is_mysql);
+        let members = &reference.members;
+        let is_needed = suspected.is_some_and(|at| since(at) >= SUSPECT_AFTER)
+            || self.has_other_domains
+            || self.channels.as_ref().is_some_and(|channels| channels.has_others(members));
+        let is_due = self.channels_at.is_none_or(|at| since(at) >= CHANNELS_EVERY);
+        is_needed && is_due || reference.is_by_coordinates()
     }
 
     /// What is known now.
@@ -150,6 +201,8 @@ impl Tracker {
         if self.role != role {
             self.role = role;
             self.errant = ErrantWatch::default();
+            self.id = None;
+            self.channels = None;
             self.status.errant = None;
             self.status.position = None;
             self.status.asked_at = None;
@@ -162,18 +215,15 @@ impl Tracker {
         self.status.asked_at = Some(answer.sent_at);
         self.status.probed_at = Some(answer.answered_at);
         self.set_read_only(answer.state.read_only, notes);
-        let position = match (answer.state.positions, self.role) {
-            (Positions::MySql(position), _) => Ok(position),
-            (Positions::MariaDb(positions), Role::Primary) => {
-                primary_position(positions, &mut reference.known)
-            }
-            (Positions::MariaDb(positions), Role::Replica) => {
-                Ok(self.replica_position(positions, reference, answer.answered_at))
-            }
-            (Positions::Missing(reason), _) => Err(reason),
-        };
+        self.id = answer.state.id;
+        if let (Some(id), Role::Primary) = (self.id, self.role) {
+            reference.members.set_primary(id);
+        }
+        let log = self.take_extra(answer.state.extra, answer.sent_at);
+        let position =
+            self.find_position(answer.state.positions, log, reference, answer.answered_at);
         let (position, missing) = match position {
-            Ok(position) => (Some(position), None),
+            Ok(position) => (position, None),
             Err(reason) => (None, Some(reason)),
         };
         match (&self.status.no_position, &missing) {
@@ -199,6 +249,73 @@ impl Tracker {
         self.status.position = position;
     }
 
+    /// Takes in the answer to a further question, if there was one; the end of the binary log is
+    /// handed back.
+    fn take_extra(
+        &mut self,
+        extra: Option<Result<Extra, Arc<str>>>,
+        sent_at: Instant,
+    ) -> Option<Coordinates> {
+        let extra = extra?;
+        self.channels_at = Some(sent_at);
+        self.status.refused = None;
+        match extra {
+            Ok(Extra::Log(log)) => return Some(log),
+            Ok(Extra::Channels(channels)) => self.channels = Some(channels),
+            Err(reason) => {
+                self.channels = None;
+                self.status.refused = Some(reason);
+            }
+        }
+        None
+    }
+
+    /// Where the server is; `Ok(None)` if that cannot be said before the primary is known.
+    fn find_position(
+        &mut self,
+        positions: Positions,
+        log: Option<Coordinates>,
+        reference: &mut Reference,
+        now: Instant,
+    ) -> Result<Option<Arc<Position>>, Arc<str>> {
+        let channels = self.channels.as_ref();
+        let applied = channels.and_then(|channels| channels.coordinates(&reference.members));
+        let place = |place: &Coordinates| Arc::new(Position::Coordinates(place.clone()));
+        match (positions, self.role) {
+            (Positions::MySql(_), Role::Replica) if reference.is_by_coordinates() => {
+                applied.map(place).map(Some).ok_or_else(|| self.no_place())
+            }
+            (Positions::MySql(position), _) => Ok(Some(position)),
+            (Positions::MariaDb(positions), Role::Primary) => {
+                primary_position(positions, &mut reference.known).map(Some)
+            }
+            (Positions::MariaDb(positions), Role::Replica) => {
+                Ok(Some(self.replica_position(positions, reference, now)))
+            }
+            (Positions::NoGtids, Role::Primary) => {
+                log.as_ref().map(place).map(Some).ok_or_else(|| self.no_place())
+            }
+            (Positions::NoGtids, Role::Replica) => match applied {
+                Some(applied) => Ok(Some(place(applied))),
+                None if channels.is_some() && reference.members.primary().is_none() => Ok(None),
+                None => Err(self.no_place()),
+            },
+            (Positions::Missing(reason), _) => Err(reason),
+        }
+    }
+
+    /// Why there are no coordinates where they are needed.
+    fn no_place(&self) -> Arc<str> {
+        match (&self.status.refused, &self.channels) {
+            (Some(refused), _) => format!("GTIDs are off, and {refused}, or turn GTIDs on").into(),
+            (None, Some(_)) => "GTIDs are off, and no channel says how far it is in the primary's \
+                                binary log: the lag is at best an estimate, and sessions that have \
+                                written do not read there"
+                .into(),
+            (None, None) => "gtid_mode is not ON".into(),
+        }
+    }
+
     fn set_read_only(&mut self, read_only: Option<ReadOnly>, notes: &mut Vec<Note>) {
         if let (Some(old), Some(new)) = (self.status.read_only, read_only)
             && old.read_only != new.read_only
@@ -218,6 +335,7 @@ impl Tracker {
     ) -> Arc<Position> {
         let MariaDbPositions { slave_pos, binlog_pos, binlog_state, server_id } = positions;
         let known = reference.known.as_ref();
+        self.has_other_domains = known.is_some_and(|known| slave_pos.has_other_domains(known));
         if let (Some(known), Some((_, sampled_at))) = (known, reference.clock.newest()) {
             let errant = Position::MariaDb(binlog_state.errant(server_id, known));
             self.errant.settle(now, errant, sampled_at);
@@ -235,7 +353,10 @@ impl Tracker {
         notes: &mut Vec<Note>,
     ) {
         if let Some((primary, sampled_at)) = reference.clock.newest() {
-            self.errant.observe_sets(now, applied, primary, sampled_at);
+            let channels = self.channels.as_ref();
+            let elsewhere = channels.map(|channels| channels.elsewhere(&reference.members));
+            let elsewhere = elsewhere.unwrap_or_default();
+            self.errant.observe_sets(now, applied, (primary, sampled_at), &elsewhere);
         }
         let confirmed = self.errant.confirmed();
         match (&self.status.errant, confirmed) {
@@ -270,6 +391,7 @@ impl Tracker {
             self.status.asked_at = None;
             self.status.probed_at = None;
             self.status.no_position = None;
+            self.channels = None;
         }
     }
 
@@ -286,15 +408,42 @@ impl Tracker {
         }
     }
 
-    fn evaluate_lag(&mut self, reference: &Reference, now: Instant) {
-        self.status.lag = match (self.role, &self.status.position) {
-            (Role::Primary, _) => None,
-            (Role::Replica, Some(applied)) => Some(reference.lag(now, applied)),
-            (Role::Replica, None) if self.status.no_position.is_some() => {
-                Some(Lag::Unknown(NoLag::ReplicaHasNoPosition))
-            }
-            (Role::Replica, None) => Some(Lag::Unknown(NoLag::ReplicaNotProbed)),
+    fn evaluate_lag(&mut self, reference: &mut Reference, now: Instant) {
+        if self.role == Role::Primary {
+            self.status.lag = None;
+            return;
+        }
+        let lag = self.replica_lag(reference, now);
+        self.status.lag = Some(lag);
+        if let Some(id) = self.id {
+            reference.members.set_replica(id, lag, now);
+        }
+    }
+
+    /// By positions; where these say nothing, or are not all, by channels.
+    fn replica_lag(&self, reference: &Reference, now: Instant) -> Lag {
+        let measured = match &self.status.position {
+            Some(applied) => reference.lag(now, applied),
+            None if self.status.no_position.is_some() => Lag::Unknown(NoLag::ReplicaHasNoPosition),
+            None => Lag::Unknown(NoLag::ReplicaNotProbed),
         };
+        let Some(channels) = &self.channels else { return measured };
+        let members = &reference.members;
+        let estimated = match measured {
+            Lag::Known { lag, .. } => match channels.lag_of_others(members, now) {
+                Ok(others) if others <= lag => return measured,
+                others => others,
+            },
+            // The primary answers, and has no position either.
+            Lag::Unknown(NoLag::PrimaryNotSampled) if members.primary().is_none() => {
+                return measured;
+            }
+            Lag::Unknown(NoLag::ReplicaNotProbed) | Lag::AtLeast(_) | Lag::Estimated(_) => {
+                return measured;
+            }
+            Lag::Unknown(_) => channels.lag(members, now),
+        };
+        estimated.map_or_else(Lag::Unknown, Lag::Estimated)
     }
 }
 

@@ -192,8 +192,8 @@ fn judge(
         return Err(Excluded::Errant);
     }
     match replica.lag {
-        Lag::Known { lag, .. } if lag <= policy.max_lag => Ok(lag),
-        Lag::Known { lag, .. } => Err(Excluded::OverMaxLag(lag)),
+        Lag::Known { lag, .. } | Lag::Estimated(lag) if lag <= policy.max_lag => Ok(lag),
+        Lag::Known { lag, .. } | Lag::Estimated(lag) => Err(Excluded::OverMaxLag(lag)),
         Lag::AtLeast(lag) => Err(Excluded::LagUnbounded(lag)),
         Lag::Unknown(reason) => Err(Excluded::LagUnknown(reason)),
     }

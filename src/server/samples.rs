@@ -22,6 +22,8 @@ impl ServerSource for Servers {
                 role: if primary { Role::Primary } else { Role::Replica },
                 up: status.health == Health::Up,
                 lag,
+                lag_form: status.lag.filter(|_| !primary).map(Lag::form),
+                errant: status.errant.is_some(),
                 health: status.health.as_str(),
                 eligible: if primary {
                     status.health.may_be_alive()
@@ -46,5 +48,9 @@ impl ServerSource for Servers {
 
     fn health_states(&self) -> &'static [&'static str] {
         &["starting", "up", "suspect", "down", "denied"]
+    }
+
+    fn lag_forms(&self) -> &'static [&'static str] {
+        Lag::FORMS
     }
 }
