@@ -104,6 +104,12 @@ impl ClusterHandle {
         self.topology.urgency.wait(now);
     }
 
+    /// How far a member is behind at `now`; `None` for the primary. What the picture says is as old as
+    /// the member's last probe.
+    pub fn lag(&self, member: &Member, now: std::time::Instant) -> Option<Lag> {
+        self.topology.lag(member, now)
+    }
+
     /// The present picture, to keep.
     pub fn snapshot(&self) -> Arc<Cluster> {
         self.topology.snapshot()

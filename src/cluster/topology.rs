@@ -251,6 +251,17 @@ impl Topology {
         Ok((applied, built.new))
     }
 
+    /// A member's lag at `now`: by what is known of the primary now, and not when the member was probed
+    /// last.
+    pub(super) fn lag(&self, member: &Member, now: Instant) -> Option<Lag> {
+        member.with_status(|status| match (status.lag, &status.position) {
+            (Some(Lag::Known { .. } | Lag::AtLeast(_)), Some(applied)) => {
+                Some(self.lock().reference.lag(now, applied))
+            }
+            (lag, _) => lag,
+        })
+    }
+
     /// What a member is to be asked at `now`.
     pub(super) fn wanted(&self, member: &Arc<Member>, tracker: &Tracker, now: Instant) -> Wanted {
         let is_primary = Arc::ptr_eq(&self.load().primary, member);

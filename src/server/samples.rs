@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crate::cluster::{ClusterHandle, Health, Lag, Member};
 use crate::metrics::{Role, ServerSample, ServerSource};
@@ -16,13 +17,13 @@ impl ServerSource for Servers {
             let primary = Arc::ptr_eq(member, cluster.primary());
             let status = member.status();
             let (levels, counters) = (member.pool().levels(), member.pool().counters());
-            let lag = status.lag.and_then(Lag::known).filter(|_| !primary);
+            let lag = self.0.lag(member, Instant::now()).filter(|_| !primary);
             ServerSample {
                 name: member.config().name.clone(),
                 role: if primary { Role::Primary } else { Role::Replica },
                 up: status.health == Health::Up,
-                lag,
-                lag_form: status.lag.filter(|_| !primary).map(Lag::form),
+                lag: lag.and_then(Lag::known),
+                lag_form: lag.map(Lag::form),
                 errant: status.errant.is_some(),
                 health: status.health.as_str(),
                 eligible: if primary {
