@@ -58,7 +58,7 @@ async fn ask_more(
     flavor: Flavor,
     role: Role,
     state: &ServerState,
-) -> Result<Result<Extra, Arc<str>>, Error> {
+) -> Result<Result<Box<Extra>, Arc<str>>, Error> {
     let version = connection.facts().version_number();
     let sql = match role {
         Role::Primary => log_question(version),
@@ -79,10 +79,12 @@ async fn ask_more(
         Err(Error::TimedOut(_)) => Err(format!("{sql} was not answered in time")),
         Err(error) => return Err(error),
     };
-    Ok(answer.map_err(Into::into).and_then(|table| match role {
+    let extra = answer.map_err(Into::into).and_then(|table| match role {
         Role::Primary => read_log(state.id, &table).map(Extra::Log),
         Role::Replica => {
-            Ok(Extra::Channels(Channels { asked_at, list: read_channels(flavor, &table) }))
+            let list = read_channels(flavor, &table);
+            Ok(Extra::Channels(Channels { asked_at, list }))
         }
-    }))
+    });
+    Ok(extra.map(Box::new))
 }

@@ -352,13 +352,11 @@ fn log_note(server: &str, tracker: &Tracker, note: &Note) {
             warn!(server, reason = &**reason, lag, "server has no position to compare");
         }
         Note::PositionBack => info!(server, "server has a position again"),
-        Note::PrimaryWentBack => {
-            warn!(
-                server,
-                "the primary lacks transactions that it had, or tells its position in another way; lag is \
-                 measured afresh"
-            );
-        }
+        Note::PrimaryWentBack => warn!(
+            server,
+            "the primary lacks transactions that it had, or tells its position in another way; \
+             lag is measured afresh"
+        ),
         Note::Errant(gtids) => {
             // If they came by replication from another source, this is why that is not known.
             let refused = status.refused.as_deref();

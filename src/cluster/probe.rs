@@ -40,7 +40,7 @@ pub struct ServerState {
     /// Who it is, to its replicas.
     pub id: Option<ServerId>,
     /// What it was asked besides.
-    pub extra: Option<Result<Extra, Arc<str>>>,
+    pub extra: Option<Result<Box<Extra>, Arc<str>>>,
 }
 
 /// The answer to a further question.

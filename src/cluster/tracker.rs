@@ -253,13 +253,13 @@ impl Tracker {
     /// handed back.
     fn take_extra(
         &mut self,
-        extra: Option<Result<Extra, Arc<str>>>,
+        extra: Option<Result<Box<Extra>, Arc<str>>>,
         sent_at: Instant,
     ) -> Option<Coordinates> {
         let extra = extra?;
         self.channels_at = Some(sent_at);
         self.status.refused = None;
-        match extra {
+        match extra.map(|extra| *extra) {
             Ok(Extra::Log(log)) => return Some(log),
             Ok(Extra::Channels(channels)) => self.channels = Some(channels),
             Err(reason) => {

@@ -322,7 +322,11 @@ fn scraped() -> BTreeMap<String, String> {
     metrics.local().query(0, 0);
     metrics.local().error(Side::Client, 0);
     metrics.set_rules(["r"].into_iter());
-    let replica = ServerSample { lag: Some(Duration::ZERO), ..sample("r", Role::Replica) };
+    let replica = ServerSample {
+        lag: Some(Duration::ZERO),
+        lag_form: Some("measured"),
+        ..sample("r", Role::Replica)
+    };
     metrics.set_servers(Arc::new(Fixed(vec![replica])));
     let text = metrics.render().unwrap();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
