@@ -25,6 +25,9 @@ use crate::protocol::text_row::{Row, Table};
 const MAX_CHANNELS: usize = 256;
 /// By how much `Seconds_Behind_Source` may say too little: it cuts off the fraction.
 const RESOLUTION: Duration = Duration::from_secs(1);
+/// When a replica that nobody speaks of any more is none of these servers: a reload has removed it.
+/// Those that are down are spoken of.
+const FORGET_AFTER: Duration = Duration::from_secs(60);
 /// Longest delay that is believed, in seconds: a clock that is wrong by more would overflow nothing,
 /// but mean nothing either.
 const MAX_SECONDS: u64 = 10 * 365 * 24 * 3600;
@@ -106,6 +109,7 @@ impl Members {
 
     /// The lag of a replica at `now`.
     pub fn set_replica(&mut self, id: ServerId, lag: Lag, now: Instant) {
+        self.replicas.retain(|_, (at, _)| now.saturating_duration_since(*at) <= FORGET_AFTER);
         self.replicas.insert(id, (now, lag));
     }
 

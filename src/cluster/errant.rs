@@ -46,11 +46,7 @@ impl ErrantWatch {
             (Position::MySql(suspects), Position::MySql(primary)) => {
                 suspects.subtract(primary).without(elsewhere)
             }
-            // Of places in a log it cannot be said.
-            (Position::Coordinates(_), _) | (_, Position::Coordinates(_)) => {
-                *self = ErrantWatch::default();
-                return;
-            }
+            // Of places in a log it cannot be said. What was found before is still so.
             _ => return,
         };
         self.settle(now, Position::MySql(excess), sampled_at);

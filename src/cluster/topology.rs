@@ -228,7 +228,6 @@ impl Topology {
         core.policy = settings.policy();
         core.thresholds = settings.thresholds;
         core.reference.set_fresh_for(settings.fresh_for());
-        core.reference.forget_members();
         if !Arc::ptr_eq(&primary, &old.primary) {
             core.reference.reset();
             forget_lag(&built.replicas);

@@ -160,3 +160,13 @@ fn what_came_from_elsewhere() {
     assert!(!alone.has_others(&members(now)) && alone.elsewhere(&members(now)).is_empty());
     assert_eq!(alone.coordinates(&members(now)), None);
 }
+
+#[test]
+fn a_replica_that_was_removed_is_forgotten() {
+    let now = Instant::now();
+    let mut members = members(now);
+    assert!(members.has(id(REPLICA)));
+    let (later, lag) = (now + FORGET_AFTER, Lag::Unknown(NoLag::ReplicaNotProbed));
+    members.set_replica(id(STRANGER), lag, later);
+    assert!(!members.has(id(REPLICA)) && members.has(id(STRANGER)) && members.has(id(PRIMARY)));
+}

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 use super::super::channels::Channel;
+use super::super::coordinates::Coordinates;
 use super::super::gtid_mysql::parse_server_uuid;
+use super::super::lag::NoLag;
 use super::super::position::Flavor;
-use super::super::probe::{ServerState, read_answer};
+use super::super::probe::{Extra, ServerState, read_answer};
 use super::*;
 
 const THRESHOLDS: Thresholds = Thresholds { up_after: 2, down_after: 3 };
