@@ -206,6 +206,23 @@ fn without_the_privilege(cluster: &Cluster) {
     });
 }
 
+/// The primary's binary log begins anew, and the places where replicas are lie far beyond its end: they
+/// prove nothing.
+fn without_gtids_after_a_reset(cluster: &Cluster) {
+    let mut client = Client::app(cluster.proxy.port());
+    cluster.lab.sql(0, "RESET BINARY LOGS AND GTIDS");
+    client.run("UPDATE tick SET n = 2000001");
+    eventually("no replica takes reads", || {
+        assert_eq!(client.value("SELECT CAST(n AS CHAR) FROM tick"), "2000001");
+        !cluster.is_eligible(1) && !cluster.is_eligible(2)
+    });
+    assert_eq!((cluster.lag(1), cluster.lag(2)), (None, None));
+    cluster.proxy.wait_log("further in the primary's binary log than that goes");
+    cluster.wait_probes(1, 8);
+    assert!(!cluster.is_eligible(1) && !cluster.is_eligible(2));
+    assert_eq!(client.value("SELECT CAST(n AS CHAR) FROM tick"), "2000001");
+}
+
 fn timed(cluster: &Cluster, name: &str, part: impl FnOnce(&Cluster)) {
     let start = Instant::now();
     part(cluster);
@@ -221,6 +238,7 @@ fn run(make: Make) {
     if make == Make::MySql {
         timed(&cluster, "without GTIDs", without_gtids);
         timed(&cluster, "without the privilege", without_the_privilege);
+        timed(&cluster, "without GTIDs, after a reset", without_gtids_after_a_reset);
     }
 }
 

@@ -288,6 +288,10 @@ impl Topology {
         let thresholds = core.thresholds;
         let notes = tracker.observe(event, role, &mut core.reference, &thresholds, now);
         member.set_status(tracker.status().clone());
+        if notes.contains(&Note::PrimaryWentBack) {
+            // They are about what the primary no longer has; the next probes say more.
+            cluster.replicas.iter().for_each(|replica| forget_position(replica));
+        }
         if role == Role::Primary {
             measure_unknown(&cluster.replicas, &core.reference, now);
         }

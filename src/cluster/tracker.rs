@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::channels::{Channels, Members, ServerId};
+use super::coordinates::Coordinates;
 use super::errant::ErrantWatch;
 use super::gtid_mariadb::GtidState;
 use super::health::{Health, HealthMachine, Report, Thresholds, Transition};
@@ -28,12 +29,19 @@ pub struct Reference {
     known: Option<GtidState>,
     /// Who the servers are.
     members: Members,
+    /// How often the primary has gone back: its binary log may have begun anew.
+    went_back: u64,
 }
 
 impl Reference {
     /// Nothing known yet. `fresh_for`: see [`LagClock::new`].
     pub fn new(fresh_for: Duration) -> Reference {
-        Reference { clock: LagClock::new(fresh_for), known: None, members: Members::default() }
+        Reference {
+            clock: LagClock::new(fresh_for),
+            known: None,
+            members: Members::default(),
+            went_back: 0,
+        }
     }
 
     /// Another server is the primary now, and nothing is known of it.
@@ -41,6 +49,7 @@ impl Reference {
         self.clock.reset();
         self.known = None;
         self.members.clear();
+        self.went_back += 1;
     }
 
     /// How far a replica that has applied `applied` is behind at `now`.
@@ -101,6 +110,10 @@ pub struct Tracker {
     channels: Option<Channels>,
     /// When they were last asked for.
     channels_at: Option<Instant>,
+    /// Its last place in the primary's binary log, and when that was known.
+    placed: Option<(Instant, Coordinates)>,
+    /// Its places are those of the log that the primary has had since it went back so often.
+    is_in_log: Option<u64>,
     /// MariaDB: it has transactions of domains that the primary knows nothing of.
     has_other_domains: bool,
 }
@@ -117,6 +130,8 @@ impl Tracker {
             id: None,
             channels: None,
             channels_at: None,
+            placed: None,
+            is_in_log: None,
             has_other_domains: false,
         }
     }
@@ -174,6 +189,7 @@ impl Tracker {
             self.errant = ErrantWatch::default();
             self.id = None;
             self.channels = None;
+            self.is_in_log = None;
             self.status.errant = None;
             self.status.position = None;
             self.status.asked_at = None;
@@ -209,6 +225,7 @@ impl Tracker {
             (Role::Primary, Some(position)) => {
                 let sampled = reference.clock.sample(answer.sent_at, Arc::clone(position));
                 if sampled == Sampled::Restarted {
+                    reference.went_back += 1;
                     notes.push(Note::PrimaryWentBack);
                 }
             }
@@ -296,6 +313,11 @@ impl Tracker {
         if self.role == Role::Primary {
             self.status.lag = None;
             return;
+        }
+        if matches!(self.status.position.as_deref(), Some(Position::Coordinates(_)))
+            && self.is_in_log != Some(reference.went_back)
+        {
+            self.status.position = None;
         }
         let lag = self.replica_lag(reference, now);
         self.status.lag = Some(lag);

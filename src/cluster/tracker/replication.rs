@@ -82,10 +82,12 @@ impl Tracker {
     ) -> Result<Option<Arc<Position>>, Arc<str>> {
         let channels = self.channels.as_ref();
         let applied = channels.and_then(|channels| channels.coordinates(&reference.members));
+        let applied = applied.cloned();
         let place = |place: &Coordinates| Arc::new(Position::Coordinates(place.clone()));
         match (positions, self.role) {
             (Positions::MySql(_), Role::Replica) if reference.is_by_coordinates() => {
-                applied.map(place).map(Some).ok_or_else(|| self.no_place())
+                let applied = applied.ok_or_else(|| self.no_place())?;
+                self.check_place(&applied, reference, now)
             }
             (Positions::MySql(position), _) => Ok(Some(position)),
             (Positions::MariaDb(positions), Role::Primary) => {
@@ -98,12 +100,41 @@ impl Tracker {
                 log.as_ref().map(place).map(Some).ok_or_else(|| self.no_place())
             }
             (Positions::NoGtids, Role::Replica) => match applied {
-                Some(applied) => Ok(Some(place(applied))),
-                None if channels.is_some() && reference.members.primary().is_none() => Ok(None),
+                Some(applied) => self.check_place(&applied, reference, now),
+                None if self.channels.is_some() && reference.members.primary().is_none() => {
+                    Ok(None)
+                }
                 None => Err(self.no_place()),
             },
             (Positions::Missing(reason), _) => Err(reason),
         }
+    }
+
+    /// A replica cannot be further in the primary's log than that goes. If it seems to be, the log has
+    /// begun anew (RESET BINARY LOGS AND GTIDS), and the place says nothing of it. `now`: when the
+    /// place was known; the primary's newest end may be older, and is held against the place before.
+    fn check_place(
+        &mut self,
+        place: &Coordinates,
+        reference: &Reference,
+        now: Instant,
+    ) -> Result<Option<Arc<Position>>, Arc<str>> {
+        let before = self.placed.replace((now, place.clone()));
+        let before = before.filter(|(_, before)| before.is_same_log(place));
+        let position = Arc::new(Position::Coordinates(place.clone()));
+        if let Some((newest, sampled_at)) = reference.clock.newest() {
+            let is_before = |before: Coordinates| newest.contains(&Position::Coordinates(before));
+            let before = before.filter(|(at, _)| *at < sampled_at).map(|(_, before)| before);
+            if newest.contains(&position) || before.clone().is_some_and(is_before) {
+                self.is_in_log = Some(reference.went_back);
+            } else if before.is_some() {
+                self.is_in_log = None;
+                return Err("GTIDs are off, and it is further in the primary's binary log than \
+                            that goes: the log was reset"
+                    .into());
+            }
+        }
+        Ok(Some(position).filter(|_| self.is_in_log == Some(reference.went_back)))
     }
 
     /// Why there are no coordinates where they are needed.
@@ -143,6 +174,9 @@ impl Tracker {
         let measured = match &self.status.position {
             Some(applied) => reference.lag(now, applied),
             None if self.status.no_position.is_some() => Lag::Unknown(NoLag::ReplicaHasNoPosition),
+            None if self.channels.is_some() && reference.clock.newest().is_none() => {
+                Lag::Unknown(NoLag::PrimaryNotSampled)
+            }
             None => Lag::Unknown(NoLag::ReplicaNotProbed),
         };
         let Some(channels) = &self.channels else { return measured };

@@ -313,7 +313,7 @@ fn coordinates_measure_where_gtids_are_off() {
     let mut lab = Lab::new(Flavor::MySql);
     let up = health(Health::Starting, Health::Up);
     assert_eq!(places(&mut lab, Role::Replica, 100), std::slice::from_ref(&up), "nothing is wrong");
-    assert_eq!(lab.lag(), Lag::Unknown(NoLag::ReplicaNotProbed));
+    assert_eq!(lab.lag(), Lag::Unknown(NoLag::PrimaryNotSampled));
     assert_eq!(places(&mut lab, Role::Primary, 100), [up]);
     places(&mut lab, Role::Replica, 100);
     assert_eq!(lab.lag(), known(0));
@@ -327,6 +327,30 @@ fn coordinates_measure_where_gtids_are_off() {
     assert_eq!(lab.mysql(Role::Primary, 5), [Note::PrimaryWentBack], "GTIDs are turned on");
     assert_eq!(lab.mysql(Role::Replica, 5), []);
     assert_eq!(lab.lag(), known(0));
+}
+
+/// Old places are further on than any in a log that begins anew, and must prove nothing of it.
+#[test]
+fn a_log_that_begins_anew() {
+    let mut lab = Lab::new(Flavor::MySql);
+    places(&mut lab, Role::Primary, 900);
+    places(&mut lab, Role::Replica, 900);
+    assert_eq!(lab.lag(), known(0));
+    // Ahead of the sample, as on a busy primary.
+    assert_eq!(places(lab.at(100), Role::Replica, 950), []);
+    assert_eq!(places(lab.at(250), Role::Primary, 990), []);
+    assert_eq!(places(lab.at(350), Role::Replica, 999), []);
+    assert_eq!(lab.lag(), known(0));
+    assert_eq!(places(lab.at(500), Role::Primary, 200), [Note::PrimaryWentBack]);
+    lab.event(Role::Replica, Event::Waiting);
+    assert_eq!(lab.replica.status().position, None, "not even before its next probe");
+    let notes = places(lab.at(600), Role::Replica, 999);
+    assert!(matches!(notes[..], [Note::NoPosition(_)]), "{notes:?}");
+    assert_eq!(lab.replica.status().position, None);
+    // Attached anew, it is in the new log.
+    places(lab.at(750), Role::Primary, 300);
+    assert_eq!(places(lab.at(850), Role::Replica, 250), [Note::PositionBack]);
+    assert_eq!(lab.lag(), known(100));
 }
 
 #[test]
