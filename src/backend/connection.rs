@@ -21,7 +21,7 @@ use crate::protocol::handshake::Greeting;
 use crate::protocol::query::NO_ATTRIBUTES;
 use crate::protocol::reader::Reader;
 use crate::protocol::response::{Control, Event, ResponseKind, ResponseTracker};
-use crate::protocol::text_row::{self, Row};
+use crate::protocol::text_row::{self, Row, Table};
 use crate::protocol::{ErrPacket, Malformed, OkPacket};
 
 /// How long a server may take none of what is written to it. Servers read commands at once unless
@@ -310,11 +310,19 @@ impl Connection {
     /// # Errors
     /// The server's error; [`Error::TimedOut`] after `deadline`, the connection is then Broken.
     pub async fn query_rows(&mut self, sql: &str, deadline: Instant) -> Result<Vec<Row>, Error> {
+        Ok(self.query_table(sql, deadline).await?.rows)
+    }
+
+    /// The same with the names of the columns.
+    ///
+    /// # Errors
+    /// As [`Connection::query_rows`].
+    pub async fn query_table(&mut self, sql: &str, deadline: Instant) -> Result<Table, Error> {
         let mut packet = Vec::new();
         self.build_query(&mut packet, sql.as_bytes());
         let ask = async {
             self.send(&packet).await?;
-            self.finish_rows().await
+            self.finish_table().await
         };
         match tokio::time::timeout_at(deadline, ask).await {
             Ok(result) => result,
@@ -327,7 +335,11 @@ impl Connection {
 
     /// Reads one small result set.
     pub(super) async fn finish_rows(&mut self) -> Result<Vec<Row>, Error> {
-        let (mut columns, mut rows, mut size) = (None, Vec::new(), 0);
+        Ok(self.finish_table().await?.rows)
+    }
+
+    async fn finish_table(&mut self) -> Result<Table, Error> {
+        let (mut columns, mut table, mut size) = (None, Table::default(), 0);
         self.collect(ResponseKind::Results, |index, payload| {
             size += payload.len();
             if size > MAX_OWN_RESULT {
@@ -338,13 +350,15 @@ impl Connection {
                     let count = Reader::new(payload).lenenc().unwrap_or(0);
                     columns = usize::try_from(count).ok();
                 }
-                Some(count) if index <= count => drop(column::name(payload)?),
-                Some(count) => rows.push(text_row::parse(payload, count)?),
+                Some(count) if index <= count => {
+                    table.columns.push(column::name(payload)?.to_vec());
+                }
+                Some(count) => table.rows.push(text_row::parse(payload, count)?),
             }
             Ok(())
         })
         .await?;
-        Ok(rows)
+        Ok(table)
     }
 
     /// Reads one response; `each` gets every packet that is not OK, EOF or ERR, with its position.

@@ -3,11 +3,16 @@
 //! They come from a write to a replica by mistake, or from a former primary that died before its
 //! last transactions got out. The replica's data is then not the primary's, whatever its lag says.
 //!
+//! What came through a channel from another source is no such write; [`super::channels`] tells which
+//! that is. Where positions are places in the primary's binary log, nothing can be said: they do not
+//! show what a replica wrote by itself.
+//!
 //! A replica that is *ahead of the sample* looks the same for a moment: its position is read after
 //! the primary's, or semi-synchronous replication lets it apply a transaction before the primary
 //! itself has finished committing. So an excess only counts when a later sample of the primary
 //! still lacks it, [`CONFIRM_AFTER`] later.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::position::Position;
@@ -25,19 +30,23 @@ pub struct ErrantWatch {
 }
 
 impl ErrantWatch {
-    /// Takes in what the replica had at `now`, against the primary's position at `sampled_at`.
+    /// Takes in what the replica had at `now`, against the primary's position at `sampled_at`. What
+    /// came from `elsewhere`, by replication from another source, is none of its own.
     pub fn observe_sets(
         &mut self,
         now: Instant,
         applied: &Position,
-        primary: &Position,
-        sampled_at: Instant,
+        (primary, sampled_at): (&Position, Instant),
+        elsewhere: &BTreeSet<u128>,
     ) {
         // Only what was in excess before is looked at again; what came since is looked at when
         // that is settled. So a replica that is always a little ahead is never taken for errant.
         let suspects = self.excess.as_ref().map_or(applied, |(_, excess)| excess);
         let excess = match (suspects, primary) {
-            (Position::MySql(suspects), Position::MySql(primary)) => suspects.subtract(primary),
+            (Position::MySql(suspects), Position::MySql(primary)) => {
+                suspects.subtract(primary).without(elsewhere)
+            }
+            // Of places in a log it cannot be said. What was found before is still so.
             _ => return,
         };
         self.settle(now, Position::MySql(excess), sampled_at);
@@ -52,6 +61,11 @@ impl ErrantWatch {
         let since = self.excess.as_ref().map_or(now, |(since, _)| *since);
         self.excess = Some((since, excess));
         self.confirmed |= sampled_at.saturating_duration_since(since) >= CONFIRM_AFTER;
+    }
+
+    /// Since when the same transactions have been in excess.
+    pub fn suspected_since(&self) -> Option<Instant> {
+        self.excess.as_ref().map(|(since, _)| *since)
     }
 
     /// The transactions that are errant for certain.
@@ -77,7 +91,8 @@ mod tests {
         let mut watch = ErrantWatch::default();
         for (seconds, replica, primary, confirmed) in rows {
             let now = start + Duration::from_secs(*seconds);
-            watch.observe_sets(now, &set(replica), &set(primary), now);
+            let primary = set(primary);
+            watch.observe_sets(now, &set(replica), (&primary, now), &BTreeSet::new());
             let confirmed = confirmed.map(set);
             assert_eq!(watch.confirmed(), confirmed.as_ref(), "{what} at {seconds} s");
         }
@@ -116,7 +131,7 @@ mod tests {
         let mut watch = ErrantWatch::default();
         for seconds in [0, 10, 100] {
             let now = start + Duration::from_secs(seconds);
-            watch.observe_sets(now, &set("1-6"), &set("1-5"), start);
+            watch.observe_sets(now, &set("1-6"), (&set("1-5"), start), &BTreeSet::new());
         }
         assert_eq!(watch.confirmed(), None);
     }

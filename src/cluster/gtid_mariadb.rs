@@ -67,6 +67,14 @@ impl GtidPosition {
         }
     }
 
+    /// Whether it has a domain of which `primary` knows nothing: there is another source.
+    pub fn has_other_domains(&self, primary: &GtidState) -> bool {
+        let known = |domain_id: &u32| {
+            primary.servers.range((*domain_id, 0)..=(*domain_id, u32::MAX)).next().is_some()
+        };
+        !self.domains.keys().all(known)
+    }
+
     /// Approximate size on the heap, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.domains.len() * mem::size_of::<(u32, Last)>()

@@ -7,7 +7,7 @@
 //! Kept sorted and merged, so that the two hot questions (is this transaction in it, is that set
 //! part of it) are binary searches.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::mem;
 
@@ -173,6 +173,18 @@ impl GtidSet {
         rest
     }
 
+    /// The servers that committed its transactions first.
+    pub fn uuids(&self) -> impl Iterator<Item = u128> + '_ {
+        self.sources.keys().map(|source| source.uuid)
+    }
+
+    /// The transactions that none of these servers committed first.
+    #[must_use]
+    pub fn without(mut self, uuids: &BTreeSet<u128>) -> GtidSet {
+        self.sources.retain(|source, _| !uuids.contains(&source.uuid));
+        self
+    }
+
     /// Approximate size on the heap, in bytes.
     pub(super) fn weight(&self) -> usize {
         self.sources
@@ -235,6 +247,13 @@ fn subtract(held: &[Interval], taken: &[Interval]) -> Vec<Interval> {
         }
     }
     left
+}
+
+/// Reads a `server_uuid`; `None` if it is none.
+pub fn parse_server_uuid(text: &str) -> Option<u128> {
+    let mut scanner = Scanner::new(text).ok()?;
+    let uuid = parse_uuid(&mut scanner).ok()?;
+    scanner.peek().is_none().then_some(uuid)
 }
 
 /// `hhhhhhhh-hhhh-hhhh-hhhh-hhhhhhhhhhhh`, in either case: the one form that servers print.

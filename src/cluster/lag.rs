@@ -40,6 +40,9 @@ pub enum Lag {
         /// replica has applied since). Nobody can write meanwhile, so reads may go on.
         frozen: bool,
     },
+    /// What the replica says of itself, by `Seconds_Behind_Source`, made an upper bound as far as that
+    /// can be trusted: see [`super::channels`].
+    Estimated(Duration),
     /// The replica lacks transactions that were there before the first sample. It is at least this
     /// far behind, and may be behind by any more: as bad as unknown.
     AtLeast(Duration),
@@ -52,21 +55,41 @@ pub enum Lag {
 pub enum NoLag {
     /// No probe of the replica has told its position (yet, or since it was last down).
     ReplicaNotProbed,
-    /// The replica answers, but has no position that could be compared: GTIDs are off, or the
-    /// monitor may not read them.
+    /// The replica answers, but has no position that could be compared, and why is in its status:
+    /// GTIDs are off, and the monitor may not ask for coordinates, say.
     ReplicaHasNoPosition,
     /// The primary's position has never been read.
     PrimaryNotSampled,
-    /// Replica and primary are not of the same make.
+    /// Replica and primary are not of the same make, or one has GTIDs and the other has not.
     Unrelated,
+    /// There is no position to compare, and the replica cannot say how late it is: a channel's
+    /// receiver or applier does not run, or the server that it replicates from does not know either.
+    ChannelNotRunning,
+    /// There is no position to compare, and the replica replicates from none of these servers.
+    OtherSource,
 }
 
 impl Lag {
-    /// The measured lag; `None` when there is no upper bound. The only form that may be compared
+    /// Every form by its name, as [`Lag::form`] says it.
+    pub const FORMS: &'static [&'static str] =
+        &["measured", "frozen", "estimated", "at_least", "unknown"];
+
+    /// What kind of knowledge it is, for metrics; one of [`Lag::FORMS`].
+    pub fn form(self) -> &'static str {
+        match self {
+            Lag::Known { frozen: false, .. } => "measured",
+            Lag::Known { frozen: true, .. } => "frozen",
+            Lag::Estimated(_) => "estimated",
+            Lag::AtLeast(_) => "at_least",
+            Lag::Unknown(_) => "unknown",
+        }
+    }
+
+    /// The measured or estimated lag; `None` when there is no upper bound. The only form that may be compared
     /// with a limit: an unknown lag is never good news.
     pub fn known(self) -> Option<Duration> {
         match self {
-            Lag::Known { lag, .. } => Some(lag),
+            Lag::Known { lag, .. } | Lag::Estimated(lag) => Some(lag),
             Lag::AtLeast(_) | Lag::Unknown(_) => None,
         }
     }
@@ -77,9 +100,11 @@ impl NoLag {
     pub fn as_str(self) -> &'static str {
         match self {
             NoLag::ReplicaNotProbed => "the replica has not been probed",
-            NoLag::ReplicaHasNoPosition => "the replica has no GTID position",
+            NoLag::ReplicaHasNoPosition => "the replica has no position",
             NoLag::PrimaryNotSampled => "the primary's position has not been read",
-            NoLag::Unrelated => "replica and primary are of different makes",
+            NoLag::Unrelated => "the positions of replica and primary cannot be compared",
+            NoLag::ChannelNotRunning => "a replication channel does not run",
+            NoLag::OtherSource => "it replicates from none of these servers",
         }
     }
 }
@@ -89,6 +114,7 @@ impl fmt::Display for Lag {
         match self {
             Lag::Known { lag, frozen: false } => write!(f, "{:.3}s", lag.as_secs_f64()),
             Lag::Known { lag, frozen: true } => write!(f, "{:.3}s (frozen)", lag.as_secs_f64()),
+            Lag::Estimated(lag) => write!(f, "{:.3}s (estimated)", lag.as_secs_f64()),
             Lag::AtLeast(lag) => write!(f, "at least {:.3}s", lag.as_secs_f64()),
             Lag::Unknown(reason) => write!(f, "unknown: {}", reason.as_str()),
         }
@@ -222,7 +248,7 @@ impl LagClock {
         else {
             return Lag::Unknown(NoLag::PrimaryNotSampled);
         };
-        if newest.flavor() != applied.flavor() {
+        if !newest.compares_with(applied) {
             return Lag::Unknown(NoLag::Unrelated);
         }
         let frozen = self.frozen_at.is_some();

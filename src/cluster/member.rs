@@ -51,6 +51,9 @@ pub struct MemberStatus {
     pub position: Option<Arc<Position>>,
     /// Why a server that answers has no position, for people.
     pub no_position: Option<Arc<str>>,
+    /// Why it would not say what it was asked besides its position, for people: its replication
+    /// channels, or where its binary log ends.
+    pub refused: Option<Arc<str>>,
     /// Transactions that it has and the primary lacks, confirmed.
     pub errant: Option<Arc<Position>>,
     /// By the last good probe.
@@ -75,6 +78,7 @@ impl MemberStatus {
             lag: None,
             position: None,
             no_position: None,
+            refused: None,
             errant: None,
             read_only: None,
             facts: None,

@@ -4,8 +4,10 @@
 //! the primary, and the replicas that may take reads. One monitor per server keeps it that way.
 //!
 //! In reading order:
-//! - [`position`], [`gtid_mysql`], [`gtid_mariadb`]: which transactions a server holds.
+//! - [`position`], [`gtid_mysql`], [`gtid_mariadb`], [`coordinates`]: which transactions a server
+//!   holds.
 //! - [`lag`]: how far behind a replica is, from positions. [`errant`]: what it has too much.
+//!   [`channels`]: what replicas say of their replication where positions do not suffice.
 //! - [`health`]: whether a server can be used, as a state machine.
 //! - [`probe`]: what is asked of a server, and how the answer is read.
 //! - [`tracker`]: from observations to a member's status. All of these are pure.
@@ -15,12 +17,15 @@
 //! - [`topology`]: the published picture, and the one place that changes it.
 //! - `urgency`: whether sessions wait for replication, so that servers are asked more often.
 //!   `waiters`: reads that do.
-//! - `monitor`: the task that watches one server. [`native_hashes`]: a second small one, for old
-//!   clients. [`catalogue`]: a third, for consistency by table. The only I/O.
+//! - `monitor`: the task that watches one server, `ask` what it asks. [`native_hashes`]: a second
+//!   small task, for old clients. [`catalogue`]: a third, for consistency by table. The only I/O.
 //!
 //! Deliberately absent: changing roles. The configuration says which server is the primary.
 
+mod ask;
 pub mod catalogue;
+pub mod channels;
+pub mod coordinates;
 pub mod errant;
 pub mod floor;
 pub mod gtid_mariadb;
@@ -110,6 +115,12 @@ impl ClusterHandle {
         let woken = self.topology.waiters.add(floor);
         self.topology.urgency.hurry(now);
         woken
+    }
+
+    /// How far a member is behind at `now`; `None` for the primary. What the picture says is as old as
+    /// the member's last probe.
+    pub fn lag(&self, member: &Member, now: std::time::Instant) -> Option<Lag> {
+        self.topology.lag(member, now)
     }
 
     /// The present picture, to keep.

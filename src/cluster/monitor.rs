@@ -14,14 +14,14 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{error, info, warn};
 
+use super::ask::{Wanted, ask};
 use super::health::{Health, Report, Transition};
 use super::member::{Member, MemberCounters, SessionFailure};
-use super::position::Flavor;
-use super::probe::{Answer, Refusal, ServerState, question, read_answer};
+use super::probe::{Answer, Refusal};
 use super::settings::Settings;
 use super::topology::{ReadsChanged, Topology};
 use super::tracker::{Event, Note, Tracker};
-use crate::backend::connection::ServerFacts;
+use crate::backend::connection::{Phase, ServerFacts};
 use crate::backend::{self, Connection, Endpoint, Error, Login};
 use crate::config::Role;
 use crate::protocol::command::code;
@@ -84,7 +84,9 @@ impl Monitor {
             let settings = Arc::clone(&self.settings.borrow_and_update());
             let started = Instant::now();
             let member = Arc::clone(&self.member);
-            let probing = probe(&mut connection, anew, member.endpoint(), &settings);
+            let wanted = self.topology.wanted(&member, &tracker, started.into_std());
+            anew |= tracker.status().refused.is_some() && is_old(connection.as_ref());
+            let probing = probe(&mut connection, anew, member.endpoint(), &settings, wanted);
             tokio::pin!(probing);
             let probed = loop {
                 tokio::select! {
@@ -237,15 +239,17 @@ async fn probe(
     anew: bool,
     endpoint: &Endpoint,
     settings: &Settings,
+    wanted: Wanted,
 ) -> Probed {
     let deadline = Instant::now() + settings.check_timeout;
     if !anew && let Some(mut open) = connection.take() {
-        match ask(&mut open, deadline).await {
+        match ask(&mut open, deadline, wanted).await {
             Err(Error::Lost(_)) => {}
             result => {
                 let outcome = settle(result, false);
                 // After a refusal or a timeout the next probe starts from a new connection.
-                *connection = outcome.is_ok().then_some(open);
+                let is_good = outcome.is_ok() && open.phase() != Phase::Broken;
+                *connection = is_good.then_some(open);
                 return Probed { facts: None, outcome };
             }
         }
@@ -256,7 +260,7 @@ async fn probe(
     let facts = greeted.map(Arc::new);
     let outcome = match connected {
         Ok(mut open) => {
-            let outcome = settle(ask(&mut open, deadline).await, false);
+            let outcome = settle(ask(&mut open, deadline, wanted).await, false);
             if outcome.is_ok()
                 && let Some(old) = connection.replace(open)
             {
@@ -268,15 +272,22 @@ async fn probe(
             let outcome = settle(Err(error), true);
             match (&outcome, connection.as_mut()) {
                 // No connection is free for anybody new; ours still works.
-                (Err((Report::Busy, _)), Some(open)) => settle(ask(open, deadline).await, false),
+                (Err((Report::Busy, _)), Some(open)) => {
+                    settle(ask(open, deadline, wanted).await, false)
+                }
                 _ => outcome,
             }
         }
     };
-    if outcome.is_err() {
+    if outcome.is_err() || connection.as_ref().is_some_and(|open| open.phase() == Phase::Broken) {
         *connection = None;
     }
     Probed { facts, outcome }
+}
+
+/// Privileges that were granted meanwhile are those of new connections.
+fn is_old(connection: Option<&Connection>) -> bool {
+    connection.is_some_and(|open| open.opened_at.elapsed() > MAX_DENIED_BACKOFF)
 }
 
 async fn connect(
@@ -296,19 +307,6 @@ async fn connect(
         read_only: false,
     };
     backend::connect_noting(endpoint, login, deadline, greeted).await
-}
-
-async fn ask(connection: &mut Connection, deadline: Instant) -> Result<Answer, Error> {
-    let flavor = Flavor::of_version(&connection.facts().version);
-    let sent_at = Instant::now().into_std();
-    let state = match connection.query_rows(question(flavor), deadline).await {
-        Ok(rows) => read_answer(flavor, &rows),
-        Err(Error::Server(err)) if Refusal::of_code(err.code, false) == Refusal::NoAnswer => {
-            ServerState::unreadable(&err.to_string())
-        }
-        Err(error) => return Err(error),
-    };
-    Ok(Answer { sent_at, answered_at: Instant::now().into_std(), state })
 }
 
 /// What an error means for the server's health.
@@ -357,14 +355,22 @@ fn log_note(server: &str, tracker: &Tracker, note: &Note) {
             Health::Starting => {}
         },
         Note::NoPosition(reason) => {
-            warn!(server, reason = &**reason, "server has no GTID position: lag is unknown");
+            let lag = status.lag.map(tracing::field::display);
+            warn!(server, reason = &**reason, lag, "server has no position to compare");
         }
-        Note::PositionBack => info!(server, "server has a GTID position again"),
-        Note::PrimaryWentBack => {
-            warn!(server, "the primary lacks transactions that it had; lag is measured afresh");
-        }
+        Note::PositionBack => info!(server, "server has a position again"),
+        Note::PrimaryWentBack => warn!(
+            server,
+            "the primary lacks transactions that it had, or tells its position in another way; \
+             lag is measured afresh"
+        ),
         Note::Errant(gtids) => {
-            error!(server, %gtids, "replica has transactions that the primary lacks: no reads");
+            // If they came by replication from another source, this is why that is not known.
+            let refused = status.refused.as_deref();
+            error!(
+                server, %gtids, refused,
+                "replica has transactions that the primary lacks: no reads"
+            );
         }
         Note::ErrantGone => info!(server, "replica has no transactions that the primary lacks"),
         Note::ReadOnly(read_only) => info!(server, read_only, "read_only changed"),

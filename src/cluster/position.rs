@@ -5,12 +5,13 @@
 //! replication domain. [`Position`] hides that difference behind the one question that the rest of
 //! the proxy asks: does this server hold everything that one does?
 //!
-//! Deliberately absent: binary log file names and offsets. They cannot be compared between two
-//! servers, so a server without GTIDs has no [`Position`] at all.
+//! Where MySQL has GTIDs off, binary log coordinates take their place: they say as much, but only
+//! of a primary and the replicas that are attached to it directly.
 
 use std::fmt;
 use std::mem;
 
+use super::coordinates::Coordinates;
 use super::gtid_mariadb::GtidPosition;
 use super::gtid_mysql::GtidSet;
 use crate::backend::connection::is_mariadb;
@@ -61,6 +62,8 @@ pub enum Position {
     MySql(GtidSet),
     /// A MariaDB GTID position, as in `@@global.gtid_slave_pos`.
     MariaDb(GtidPosition),
+    /// A place in the binary log of a MySQL primary whose GTIDs are off.
+    Coordinates(Coordinates),
 }
 
 impl Position {
@@ -88,7 +91,7 @@ impl Position {
     /// The dialect of this position.
     pub fn flavor(&self) -> Flavor {
         match self {
-            Position::MySql(_) => Flavor::MySql,
+            Position::MySql(_) | Position::Coordinates(_) => Flavor::MySql,
             Position::MariaDb(_) => Flavor::MariaDb,
         }
     }
@@ -98,6 +101,18 @@ impl Position {
         match self {
             Position::MySql(set) => set.is_empty(),
             Position::MariaDb(position) => position.is_empty(),
+            Position::Coordinates(_) => false,
+        }
+    }
+
+    /// Whether the two are of one kind, and about one log if they are places in one. Of others
+    /// [`Position::contains`] says nothing.
+    pub fn compares_with(&self, other: &Position) -> bool {
+        match (self, other) {
+            (Position::MySql(_), Position::MySql(_))
+            | (Position::MariaDb(_), Position::MariaDb(_)) => true,
+            (Position::Coordinates(own), Position::Coordinates(other)) => own.is_same_log(other),
+            _ => false,
         }
     }
 
@@ -107,6 +122,7 @@ impl Position {
         match (self, other) {
             (Position::MySql(own), Position::MySql(other)) => own.contains(other),
             (Position::MariaDb(own), Position::MariaDb(other)) => own.contains(other),
+            (Position::Coordinates(own), Position::Coordinates(other)) => own.contains(other),
             _ => false,
         }
     }
@@ -118,6 +134,7 @@ impl Position {
         match (self, other) {
             (Position::MySql(own), Position::MySql(other)) => own.union(other),
             (Position::MariaDb(own), Position::MariaDb(other)) => own.union(other),
+            (Position::Coordinates(own), Position::Coordinates(other)) => return own.union(other),
             _ => return false,
         }
         true
@@ -129,6 +146,7 @@ impl Position {
             + match self {
                 Position::MySql(set) => set.weight(),
                 Position::MariaDb(position) => position.weight(),
+                Position::Coordinates(coordinates) => coordinates.weight(),
             }
     }
 }
@@ -138,6 +156,7 @@ impl fmt::Display for Position {
         match self {
             Position::MySql(set) => set.fmt(f),
             Position::MariaDb(position) => position.fmt(f),
+            Position::Coordinates(coordinates) => coordinates.fmt(f),
         }
     }
 }
@@ -241,6 +260,11 @@ mod tests {
         let mut changed = own.clone();
         assert!(!changed.union(&other));
         assert_eq!(changed, own);
+        let place =
+            |offset| Position::Coordinates(Coordinates::parse(1, "binlog.000001", offset).unwrap());
+        assert!(!place("4").contains(&own) && !own.contains(&place("4")));
+        assert!(!place("4").compares_with(&own) && place("4").compares_with(&place("9")));
+        assert!(place("9").contains(&place("4")) && !place("4").contains(&place("9")));
     }
 
     #[test]

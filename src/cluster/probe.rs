@@ -3,17 +3,21 @@
 //! One question and one row, so that a probe is one round trip. Reading global variables needs no
 //! privilege on either make, so the monitor's account needs none beyond logging in.
 //!
-//! Deliberately absent: `SHOW REPLICA STATUS`. It needs a privilege, differs between versions, and
-//! says nothing about lag that positions do not say better.
+//! What that does not tell, some servers are asked besides ([`Extra`]): `SHOW BINARY LOG STATUS` a
+//! primary whose GTIDs are off, `SHOW REPLICA STATUS` a replica as [`super::channels`] says. Both need
+//! a privilege, and go by several names.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::channels::{Channels, ServerId};
+use super::coordinates::Coordinates;
 use super::gtid_mariadb::{GtidPosition, GtidState};
+use super::gtid_mysql::parse_server_uuid;
 use super::member::ReadOnly;
 use super::position::{Flavor, ParseGtidError, Position};
-use crate::protocol::text_row::Row;
+use crate::protocol::text_row::{Row, Table};
 
 /// One probe's answer.
 #[derive(Debug, Clone)]
@@ -33,6 +37,19 @@ pub struct ServerState {
     pub read_only: Option<ReadOnly>,
     /// Where it is.
     pub positions: Positions,
+    /// Who it is, to its replicas.
+    pub id: Option<ServerId>,
+    /// What it was asked besides.
+    pub extra: Option<Result<Box<Extra>, Arc<str>>>,
+}
+
+/// The answer to a further question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Extra {
+    /// `SHOW BINARY LOG STATUS`.
+    Log(Coordinates),
+    /// `SHOW REPLICA STATUS`.
+    Channels(Channels),
 }
 
 /// The positions that a server told.
@@ -42,6 +59,9 @@ pub enum Positions {
     MySql(Arc<Position>),
     /// MariaDB's several positions.
     MariaDb(MariaDbPositions),
+    /// MySQL has GTIDs off, or not quite on: some transactions have none, and a set that lacks them
+    /// proves nothing.
+    NoGtids,
     /// None, and why, for people.
     Missing(Arc<str>),
 }
@@ -64,7 +84,7 @@ pub fn question(flavor: Flavor) -> &'static str {
     match flavor {
         Flavor::MySql => {
             "SELECT @@global.read_only, @@global.super_read_only, \
-             @@global.gtid_mode, @@global.gtid_executed"
+             @@global.gtid_mode, @@global.gtid_executed, @@global.server_uuid"
         }
         Flavor::MariaDb => {
             "SELECT @@global.read_only, @@global.log_bin, @@global.server_id, \
@@ -84,11 +104,12 @@ pub fn read_answer(flavor: Flavor, rows: &[Row]) -> ServerState {
         .map(|column| column.as_deref().and_then(|text| std::str::from_utf8(text).ok()))
         .collect();
     match (flavor, columns.as_deref()) {
-        (Flavor::MySql, Some([read_only, super_read_only, gtid_mode, gtid_executed])) => {
+        (Flavor::MySql, Some([read_only, super_read_only, gtid_mode, gtid_executed, uuid])) => {
             let read_only =
                 ReadOnly { read_only: is_on(read_only), super_read_only: is_on(super_read_only) };
             let positions = mysql_positions(gtid_mode, gtid_executed);
-            ServerState { read_only: Some(read_only), positions }
+            let id = parse_server_uuid(uuid).map(ServerId::MySql);
+            ServerState { read_only: Some(read_only), positions, id, extra: None }
         }
         (
             Flavor::MariaDb,
@@ -97,7 +118,8 @@ pub fn read_answer(flavor: Flavor, rows: &[Row]) -> ServerState {
             let read_only = ReadOnly { read_only: is_on(read_only), super_read_only: false };
             let binlog = is_on(log_bin).then_some((*binlog_pos, *binlog_state));
             let positions = mariadb_positions(server_id, slave_pos, binlog);
-            ServerState { read_only: Some(read_only), positions }
+            let id = server_id.parse().ok().map(ServerId::MariaDb);
+            ServerState { read_only: Some(read_only), positions, id, extra: None }
         }
         _ => ServerState::unreadable("the answer to the probe has other columns than asked for"),
     }
@@ -106,7 +128,44 @@ pub fn read_answer(flavor: Flavor, rows: &[Row]) -> ServerState {
 impl ServerState {
     /// A server that answers without saying anything of use.
     pub fn unreadable(reason: &str) -> ServerState {
-        ServerState { read_only: None, positions: Positions::Missing(reason.into()) }
+        let positions = Positions::Missing(reason.into());
+        ServerState { read_only: None, positions, id: None, extra: None }
+    }
+}
+
+/// How to ask where a MySQL primary's binary log ends; `version` as [`ServerFacts`] has it.
+///
+/// [`ServerFacts`]: crate::backend::connection::ServerFacts::version_number
+pub fn log_question(version: u32) -> &'static str {
+    if version >= 80_200 { "SHOW BINARY LOG STATUS" } else { "SHOW MASTER STATUS" }
+}
+
+/// Reads the answer to [`log_question`] of the server `id`.
+///
+/// # Errors
+/// There is no binary log, for people.
+pub fn read_log(id: Option<ServerId>, table: &Table) -> Result<Coordinates, Arc<str>> {
+    let Some(ServerId::MySql(uuid)) = id else { return Err("server_uuid is not known".into()) };
+    let row = table.rows.first().ok_or("GTIDs are off, and so is log_bin")?;
+    let place = table.text(row, &["File"]).zip(table.text(row, &["Position"]));
+    let coordinates = place.and_then(|(file, offset)| Coordinates::parse(uuid, file, offset));
+    coordinates.ok_or_else(|| "the binary log's file and position cannot be read".into())
+}
+
+/// How to ask for replication channels, all of them.
+pub fn channels_question(flavor: Flavor, version: u32) -> &'static str {
+    match flavor {
+        Flavor::MariaDb => "SHOW ALL SLAVES STATUS",
+        Flavor::MySql if version >= 80_022 => "SHOW REPLICA STATUS",
+        Flavor::MySql => "SHOW SLAVE STATUS",
+    }
+}
+
+/// The privilege that [`log_question`] and [`channels_question`] need.
+pub fn privilege(flavor: Flavor) -> &'static str {
+    match flavor {
+        Flavor::MySql => "REPLICATION CLIENT",
+        Flavor::MariaDb => "SLAVE MONITOR",
     }
 }
 
@@ -116,11 +175,9 @@ fn is_on(value: &str) -> bool {
     value != "0" && !value.eq_ignore_ascii_case("OFF")
 }
 
-/// With `gtid_mode` other than ON some transactions have no GTID, and a set that lacks them proves
-/// nothing.
 fn mysql_positions(gtid_mode: &str, gtid_executed: &str) -> Positions {
     if !gtid_mode.eq_ignore_ascii_case("ON") && gtid_mode != "1" {
-        return Positions::Missing("gtid_mode is not ON".into());
+        return Positions::NoGtids;
     }
     match Position::parse(Flavor::MySql, gtid_executed) {
         Ok(position) => Positions::MySql(Arc::new(position)),
@@ -211,6 +268,7 @@ mod tests {
                 let binlog_pos = binlog_pos.as_ref().map(ToString::to_string);
                 format!("{slave_pos} / {binlog_pos:?} / {server_id}")
             }
+            Positions::NoGtids => "no GTIDs".into(),
             Positions::Missing(reason) => format!("none: {reason}"),
         }
     }
@@ -222,10 +280,12 @@ mod tests {
             (["0", "0", "ON", &set], Some((false, false)), set.as_str()),
             (["1", "1", "ON", ""], Some((true, true)), ""),
             (["ON", "OFF", "ON", ""], Some((true, false)), ""),
-            (["0", "0", "OFF", ""], Some((false, false)), "none: gtid_mode is not ON"),
-            (["0", "0", "ON_PERMISSIVE", &set], Some((false, false)), "none: gtid_mode is not ON"),
+            (["0", "0", "OFF", ""], Some((false, false)), "no GTIDs"),
+            (["0", "0", "ON_PERMISSIVE", &set], Some((false, false)), "no GTIDs"),
         ] {
-            let state = answer(Flavor::MySql, &columns);
+            let [a, b, c, d] = columns;
+            let state = answer(Flavor::MySql, &[a, b, c, d, UUID]);
+            assert_eq!(state.id, parse_server_uuid(UUID).map(ServerId::MySql));
             assert_eq!(told(&state), expected, "{columns:?}");
             let read_only = read_only
                 .map(|(read_only, super_read_only)| ReadOnly { read_only, super_read_only });
@@ -255,9 +315,13 @@ mod tests {
             (Flavor::MySql, vec![]),
             (Flavor::MySql, vec![vec![], vec![]]),
             (Flavor::MySql, vec![vec![text("0"), text("0"), text("ON")]]),
-            (Flavor::MySql, vec![vec![text("0"), text("0"), text("ON"), None]]),
-            (Flavor::MySql, vec![vec![text("0"), text("0"), text("ON"), Some(vec![0xff])]]),
-            (Flavor::MySql, vec![vec![text("0"), text("0"), text("ON"), text("0-1-5")]]),
+            (Flavor::MySql, vec![vec![text("0"), text("0"), text("ON"), text("")]]),
+            (Flavor::MySql, vec![vec![text("0"), text("0"), text("ON"), None, text(UUID)]]),
+            (Flavor::MySql, vec![["0", "0", "ON", "0-1-5", UUID].map(text).to_vec()]),
+            (
+                Flavor::MySql,
+                vec![vec![text("0"), text("0"), text("ON"), Some(vec![0xff]), text(UUID)]],
+            ),
             (Flavor::MariaDb, vec![vec![text("0"), text("0"), text("ON"), text("")]]),
             (Flavor::MariaDb, vec![["0", "1", "1", "x", "", ""].map(text).to_vec()]),
             (Flavor::MariaDb, vec![["0", "1", "1", "", "x", ""].map(text).to_vec()]),
@@ -265,6 +329,36 @@ mod tests {
         ] {
             let state = read_answer(flavor, &rows);
             assert!(matches!(state.positions, Positions::Missing(_)), "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_the_binary_log() {
+        let id = parse_server_uuid(UUID).map(ServerId::MySql);
+        let columns = ["File", "Position", "Binlog_Do_DB"].map(|name| name.as_bytes().to_vec());
+        let table = |file: &str, position: &str| {
+            let row = [file, position, ""].map(|text| Some(text.as_bytes().to_vec())).to_vec();
+            Table { columns: columns.to_vec(), rows: vec![row] }
+        };
+        let read = |id, table| read_log(id, &table).map(|place| place.to_string());
+        assert_eq!(read(id, table("binlog.000004", "377")).unwrap(), "binlog.000004:377");
+        assert!(read(id, table("binlog.000004", "x")).is_err());
+        assert!(read(None, table("binlog.000004", "377")).is_err());
+        let off = read(id, Table { columns: columns.to_vec(), rows: vec![] });
+        assert_eq!(&*off.unwrap_err(), "GTIDs are off, and so is log_bin");
+    }
+
+    #[test]
+    fn statements_by_version() {
+        for (version, log, channels) in [
+            (50_744, "SHOW MASTER STATUS", "SHOW SLAVE STATUS"),
+            (80_021, "SHOW MASTER STATUS", "SHOW SLAVE STATUS"),
+            (80_022, "SHOW MASTER STATUS", "SHOW REPLICA STATUS"),
+            (80_200, "SHOW BINARY LOG STATUS", "SHOW REPLICA STATUS"),
+            (90_700, "SHOW BINARY LOG STATUS", "SHOW REPLICA STATUS"),
+        ] {
+            let asked = (log_question(version), channels_question(Flavor::MySql, version));
+            assert_eq!(asked, (log, channels), "{version}");
         }
     }
 

@@ -10,6 +10,7 @@ use std::time::Instant;
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, watch};
 
+use super::ask::Wanted;
 use super::health::Thresholds;
 use super::lag::{Lag, NoLag};
 use super::member::{Member, MemberId, MemberStatus, SessionFailure};
@@ -265,6 +266,24 @@ impl Topology {
         Ok((applied, built.new))
     }
 
+    /// A member's lag at `now`: by what is known of the primary now, and not when the member was probed
+    /// last.
+    pub(super) fn lag(&self, member: &Member, now: Instant) -> Option<Lag> {
+        member.with_status(|status| match (status.lag, &status.position) {
+            (Some(Lag::Known { .. } | Lag::AtLeast(_)), Some(applied)) => {
+                Some(self.lock().reference.lag(now, applied))
+            }
+            (lag, _) => lag,
+        })
+    }
+
+    /// What a member is to be asked at `now`.
+    pub(super) fn wanted(&self, member: &Arc<Member>, tracker: &Tracker, now: Instant) -> Wanted {
+        let is_primary = Arc::ptr_eq(&self.load().primary, member);
+        let role = if is_primary { Role::Primary } else { Role::Replica };
+        Wanted { role, channels: tracker.wants_channels(&self.lock().reference, now) }
+    }
+
     /// Takes in what a monitor observed. Nothing happens for a member that was removed meanwhile.
     pub(super) fn observe(
         &self,
@@ -285,6 +304,10 @@ impl Topology {
         let thresholds = core.thresholds;
         let notes = tracker.observe(event, role, &mut core.reference, &thresholds, now);
         member.set_status(tracker.status().clone());
+        if notes.contains(&Note::PrimaryWentBack) {
+            // They are about what the primary no longer has; the next probes say more.
+            cluster.replicas.iter().for_each(|replica| forget_position(replica));
+        }
         if role == Role::Primary {
             measure_unknown(&cluster.replicas, &core.reference, now);
             cluster.replicas.iter().for_each(|replica| prove(replica, &core.reference));

@@ -1,19 +1,23 @@
 //! From what a monitor observes to a member's status: everything that is decided about a server
 //! between two probes, without I/O.
 //!
+//! `replication` has what becomes of the several answers about where a server is.
+//!
 //! Each monitor owns one [`Tracker`]. All of them share one [`Reference`]: what the primary's own
 //! probes have told, which the replicas are measured against.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::channels::{Channels, Members, ServerId};
+use super::coordinates::Coordinates;
 use super::errant::ErrantWatch;
-use super::gtid_mariadb::{self, GtidState};
+use super::gtid_mariadb::GtidState;
 use super::health::{Health, HealthMachine, Report, Thresholds, Transition};
-use super::lag::{Lag, LagClock, NoLag, Sampled};
+use super::lag::{Lag, LagClock, Sampled};
 use super::member::{MemberStatus, ReadOnly, SessionFailure};
 use super::position::Position;
-use super::probe::{Answer, MariaDbPositions, Positions};
+use super::probe::Answer;
 use crate::backend::connection::ServerFacts;
 use crate::config::Role;
 
@@ -23,18 +27,29 @@ pub struct Reference {
     clock: LagClock,
     /// MariaDB: every server's transactions that the primary knows.
     known: Option<GtidState>,
+    /// Who the servers are.
+    members: Members,
+    /// How often the primary has gone back: its binary log may have begun anew.
+    went_back: u64,
 }
 
 impl Reference {
     /// Nothing known yet. `fresh_for`: see [`LagClock::new`].
     pub fn new(fresh_for: Duration) -> Reference {
-        Reference { clock: LagClock::new(fresh_for), known: None }
+        Reference {
+            clock: LagClock::new(fresh_for),
+            known: None,
+            members: Members::default(),
+            went_back: 0,
+        }
     }
 
     /// Another server is the primary now, and nothing is known of it.
     pub fn reset(&mut self) {
         self.clock.reset();
         self.known = None;
+        self.members.clear();
+        self.went_back += 1;
     }
 
     /// How far a replica that has applied `applied` is behind at `now`.
@@ -97,13 +112,35 @@ pub struct Tracker {
     health: HealthMachine,
     errant: ErrantWatch,
     status: MemberStatus,
+    id: Option<ServerId>,
+    /// As last told.
+    channels: Option<Channels>,
+    /// When they were last asked for.
+    channels_at: Option<Instant>,
+    /// Its last place in the primary's binary log, and when that was known.
+    placed: Option<(Instant, Coordinates)>,
+    /// Its places are those of the log that the primary has had since it went back so often.
+    is_in_log: Option<u64>,
+    /// MariaDB: it has transactions of domains that the primary knows nothing of.
+    has_other_domains: bool,
 }
 
 impl Tracker {
     /// A server that nobody has looked at.
     pub fn new(role: Role, now: Instant) -> Tracker {
         let status = MemberStatus::starting(now);
-        Tracker { role, health: HealthMachine::default(), errant: ErrantWatch::default(), status }
+        Tracker {
+            role,
+            health: HealthMachine::default(),
+            errant: ErrantWatch::default(),
+            status,
+            id: None,
+            channels: None,
+            channels_at: None,
+            placed: None,
+            is_in_log: None,
+            has_other_domains: false,
+        }
     }
 
     /// What is known now.
@@ -157,6 +194,9 @@ impl Tracker {
         if self.role != role {
             self.role = role;
             self.errant = ErrantWatch::default();
+            self.id = None;
+            self.channels = None;
+            self.is_in_log = None;
             self.status.errant = None;
             self.status.position = None;
             self.status.asked_at = None;
@@ -169,18 +209,15 @@ impl Tracker {
         self.status.asked_at = Some(answer.sent_at);
         self.status.probed_at = Some(answer.answered_at);
         self.set_read_only(answer.state.read_only, notes);
-        let position = match (answer.state.positions, self.role) {
-            (Positions::MySql(position), _) => Ok(position),
-            (Positions::MariaDb(positions), Role::Primary) => {
-                primary_position(positions, &mut reference.known)
-            }
-            (Positions::MariaDb(positions), Role::Replica) => {
-                Ok(self.replica_position(positions, reference, answer.answered_at))
-            }
-            (Positions::Missing(reason), _) => Err(reason),
-        };
+        self.id = answer.state.id.or(self.id);
+        if let (Some(id), Role::Primary) = (self.id, self.role) {
+            reference.members.set_primary(id);
+        }
+        let log = self.take_extra(answer.state.extra, answer.sent_at);
+        let position =
+            self.find_position(answer.state.positions, log, reference, answer.answered_at);
         let (position, missing) = match position {
-            Ok(position) => (Some(position), None),
+            Ok(position) => (position, None),
             Err(reason) => (None, Some(reason)),
         };
         match (&self.status.no_position, &missing) {
@@ -195,6 +232,7 @@ impl Tracker {
             (Role::Primary, Some(position)) => {
                 let sampled = reference.clock.sample(answer.sent_at, Arc::clone(position));
                 if sampled == Sampled::Restarted {
+                    reference.went_back += 1;
                     notes.push(Note::PrimaryWentBack);
                 }
             }
@@ -215,25 +253,6 @@ impl Tracker {
         self.status.read_only = read_only;
     }
 
-    /// What a MariaDB replica has applied. Its own transactions are compared right here, where the
-    /// server ids are known.
-    fn replica_position(
-        &mut self,
-        positions: MariaDbPositions,
-        reference: &Reference,
-        now: Instant,
-    ) -> Arc<Position> {
-        let MariaDbPositions { slave_pos, binlog_pos, binlog_state, server_id } = positions;
-        let known = reference.known.as_ref();
-        if let (Some(known), Some((_, sampled_at))) = (known, reference.clock.newest()) {
-            let errant = Position::MariaDb(binlog_state.errant(server_id, known));
-            self.errant.settle(now, errant, sampled_at);
-        }
-        let binlog_pos = binlog_pos.unwrap_or_default();
-        let applied = gtid_mariadb::applied(&slave_pos, &binlog_pos, server_id, known);
-        Arc::new(Position::MariaDb(applied))
-    }
-
     fn watch_errant(
         &mut self,
         applied: &Position,
@@ -242,7 +261,10 @@ impl Tracker {
         notes: &mut Vec<Note>,
     ) {
         if let Some((primary, sampled_at)) = reference.clock.newest() {
-            self.errant.observe_sets(now, applied, primary, sampled_at);
+            let channels = self.channels.as_ref();
+            let elsewhere = channels.map(|channels| channels.elsewhere(&reference.members));
+            let elsewhere = elsewhere.unwrap_or_default();
+            self.errant.observe_sets(now, applied, (primary, sampled_at), &elsewhere);
         }
         let confirmed = self.errant.confirmed();
         match (&self.status.errant, confirmed) {
@@ -277,6 +299,7 @@ impl Tracker {
             self.status.asked_at = None;
             self.status.probed_at = None;
             self.status.no_position = None;
+            self.channels = None;
         }
     }
 
@@ -293,32 +316,24 @@ impl Tracker {
         }
     }
 
-    fn evaluate_lag(&mut self, reference: &Reference, now: Instant) {
-        self.status.lag = match (self.role, &self.status.position) {
-            (Role::Primary, _) => None,
-            (Role::Replica, Some(applied)) => Some(reference.lag(now, applied)),
-            (Role::Replica, None) if self.status.no_position.is_some() => {
-                Some(Lag::Unknown(NoLag::ReplicaHasNoPosition))
-            }
-            (Role::Replica, None) => Some(Lag::Unknown(NoLag::ReplicaNotProbed)),
-        };
+    fn evaluate_lag(&mut self, reference: &mut Reference, now: Instant) {
+        if self.role == Role::Primary {
+            self.status.lag = None;
+            return;
+        }
+        if matches!(self.status.position.as_deref(), Some(Position::Coordinates(_)))
+            && self.is_in_log != Some(reference.went_back)
+        {
+            self.status.position = None;
+        }
+        let lag = self.replica_lag(reference, now);
+        self.status.lag = Some(lag);
+        if let Some(id) = self.id {
+            reference.members.set_replica(id, lag, now);
+        }
     }
 }
 
-/// What a MariaDB primary has for its replicas: the end of its binary log.
-fn primary_position(
-    positions: MariaDbPositions,
-    known: &mut Option<GtidState>,
-) -> Result<Arc<Position>, Arc<str>> {
-    let Some(binlog_pos) = positions.binlog_pos else {
-        return Err("log_bin is off".into());
-    };
-    let mut state = positions.binlog_state;
-    // A primary that was a replica without log_slave_updates knows more than its binary log.
-    state.add(&positions.slave_pos);
-    *known = Some(state);
-    Ok(Arc::new(Position::MariaDb(binlog_pos)))
-}
-
+mod replication;
 #[cfg(test)]
 mod tests;

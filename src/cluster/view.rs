@@ -249,11 +249,15 @@ fn judge(
         return Err(Excluded::Errant);
     }
     match replica.lag {
-        Lag::Known { lag, .. } if lag > policy.max_lag => Err(Excluded::OverMaxLag(lag)),
-        Lag::Known { lag, .. } if was_late && lag > policy.max_lag_to_return() => {
+        Lag::Known { lag, .. } | Lag::Estimated(lag) if lag > policy.max_lag => {
+            Err(Excluded::OverMaxLag(lag))
+        }
+        Lag::Known { lag, .. } | Lag::Estimated(lag)
+            if was_late && lag > policy.max_lag_to_return() =>
+        {
             Err(Excluded::StillLate(lag))
         }
-        Lag::Known { lag, .. } => Ok(lag),
+        Lag::Known { lag, .. } | Lag::Estimated(lag) => Ok(lag),
         Lag::AtLeast(lag) => Err(Excluded::LagUnbounded(lag)),
         Lag::Unknown(reason) => Err(Excluded::LagUnknown(reason)),
     }

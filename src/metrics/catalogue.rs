@@ -115,6 +115,10 @@ families! {
         "1 if the server may get work now: up, not draining, and for a replica lag known and within max_lag.";
     SERVER_LAG = Gauge "lagwise_server_lag_seconds" ["server"]
         "Replication lag behind the primary. No sample for the primary, nor while the lag is unknown.";
+    SERVER_LAG_FORM = Gauge "lagwise_server_lag_form" ["server", "form"]
+        "1 for the kind of knowledge that there is of the replica's lag, 0 for all others.";
+    SERVER_ERRANT = Gauge "lagwise_server_errant" ["server"]
+        "1 while the replica has transactions that the primary lacks, and takes no reads for it.";
     SERVER_OUTSTANDING = Gauge "lagwise_server_outstanding" ["server"]
         "Commands sent to the server whose response has not ended.";
     SERVER_CONNECTIONS = Gauge "lagwise_server_connections" ["server"]

@@ -220,6 +220,13 @@ impl Scrape {
         // Absent rather than NaN: an average over servers would become NaN with it.
         let lags = servers().filter_map(|(name, s)| Some(([name], s.lag?.as_secs_f64())));
         self.family(&names::SERVER_LAG, lags);
+        let forms = servers().filter_map(|(name, s)| Some((name, s.lag_form?)));
+        let forms = forms.flat_map(|(name, form)| {
+            source.lag_forms().iter().map(move |known| ([name, *known], one(form == *known)))
+        });
+        self.family(&names::SERVER_LAG_FORM, forms);
+        let replicas = servers().filter(|(_, s)| s.role == Role::Replica);
+        self.family(&names::SERVER_ERRANT, replicas.map(|(name, s)| ([name], one(s.errant))));
         let outstanding = servers().map(|(name, s)| ([name], s.outstanding as f64));
         self.family(&names::SERVER_OUTSTANDING, outstanding);
         let connections = servers().map(|(name, s)| ([name], s.connections as f64));

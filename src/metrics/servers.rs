@@ -18,6 +18,10 @@ pub struct ServerSample {
     pub up: bool,
     /// Lag behind the primary; `None` while unknown, and for the primary.
     pub lag: Option<Duration>,
+    /// What kind of knowledge the lag is, one of [`ServerSource::lag_forms`]; `None` for the primary.
+    pub lag_form: Option<&'static str>,
+    /// It has transactions that the primary lacks.
+    pub errant: bool,
     /// Health state, one of [`ServerSource::health_states`].
     pub health: &'static str,
     /// It may get work now.
@@ -53,4 +57,7 @@ pub trait ServerSource: Send + Sync {
 
     /// Every health state that a server can be in, so that those not taken show as 0.
     fn health_states(&self) -> &'static [&'static str];
+
+    /// The same for the kinds of knowledge of a lag.
+    fn lag_forms(&self) -> &'static [&'static str];
 }

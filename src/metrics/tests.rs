@@ -32,6 +32,10 @@ impl ServerSource for Fixed {
     fn health_states(&self) -> &'static [&'static str] {
         &["up", "down"]
     }
+
+    fn lag_forms(&self) -> &'static [&'static str] {
+        &["measured", "unknown"]
+    }
 }
 
 fn sample(name: &str, role: Role) -> ServerSample {
@@ -40,6 +44,8 @@ fn sample(name: &str, role: Role) -> ServerSample {
         role,
         up: true,
         lag: None,
+        lag_form: None,
+        errant: false,
         health: "up",
         eligible: true,
         outstanding: 3,
@@ -220,6 +226,8 @@ fn servers_come_from_the_source_once_per_name() {
         |metrics| {
             let lagging = ServerSample {
                 lag: Some(Duration::from_millis(1_250)),
+                lag_form: Some("measured"),
+                errant: true,
                 up: false,
                 health: "odd",
                 eligible: false,
@@ -234,6 +242,9 @@ fn servers_come_from_the_source_once_per_name() {
             "lagwise_server_up{server=\"p\"} 1",
             "lagwise_server_up{server=\"r\\\"1\"} 0",
             "lagwise_server_lag_seconds{server=\"r\\\"1\"} 1.25",
+            "lagwise_server_lag_form{server=\"r\\\"1\",form=\"measured\"} 1",
+            "lagwise_server_lag_form{server=\"r\\\"1\",form=\"unknown\"} 0",
+            "lagwise_server_errant{server=\"r\\\"1\"} 1",
             "lagwise_server_health{server=\"p\",state=\"up\"} 1",
             "lagwise_server_health{server=\"p\",state=\"down\"} 0",
             "lagwise_server_health{server=\"r\\\"1\",state=\"odd\"} 1",
@@ -311,7 +322,11 @@ fn scraped() -> BTreeMap<String, String> {
     metrics.local().query(0, 0);
     metrics.local().error(Side::Client, 0);
     metrics.set_rules(["r"].into_iter());
-    let replica = ServerSample { lag: Some(Duration::ZERO), ..sample("r", Role::Replica) };
+    let replica = ServerSample {
+        lag: Some(Duration::ZERO),
+        lag_form: Some("measured"),
+        ..sample("r", Role::Replica)
+    };
     metrics.set_servers(Arc::new(Fixed(vec![replica])));
     let text = metrics.render().unwrap();
     let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use crate::cluster::{ClusterHandle, Health, Lag, Member};
 use crate::metrics::{Role, ServerSample, ServerSource};
@@ -16,12 +17,14 @@ impl ServerSource for Servers {
             let primary = Arc::ptr_eq(member, cluster.primary());
             let status = member.status();
             let (levels, counters) = (member.pool().levels(), member.pool().counters());
-            let lag = status.lag.and_then(Lag::known).filter(|_| !primary);
+            let lag = self.0.lag(member, Instant::now()).filter(|_| !primary);
             ServerSample {
                 name: member.config().name.clone(),
                 role: if primary { Role::Primary } else { Role::Replica },
                 up: status.health == Health::Up,
-                lag,
+                lag: lag.and_then(Lag::known),
+                lag_form: lag.map(Lag::form),
+                errant: status.errant.is_some(),
                 health: status.health.as_str(),
                 eligible: if primary {
                     status.health.may_be_alive()
@@ -46,5 +49,9 @@ impl ServerSource for Servers {
 
     fn health_states(&self) -> &'static [&'static str] {
         &["starting", "up", "suspect", "down", "denied"]
+    }
+
+    fn lag_forms(&self) -> &'static [&'static str] {
+        Lag::FORMS
     }
 }

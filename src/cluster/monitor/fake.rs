@@ -31,6 +31,8 @@ pub(super) enum Mode {
     Refuse(u16),
     /// Refuses the question with this error.
     RefuseQuestion(u16),
+    /// Has GTIDs off, and does not answer SHOW.
+    HangAtShow,
     /// Says nothing.
     Hang,
 }
@@ -144,9 +146,12 @@ async fn serve(stream: TcpStream, state: &State) -> io::Result<()> {
             return Ok(());
         }
         out.clear();
+        let last = state.last_transaction.load(Ordering::SeqCst);
         match state.mode().await {
             Mode::RefuseQuestion(code) => error(&mut out, 1, code),
-            _ => answer(&mut out, state.last_transaction.load(Ordering::SeqCst)),
+            Mode::HangAtShow if command.starts_with(b"\x03SHOW") => std::future::pending().await,
+            Mode::HangAtShow => answer(&mut out, "OFF", last),
+            _ => answer(&mut out, "ON", last),
         }
         stream.write_all(&out, STALL).await?;
     }
@@ -184,11 +189,11 @@ fn error(out: &mut Vec<u8>, seq: u8, code: u16) {
     build_packet(out, seq, |out| ErrPacket::new(code, b"HY000", "as told").write(out));
 }
 
-/// One row of four columns, with the EOF packets of a client without DEPRECATE_EOF.
-fn answer(out: &mut Vec<u8>, last_transaction: u64) {
-    let columns = ["0", "0", "ON", &format!("{UUID}:1-{last_transaction}")];
+/// One row of five columns, with the EOF packets of a client without DEPRECATE_EOF.
+fn answer(out: &mut Vec<u8>, gtid_mode: &str, last_transaction: u64) {
+    let columns = ["0", "0", gtid_mode, &format!("{UUID}:1-{last_transaction}"), UUID];
     const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
-    let mut seq = build_packet(out, 1, |out| out.push(4));
+    let mut seq = build_packet(out, 1, |out| out.push(5));
     for _ in columns {
         seq = build_packet(out, seq, |out| {
             for text in ["def", "", "", "", "c", ""] {

@@ -215,6 +215,22 @@ async fn a_question_that_is_not_understood_leaves_a_server_up_without_a_position
     lab.until_replica(Health::Denied).await;
 }
 
+#[tokio::test]
+async fn a_further_question_that_hangs_leaves_a_server_up() {
+    let lab = Lab::ready(impatient()).await;
+    lab.replica.set(Mode::HangAtShow);
+    let refused = |cluster: &Cluster| replica(cluster).status().refused.clone();
+    lab.until("a refusal", |cluster| refused(cluster).is_some()).await;
+    let logins = lab.replica.logins();
+    lab.until("a new connection", |_| lab.replica.logins() > logins + 1).await;
+    let status = replica(&lab.handle.load()).status();
+    assert_eq!(status.health, Health::Up, "{:?}", status.last_error);
+    assert_eq!(status.refused.as_deref(), Some("SHOW REPLICA STATUS was not answered in time"));
+    assert_eq!(status.lag, Some(Lag::Unknown(NoLag::ReplicaHasNoPosition)));
+    lab.replica.set(Mode::Good);
+    lab.until("reads", |cluster| cluster.serves_reads(None)).await;
+}
+
 /// With an interval of a minute, whatever happens is the report's doing.
 #[tokio::test]
 async fn a_sessions_report_makes_the_monitor_look_at_once() {

@@ -1,11 +1,17 @@
 //! Observations of a primary and a replica, and the status that follows.
 
 #![allow(clippy::unwrap_used)]
+use super::super::channels::Channel;
+use super::super::coordinates::Coordinates;
+use super::super::gtid_mysql::parse_server_uuid;
+use super::super::lag::NoLag;
 use super::super::position::Flavor;
-use super::super::probe::read_answer;
+use super::super::probe::{Extra, ServerState, read_answer};
 use super::*;
 
 const THRESHOLDS: Thresholds = Thresholds { up_after: 2, down_after: 3 };
+const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+const REPLICA_UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429563";
 const FRESH_FOR: Duration = Duration::from_millis(1500);
 
 /// A primary and a replica, as two monitors would feed them.
@@ -42,8 +48,21 @@ impl Lab {
     }
 
     fn answer(&mut self, role: Role, columns: &[&str]) -> Vec<Note> {
-        let row = columns.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
-        let state = read_answer(self.flavor, &[row]);
+        self.answer_with(role, columns, None)
+    }
+
+    /// The same with the answer to a further question.
+    fn answer_with(
+        &mut self,
+        role: Role,
+        columns: &[&str],
+        extra: Option<Result<Extra, Arc<str>>>,
+    ) -> Vec<Note> {
+        let id = if role == Role::Primary { UUID } else { REPLICA_UUID };
+        let id = Some(id).filter(|_| self.flavor == Flavor::MySql);
+        let row = columns.iter().copied().chain(id).map(|text| Some(text.as_bytes().to_vec()));
+        let extra = extra.map(|extra| extra.map(Box::new));
+        let state = ServerState { extra, ..read_answer(self.flavor, &[row.collect()]) };
         let answer = Answer { sent_at: self.now, answered_at: self.now, state };
         self.event(role, Event::Answered(answer))
     }
@@ -65,7 +84,7 @@ impl Lab {
 }
 
 fn gtid(intervals: &str) -> String {
-    format!("3e11fa47-71ca-11e1-9e33-c80aa9429562:{intervals}")
+    format!("{UUID}:{intervals}")
 }
 
 fn known(ms: u64) -> Lag {
@@ -244,7 +263,7 @@ fn a_change_of_role_forgets_what_was_measured() {
     lab.mysql(Role::Primary, 5);
     lab.mysql(Role::Replica, 5);
     lab.reference.reset();
-    let columns = ["1", "0", "ON", &gtid("1-5")];
+    let columns = ["1", "0", "ON", &gtid("1-5"), UUID];
     let row = columns.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
     let answer = Answer {
         sent_at: lab.now,
@@ -261,4 +280,142 @@ fn a_change_of_role_forgets_what_was_measured() {
     let mut demoted = std::mem::replace(&mut lab.primary, promoted);
     demoted.observe(Event::Waiting, Role::Replica, &mut lab.reference, &THRESHOLDS, lab.now);
     assert_eq!(demoted.status().lag, Some(Lag::Unknown(NoLag::ReplicaNotProbed)));
+}
+
+/// Without GTIDs: the answers of both, with places in the primary's log.
+fn places(lab: &mut Lab, role: Role, offset: u64) -> Vec<Note> {
+    let extra = match role {
+        Role::Primary => Extra::Log(place(offset)),
+        Role::Replica => Extra::Channels(channel(lab, UUID, offset)),
+    };
+    lab.answer_with(role, &["0", "0", "OFF", ""], Some(Ok(extra)))
+}
+
+fn place(offset: u64) -> Coordinates {
+    let uuid = parse_server_uuid(UUID).unwrap();
+    Coordinates::parse(uuid, "binlog.000004", &offset.to_string()).unwrap()
+}
+
+/// A replica's one channel, which is not late by its own account.
+fn channel(lab: &Lab, source: &str, offset: u64) -> Channels {
+    let uuid = parse_server_uuid(source).unwrap();
+    let channel = Channel {
+        source: Some(ServerId::MySql(uuid)),
+        applied: Coordinates::parse(uuid, "binlog.000004", &offset.to_string()),
+        received: [uuid].into(),
+        behind: Some(Duration::ZERO),
+    };
+    Channels { asked_at: lab.now, list: vec![channel] }
+}
+
+#[test]
+fn coordinates_measure_where_gtids_are_off() {
+    let mut lab = Lab::new(Flavor::MySql);
+    let up = health(Health::Starting, Health::Up);
+    assert_eq!(places(&mut lab, Role::Replica, 100), std::slice::from_ref(&up), "nothing is wrong");
+    assert_eq!(lab.lag(), Lag::Unknown(NoLag::PrimaryNotSampled));
+    assert_eq!(places(&mut lab, Role::Primary, 100), [up]);
+    places(&mut lab, Role::Replica, 100);
+    assert_eq!(lab.lag(), known(0));
+    assert!(lab.replica.wants_channels(&lab.reference, lab.now));
+    places(lab.at(250), Role::Primary, 200);
+    assert_eq!(lab.at(400).lag(), known(150));
+    assert!(!lab.replica.status().has_applied(&Position::Coordinates(place(101))));
+    places(&mut lab, Role::Replica, 200);
+    assert_eq!(lab.lag(), known(0));
+    assert!(lab.replica.status().has_applied(&Position::Coordinates(place(200))));
+    assert_eq!(lab.mysql(Role::Primary, 5), [Note::PrimaryWentBack], "GTIDs are turned on");
+    assert_eq!(lab.mysql(Role::Replica, 5), []);
+    assert_eq!(lab.lag(), known(0));
+}
+
+/// Old places are further on than any in a log that begins anew, and must prove nothing of it.
+#[test]
+fn a_log_that_begins_anew() {
+    let mut lab = Lab::new(Flavor::MySql);
+    places(&mut lab, Role::Primary, 900);
+    places(&mut lab, Role::Replica, 900);
+    assert_eq!(lab.lag(), known(0));
+    // Ahead of the sample, as on a busy primary.
+    assert_eq!(places(lab.at(100), Role::Replica, 950), []);
+    assert_eq!(places(lab.at(250), Role::Primary, 990), []);
+    assert_eq!(places(lab.at(350), Role::Replica, 999), []);
+    assert_eq!(lab.lag(), known(0));
+    assert_eq!(places(lab.at(500), Role::Primary, 200), [Note::PrimaryWentBack]);
+    lab.event(Role::Replica, Event::Waiting);
+    assert_eq!(lab.replica.status().position, None, "not even before its next probe");
+    let notes = places(lab.at(600), Role::Replica, 999);
+    assert!(matches!(notes[..], [Note::NoPosition(_)]), "{notes:?}");
+    assert_eq!(lab.replica.status().position, None);
+    // Attached anew, it is in the new log.
+    places(lab.at(750), Role::Primary, 300);
+    assert_eq!(places(lab.at(850), Role::Replica, 250), [Note::PositionBack]);
+    assert_eq!(lab.lag(), known(100));
+}
+
+#[test]
+fn a_missing_privilege_is_named_once() {
+    let mut lab = Lab::new(Flavor::MySql);
+    places(&mut lab, Role::Primary, 100);
+    let refused = || Some(Err("the account lacks it".into()));
+    let columns = ["0", "0", "OFF", ""];
+    let notes = lab.answer_with(Role::Replica, &columns, refused());
+    let why = "GTIDs are off, and the account lacks it, or turn GTIDs on";
+    assert_eq!(notes[0], Note::NoPosition(why.into()));
+    assert_eq!(lab.answer_with(Role::Replica, &columns, refused()), []);
+    assert_eq!(lab.lag(), Lag::Unknown(NoLag::ReplicaHasNoPosition));
+    assert_eq!(places(&mut lab, Role::Replica, 100), [Note::PositionBack]);
+    // The primary may not be asked: its replicas say how late they are.
+    let mut lab = Lab::new(Flavor::MySql);
+    lab.answer_with(Role::Primary, &columns, refused());
+    places(&mut lab, Role::Replica, 100);
+    assert_eq!(lab.lag(), Lag::Estimated(Duration::from_secs(1)));
+}
+
+#[test]
+fn a_replica_of_a_stranger_is_not_estimated() {
+    let mut lab = Lab::new(Flavor::MySql);
+    places(&mut lab, Role::Primary, 100);
+    let stranger = "3e11fa47-71ca-11e1-9e33-c80aa9429569";
+    let extra = Extra::Channels(channel(&lab, stranger, 100));
+    let notes = lab.answer_with(Role::Replica, &["0", "0", "OFF", ""], Some(Ok(extra)));
+    assert!(matches!(notes[0], Note::NoPosition(_)), "{notes:?}");
+    assert_eq!(lab.lag(), Lag::Unknown(NoLag::OtherSource));
+    assert_eq!(lab.replica.status().position, None);
+}
+
+/// What came through another channel is no errant write, and that channel's lag counts.
+#[test]
+fn a_replica_of_two_sources() {
+    let mut lab = Lab::new(Flavor::MySql);
+    let stranger = "3e11fa47-71ca-11e1-9e33-c80aa9429569";
+    let set = format!("{},{stranger}:1-9", gtid("1-5"));
+    let mut asked = 0;
+    let mut all = Vec::new();
+    for ms in (0..20_000).step_by(250) {
+        lab.at(ms).mysql(Role::Primary, 5);
+        let mut extra = None;
+        if lab.replica.wants_channels(&lab.reference, lab.now) {
+            asked += 1;
+            let mut channels = channel(&lab, UUID, 100);
+            channels.list.extend(channel(&lab, stranger, 100).list);
+            channels.list[1].behind = Some(Duration::from_secs(4));
+            extra = Some(Ok(Extra::Channels(channels)));
+        }
+        all.extend(lab.answer_with(Role::Replica, &["0", "0", "ON", &set], extra));
+    }
+    assert_eq!(all, [health(Health::Starting, Health::Up)]);
+    assert_eq!(asked, 19, "once a second from the first suspicion on");
+    let Lag::Estimated(lag) = lab.lag() else { panic!("{}", lab.lag()) };
+    assert!(lag >= Duration::from_secs(5) && lag <= Duration::from_secs(6), "{lag:?}");
+    assert!(lab.replica.status().has_applied(&Position::parse(Flavor::MySql, &gtid("5")).unwrap()));
+    // Without the privilege it cannot be told from a stray write.
+    for ms in (20_000..40_000).step_by(250) {
+        lab.at(ms).mysql(Role::Primary, 5);
+        let refused = Some(Err("no privilege".into()));
+        let notes = lab.answer_with(Role::Replica, &["0", "0", "ON", &set], refused);
+        all.extend(notes);
+    }
+    assert!(matches!(all[1..], [Note::Errant(_)]), "{all:?}");
+    assert_eq!(lab.replica.status().refused.as_deref(), Some("no privilege"));
 }

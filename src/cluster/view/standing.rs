@@ -104,7 +104,12 @@ fn is_in_earnest(excluded: Excluded, before: Warmth) -> bool {
         | Excluded::ProbeTooOld
         | Excluded::LagUnknown(NoLag::PrimaryNotSampled | NoLag::ReplicaNotProbed) => false,
         Excluded::Health(Health::Denied)
-        | Excluded::LagUnknown(NoLag::ReplicaHasNoPosition | NoLag::Unrelated)
+        | Excluded::LagUnknown(
+            NoLag::ReplicaHasNoPosition
+            | NoLag::Unrelated
+            | NoLag::ChannelNotRunning
+            | NoLag::OtherSource,
+        )
         | Excluded::LagUnbounded(_)
         | Excluded::OverMaxLag(_)
         | Excluded::StillLate(_)
