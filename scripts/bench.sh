@@ -18,6 +18,9 @@
 #   storm    STORM_CLIENTS=5000 clients that connect within 5 s for a page each: how many are served
 #            direct, and by lagwise with 20 connections to each server
 #   prepare  PREPARE, EXECUTE and CLOSE on one connection that stays, as Laravel asks: latency
+#   consistency  point selects as in `queries`, by lagwise alone with different [consistency], side by side,
+#            while something else is written about 90 times a second through each: nothing asked for (`off`), the
+#            defaults (`session`), `global` by table, and `cluster`: what consistency costs a read
 #   memory   what idle clients cost lagwise (scripts/memory.sh): CLIENTS="1000 10000"
 #
 # HAProxy has one thread; MySQL Router forwards without looking into the traffic; lagwise has its
@@ -44,7 +47,7 @@ for argument in "$@"; do
       STORM_CLIENTS=${STORM_CLIENTS:-1000}
       export CLIENTS=${CLIENTS:-1000}
       ;;
-    queries | pages | scarce | storm | prepare | memory) PARTS+=("$argument") ;;
+    queries | pages | scarce | storm | prepare | consistency | memory) PARTS+=("$argument") ;;
     *)
       sed -n '2,/^$/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
       [ "$argument" = --help ] && exit 0
@@ -52,7 +55,7 @@ for argument in "$@"; do
       ;;
   esac
 done
-[ ${#PARTS[@]} -gt 0 ] || PARTS=(queries pages scarce storm prepare memory)
+[ ${#PARTS[@]} -gt 0 ] || PARTS=(queries pages scarce storm prepare consistency memory)
 ROUNDS=${ROUNDS:-5}
 DURATION=${DURATION:-5}
 read -r -a THREADS <<<"${THREADS:-1 8}"
@@ -70,6 +73,7 @@ TICKS=$(getconf CLK_TCK)
 declare -A PORT_OF PID_OF
 RAW=()
 GROUPS_MADE=()
+WRITERS=()
 # Of the n[key] figures v[key, c, …], in awk.
 AWK_MEDIAN='
     function median(key, c,   i, j, t, a, m) {
@@ -92,7 +96,9 @@ finish() {
 
 stop_paths() {
   local path
-  for path in haproxy router before; do
+  for path in "${WRITERS[@]}"; do kill -- "-$path" 2>/dev/null || true; done
+  WRITERS=()
+  for path in haproxy router before off session global cluster; do
     end_process "${PID_OF[$path]:-}" "$DIR/$path" 5
   done
   stop_proxy "$DIR"
@@ -180,14 +186,20 @@ start_lagwise() {
 # start_before : another program of lagwise, with the same configuration but for its ports.
 start_before() {
   [ -x "${BEFORE:-}" ] || die "BEFORE=${BEFORE:-} is not a program"
-  local http
+  start_beside before "$BEFORE" "${EXTRA[@]}"
+}
+
+# start_beside NAME PROGRAM [CONFIGURATION…] : a lagwise beside the first one.
+start_beside() {
+  local name=$1 program=$2 http
+  shift 2
   http=$(free_port)
-  write_proxy_config "$DIR" "${PORT_OF[before]}" "$http" "$REPLICAS"
-  printf '%s\n' "${EXTRA[@]}" >>"$DIR/proxy.toml"
-  mv "$DIR/proxy.toml" "$DIR/before.toml"
-  setsid "$BEFORE" run --config "$DIR/before.toml" </dev/null >"$DIR/before.log" 2>&1 &
-  PID_OF[before]=$!
-  await 20 proxy_ready "$http" || die "$BEFORE did not become ready: $(tail -n 3 "$DIR/before.log")"
+  write_proxy_config "$DIR" "${PORT_OF[$name]}" "$http" "$REPLICAS"
+  printf '%s\n' "$@" >>"$DIR/proxy.toml"
+  mv "$DIR/proxy.toml" "$DIR/$name.toml"
+  setsid "$program" run --config "$DIR/$name.toml" </dev/null >"$DIR/$name.log" 2>&1 &
+  PID_OF[$name]=$!
+  await 20 proxy_ready "$http" || die "$program did not become ready: $(tail -n 3 "$DIR/$name.log")"
 }
 
 # query SERVER SQL : as root, direct.
@@ -345,6 +357,34 @@ run_queries() {
   say "raw results: $RESULT"
 }
 
+run_consistency() {
+  local path PATHS=(off session global cluster) RAW=()
+  local -A ASKS=(
+    [off]=$'pin = "none"\nmonotonic_reads = false'
+    [session]=''
+    [global]='scope = "global"'
+    [cluster]='scope = "cluster"'
+  )
+  query 0 "GRANT SHOW VIEW, TRIGGER, SHOW_ROUTINE ON *.* TO monitor@'%'"
+  for path in "${PATHS[@]}"; do
+    PORT_OF[$path]=$(free_port)
+    start_beside "$path" "$LAGWISE" '[consistency]' "${ASKS[$path]}"
+  done
+  for path in "${PATHS[@]}"; do
+    await 20 load "${PORT_OF[$path]}" --time=0 --events=1 run >/dev/null 2>&1 || die "$path does not answer"
+    # shellcheck disable=SC2016  # its own arguments
+    setsid bash -c '
+      while sleep 0.01; do echo "INSERT INTO visits (client) VALUES (1);"; done |
+        "$1" --no-defaults --host=127.0.0.1 --port="$2" --user=app --password=app_password shop
+    ' writer "$(server_value "$DIR" CLIENT)" "${PORT_OF[$path]}" </dev/null >"$DIR/$path.writer" 2>&1 &
+    WRITERS+=($!)
+  done
+  : >"$DIR/rows"
+  run_rounds
+  stop_paths
+  print_medians
+}
+
 run_pages() {
   start_paths "$PRIMARY_PORT"
   if does pages; then
@@ -406,11 +446,12 @@ if does_any pages scarce storm prepare; then build_pages; fi
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
 ulimit -n "$(ulimit -Hn)"
-if does_any queries pages storm prepare; then
+if does_any queries pages storm prepare consistency; then
   start_servers 1
   if does queries; then run_queries; fi
   if does_any pages prepare; then run_pages; fi
   if does storm; then run_storms; fi
+  if wants lagwise && does consistency; then run_consistency; fi
   stop_servers
 fi
 if does scarce; then

@@ -260,7 +260,8 @@ fn pins_end_with_replication(lab: &Lab, n: &mut u32) {
 /// What a session has read, it never sees undone: not when its replica is replaced by one that is
 /// behind, and not after a read on the primary.
 fn reads_are_monotonic(lab: &Lab, n: &mut u32) {
-    const TWO: &str = "[routing]\nmax_lag = \"1h\"\nlag_tolerance = \"1h\"\n";
+    const TWO: &str = "[routing]\nmax_lag = \"1h\"\nlag_tolerance = \"1h\"\n\
+                       [[rule]]\nuser = \"other\"\nread_only = true\n[pool]\ncheckout_timeout = \"20s\"\n";
     let off = format!("{TWO}[consistency]\nmonotonic_reads = false");
     let proxy = Proxy::start(lab, TWO);
     eventually("both replicas take reads", || {
@@ -287,6 +288,14 @@ fn reads_are_monotonic(lab: &Lab, n: &mut u32) {
         on_first
     };
     let (mut with, mut without) = (readers(), readers());
+    // One that a rule keeps on replicas.
+    let kept = || {
+        let login = raw::Login::of("other", "other_password");
+        let mut client = Client::connect(proxy.port(), login).unwrap();
+        client.run("USE shop");
+        (note_and_place(&mut client) == (*n, 1)).then_some(client)
+    };
+    let mut kept = std::iter::from_fn(|| Some(kept())).flatten().next().unwrap();
     lab.shut_down(1);
     for client in &mut with {
         for _ in 0..10 {
@@ -298,8 +307,14 @@ fn reads_are_monotonic(lab: &Lab, n: &mut u32) {
     for client in &mut without {
         assert_eq!(note_and_place(client), (*n - 1, 2), "or nothing was proven");
     }
+    std::thread::scope(|scope| {
+        assert!(proxy.reload(TWO));
+        let read = scope.spawn(|| note_and_place(&mut kept));
+        eventually("it waits", || proxy.metrics().value("lagwise_waiting_reads") == 1.0);
+        lab.start_applier(2);
+        assert_eq!(read.join().unwrap(), (*n, 2), "it waits for a replica that is not behind");
+    });
     lab.restart(1);
-    lab.start_applier(2);
     lab.wait_caught_up();
     assert!(proxy.reload(TWO));
     // One that never pauses comes back to the replicas all the same.

@@ -69,6 +69,7 @@ const CASES: &[Case] = &[
     precise(&["UPDATE parent SET id = {n}"], "SELECT CAST(parent AS CHAR) FROM child"),
     precise(&["CALL set_note({n})"], NOTE),
     precise(&["INSERT INTO bumped VALUES (bump({n}))"], NOTE),
+    precise(&["BEGIN; UPDATE note SET v = {n}; COMMIT"], NOTE),
     precise(&["UPDATE pieces PARTITION (p1) SET v = {n}"], "SELECT CAST(v AS CHAR) FROM pieces"),
     precise(&["CREATE TABLE made{n} AS SELECT {n} AS v"], "SELECT CAST(v AS CHAR) FROM made{n}"),
     precise(
@@ -79,7 +80,6 @@ const CASES: &[Case] = &[
         &["CREATE VIEW v{n} AS SELECT v FROM note", UPDATE],
         "SELECT CAST(v AS CHAR) FROM v{n}",
     ),
-    unclear(&["BEGIN; UPDATE note SET v = {n}; COMMIT"], NOTE),
     unclear(
         &["PREPARE s FROM 'UPDATE note SET v = {n}'", "EXECUTE s", "DEALLOCATE PREPARE s"],
         NOTE,

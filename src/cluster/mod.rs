@@ -123,6 +123,11 @@ impl ClusterHandle {
         self.topology.lag(member, now)
     }
 
+    /// Reads that wait for a replica.
+    pub fn waiting(&self) -> usize {
+        self.topology.waiters.count()
+    }
+
     /// The present picture, to keep.
     pub fn snapshot(&self) -> Arc<Cluster> {
         self.topology.snapshot()

@@ -28,7 +28,12 @@ struct Waiter {
 impl Waiters {
     /// Whether anybody waits.
     pub fn are_there(&self) -> bool {
-        self.count.load(Ordering::Relaxed) > 0
+        self.count() > 0
+    }
+
+    /// How many do, those included who have given up since the last observation.
+    pub fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
     }
 
     /// Waits until a replica meets `floor`; look first, and again when told. To drop the receiver is to

@@ -68,12 +68,19 @@ impl Tables {
 
     /// Those that a statement may write to, the effects of triggers and such not included.
     pub fn written(statement: &Statement, text: &[u8], schema: &[u8], mode: &LexMode) -> Self {
-        let unclear = Flags::MULTI | Flags::AMBIGUOUS | Flags::SET_STATEMENT;
-        if statement.flags.intersects(unclear) {
+        let named = || Self::named(text, schema, mode);
+        if statement.flags.intersects(Flags::AMBIGUOUS | Flags::SET_STATEMENT) {
             return Self::every();
         }
-        let named = || Self::named(text, schema, mode);
+        if statement.flags.contains(Flags::MULTI) {
+            return if says_any(text, mode, &APART) { Self::every() } else { named() };
+        }
         match statement.kind {
+            // A function in it writes, or it does not.
+            StatementKind::Read | StatementKind::LockingRead | StatementKind::Do => match named() {
+                Self { keys, every: false, .. } => Self { beside: keys, ..Self::default() },
+                every => every,
+            },
             // What is called is among the names, and what it does the catalogue's to know.
             StatementKind::Write => match (written_table(text, mode), named()) {
                 (Some((of, name)), Self { keys, every: false, .. }) => {
@@ -145,6 +152,27 @@ impl Tables {
     }
 }
 
+/// Of several statements in one text, one that says none of these writes to tables that the text names, as
+/// the default schema is the same for all, and no other definitions come to be.
+const APART: [&str; 13] = [
+    "call", "execute", "prepare", "xa", "use", "create", "alter", "drop", "rename", "truncate",
+    "grant", "revoke", "flush",
+];
+
+/// Whether a text has any of these words outside quotes, for all that can be told.
+fn says_any(text: &[u8], mode: &LexMode, any: &[&str]) -> bool {
+    let mut says = false;
+    let clear = words(text, mode, |name| {
+        says |= any.iter().any(|word| NameHash::of(word.as_bytes()) == name);
+    });
+    says || clear.is_err()
+}
+
+/// Whether several statements in one text may change what the catalogue says.
+pub fn may_change_definitions(text: &[u8], mode: &LexMode) -> bool {
+    says_any(text, mode, &APART)
+}
+
 /// Whether a CREATE, ALTER, DROP, RENAME or TRUNCATE is about tables, views or triggers, all of which it
 /// names: said by its first words.
 fn is_about_tables(text: &[u8], mode: &LexMode) -> bool {
@@ -203,6 +231,8 @@ mod tests {
         check("CREATE OR REPLACE VIEW v AS SELECT * FROM t", Some(&["v", "t"]));
         check("RENAME TABLE a TO b, c TO other.d", Some(&["a", "b", "c", "other.d"]));
         check("DROP TABLE IF EXISTS a", Some(&["a"]));
+        check("INSERT INTO t VALUES (1); UPDATE other.u SET a = 1", Some(&["t", "other.u"]));
+        check("SELECT f(1) FROM t", Some(&[]));
         check("TRUNCATE TABLE a", Some(&["a"]));
         check("LOAD DATA LOCAL INFILE 'x' INTO TABLE a", Some(&["a"]));
         for sql in [
@@ -211,8 +241,8 @@ mod tests {
             "CREATE DATABASE x",
             "ALTER TABLESPACE x ADD DATAFILE 'table'",
             "CREATE PROCEDURE p() TRUNCATE TABLE t",
-            "INSERT INTO t VALUES (1); INSERT INTO u VALUES (1)",
-            "SELECT f(1)",
+            "INSERT INTO t VALUES (1); CALL p()",
+            "USE other; INSERT INTO t VALUES (1)",
             "XA COMMIT 'x'",
             "GRANT SELECT ON t TO u",
             "FROBNICATE t",

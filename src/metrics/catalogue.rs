@@ -95,6 +95,10 @@ families! {
         "Reads run again on another server after the first one failed before any byte was forwarded.";
     PREPARES = Counter "lagwise_prepares_total" ["by"]
         "Statements prepared: by a client's PREPARE, by memory without a server, or by lagwise for an EXECUTE.";
+    READ_WAITS = Counter "lagwise_read_waits_total" ["outcome"]
+        "Reads that waited for a replica with what they must see, by where they went then: replica or primary.";
+    WAITING_READS = Gauge "lagwise_waiting_reads" []
+        "Reads that wait now for a replica with what they must see.";
     FUNCTION_REFUSALS = Counter "lagwise_function_refusals_total" []
         "Reads that a replica refused to run because a function in them writes; the primary ran them.";
     ERRORS = Counter "lagwise_errors_total" ["side", "kind"]

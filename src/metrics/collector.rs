@@ -18,7 +18,7 @@ use super::process::ProcessSample;
 use super::worker::{
     self, Abandoned, BAD_HINTS, Direction, FUNCTION_REFUSALS, HISTOGRAM_LEN, Layout, LoginResult,
     OTHER, PINS_ENDED, PINS_STARTED, PrepareBy, READ_RETRIES, Role, SESSIONS_ENDED,
-    SESSIONS_STARTED, Side,
+    SESSIONS_STARTED, Side, WaitOutcome,
 };
 use super::{Core, ServerSource};
 
@@ -146,6 +146,9 @@ impl Scrape {
         self.family(&names::SESSIONS_TOTAL, [([], at(SESSIONS_STARTED))]);
         self.family(&names::PINNED_SESSIONS, [([], open(PINS_STARTED, PINS_ENDED))]);
         self.family(&names::READ_RETRIES, [([], at(READ_RETRIES))]);
+        let waits = WaitOutcome::NAMES.iter().enumerate();
+        let waits = waits.map(|(index, outcome)| ([*outcome], at(worker::READ_WAITS + index)));
+        self.family(&names::READ_WAITS, waits);
         self.family(&names::BAD_HINTS, [([], at(BAD_HINTS))]);
         self.family(&names::LOGINS_REMEMBERED, [([], at(worker::LOGINS_REMEMBERED))]);
         self.family(&names::SETS_REMEMBERED, [([], at(worker::SETS_REMEMBERED))]);
@@ -197,6 +200,7 @@ impl Scrape {
     }
 
     fn servers(&mut self, source: &dyn ServerSource) {
+        self.family(&names::WAITING_READS, [([], source.waiting_reads() as f64)]);
         let mut samples = source.servers();
         // Two samples of one series would make Prometheus refuse the whole scrape.
         let mut seen = HashSet::new();

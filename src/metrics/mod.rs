@@ -32,7 +32,8 @@ use prometheus::{Registry, TextEncoder};
 pub use rules::RuleCount;
 pub use servers::{ServerSample, ServerSource};
 pub use worker::{
-    Abandoned, Direction, LabelSets, LoginResult, OTHER, PrepareBy, Role, Side, WorkerMetrics,
+    Abandoned, Direction, LabelSets, LoginResult, OTHER, PrepareBy, Role, Side, WaitOutcome,
+    WorkerMetrics,
 };
 
 /// The `Content-Type` of [`Metrics::render`].

@@ -55,6 +55,9 @@ pub trait ServerSource: Send + Sync {
     /// One sample per configured server.
     fn servers(&self) -> Vec<ServerSample>;
 
+    /// Reads that wait for a replica that has what they must see.
+    fn waiting_reads(&self) -> u64;
+
     /// Every health state that a server can be in, so that those not taken show as 0.
     fn health_states(&self) -> &'static [&'static str];
 

@@ -29,6 +29,11 @@ impl ServerSource for Fixed {
     fn servers(&self) -> Vec<ServerSample> {
         self.0.clone()
     }
+
+    fn waiting_reads(&self) -> u64 {
+        3
+    }
+
     fn health_states(&self) -> &'static [&'static str] {
         &["up", "down"]
     }
@@ -294,6 +299,8 @@ fn no_two_counters_share_a_slot() {
         worker::PINS_STARTED,
         worker::PINS_ENDED,
         worker::READ_RETRIES,
+        worker::READ_WAITS,
+        worker::READ_WAITS + 1,
         worker::BAD_HINTS,
         worker::LOGINS_REMEMBERED,
         worker::LOGINS_DELAYED,

@@ -118,6 +118,16 @@ label_enum! {
 }
 
 label_enum! {
+    /// Where a read went that had waited for a replica.
+    WaitOutcome {
+        /// To a replica.
+        Replica = "replica",
+        /// To the primary: none had what it must see in time.
+        Primary = "primary",
+    }
+}
+
+label_enum! {
     /// What a server is in its topology.
     Role {
         /// Takes writes.
@@ -158,7 +168,8 @@ pub(super) const BAD_HINTS: usize = 6;
 pub(super) const LOGINS_REMEMBERED: usize = 7;
 pub(super) const LOGINS_DELAYED: usize = 8;
 pub(super) const SETS_REMEMBERED: usize = 9;
-const BYTES_AT: usize = 10;
+pub(super) const READ_WAITS: usize = 10;
+const BYTES_AT: usize = READ_WAITS + WaitOutcome::NAMES.len();
 const LOGINS_AT: usize = BYTES_AT + Direction::NAMES.len();
 const ABANDONED_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
 const PREPARES_AT: usize = ABANDONED_AT + Abandoned::NAMES.len();
@@ -371,6 +382,11 @@ impl WorkerMetrics {
     /// Counts a query whose client has gone.
     pub fn abandoned(&self, outcome: Abandoned) {
         self.add(self.layout.abandoned(outcome as usize), 1);
+    }
+
+    /// Counts a read that has waited for a replica that has what it must see.
+    pub fn read_waited(&self, outcome: WaitOutcome) {
+        self.add(READ_WAITS + outcome as usize, 1);
     }
 
     /// Counts a read that is run again on another server.

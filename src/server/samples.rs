@@ -47,6 +47,10 @@ impl ServerSource for Servers {
         cluster.members().map(sample).collect()
     }
 
+    fn waiting_reads(&self) -> u64 {
+        self.0.waiting() as u64
+    }
+
     fn health_states(&self) -> &'static [&'static str] {
         &["starting", "up", "suspect", "down", "denied"]
     }

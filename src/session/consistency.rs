@@ -21,6 +21,7 @@ use super::seen::Place;
 use super::tracking::find;
 use crate::cluster::{Cluster, Floor, Member, Part};
 use crate::config::Scope;
+use crate::metrics::WaitOutcome;
 use crate::protocol::response::ResponseKind;
 use crate::route::{PinCause, Reason, Route, Side, Target};
 use crate::sql::{Flags, Statement, StatementKind};
@@ -91,8 +92,12 @@ impl Session {
         loop {
             let routed = self.route(job, settings, cluster, tried);
             if !self.waits_for_replica(job, &routed, settings, tried).await? {
+                if std::mem::take(&mut tried.has_waited) {
+                    self.count_wait(&routed);
+                }
                 return Ok(routed);
             }
+            tried.has_waited = true;
             *cluster = self.context.cluster.snapshot();
         }
     }
@@ -114,10 +119,12 @@ impl Session {
         let until = match tried.waits_until {
             Some(until) => until,
             None => {
+                // Where there is no primary to go to, the read waits as for a connection.
+                let of_kept = self.is_kept().then_some(settings.checkout_timeout);
                 let of_own_reads = || self.seen.wait(now).filter(|_| *part == Part::Seen);
                 let configured = Some(settings.wait).filter(|wait| !wait.is_zero());
                 let of_cluster = (settings.scope == Scope::Cluster).then_some(CLUSTER_WAIT);
-                let time = configured.or(of_cluster).or_else(of_own_reads);
+                let time = of_kept.or(configured).or(of_cluster).or_else(of_own_reads);
                 now + time.unwrap_or_default()
             }
         };
@@ -136,9 +143,18 @@ impl Session {
         }
     }
 
+    fn count_wait(&self, routed: &Routed) {
+        let by_replica = routed.side == Side::Replica || self.is_kept() && routed.member.is_some();
+        let outcome = if by_replica { WaitOutcome::Replica } else { WaitOutcome::Primary };
+        self.context.metrics.local().read_waited(outcome);
+    }
+
     /// After a statement: notes what the session may have read.
     pub(super) fn note_seen(&mut self, job: &Job<'_>, done: &Done, settings: &Settings) {
         let Done::Forwarded(side, relayed) = done else { return };
+        if !settings.monotonic_reads {
+            return;
+        }
         let first_byte = relayed.first_byte.filter(|_| relayed.in_one_read);
         let at = || first_byte.unwrap_or_else(Instant::now);
         match side {
@@ -147,7 +163,12 @@ impl Session {
                     self.seen.read(Place::Replica(replica.id()), at());
                 }
             }
-            Side::Primary if self.is_kept() || job.kind == ResponseKind::Prepare => {}
+            Side::Primary if job.kind == ResponseKind::Prepare => {}
+            Side::Primary if self.is_kept() => {
+                if let Some(replica) = self.servers.member(Side::Primary) {
+                    self.seen.read(Place::Replica(replica.id()), at());
+                }
+            }
             Side::Primary => {
                 let text = self.judged_text(job);
                 if !shows_rows(&job.statement, text.as_deref()) {

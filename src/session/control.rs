@@ -210,8 +210,10 @@ impl Session {
         (self.knows_thread, self.settle_at) = (false, None);
         let pin = std::mem::take(&mut self.state.pin);
         self.state = super::new_state(&welcome, &login, schema);
-        // What this client wrote as another user it may look for as this one.
+        // What this client wrote as another user it may look for as this one. What it read was another
+        // session's.
         self.state.pin = pin;
+        (self.seen, self.seen_tables) = Default::default();
         self.prepared.clear();
         self.text_prepared.clear();
         self.strays.clear();

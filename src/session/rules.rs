@@ -16,7 +16,7 @@ use super::job::{Done, Job};
 use super::prepared::Prepared;
 use super::reply;
 use super::routing::{Routed, is_among};
-use crate::cluster::{Cluster, Member, Wish};
+use crate::cluster::{Cluster, Floor, Member, Part, Wish};
 use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
 use crate::protocol::flags::Capabilities;
@@ -117,8 +117,23 @@ impl Session {
         if home.is_none() && route.target != Target::Nowhere {
             route = Route { target: Target::Nowhere, reason: Reason::NoReplicaForRule };
         }
+        // One may serve that has not yet what the session has read.
+        let is_seen_only = home.is_none()
+            && self.rules.keeper().is_some_and(|(_, rule)| {
+                let fits =
+                    |it: &&Arc<Member>| cluster.allows(wish_of(rule), it) && !is_among(avoid, it);
+                cluster.replicas().iter().any(|it| fits(&it))
+            });
+        let lacks = is_seen_only.then(|| (Part::Seen, self.kept_floor()));
         let member = home.filter(|_| route.target != Target::Nowhere);
-        Routed { route, side: Side::Primary, member, rule: Some(keeper), lacks: None }
+        Routed { route, side: Side::Primary, member, rule: Some(keeper), lacks }
+    }
+
+    /// What a replica must have where a rule keeps the session: no less than it has read.
+    fn kept_floor(&self) -> Floor {
+        let mut floor = Floor::default();
+        self.seen.demand(&mut floor);
+        floor
     }
 
     /// What a statement that is too large to be held seems to be by its beginning, if that is more
@@ -139,7 +154,8 @@ impl Session {
         let Some((_, rule)) = self.rules.keeper() else {
             return Some(Arc::clone(cluster.primary()));
         };
-        let accept = |member: &Member| !is_among(avoid, member);
+        let floor = self.kept_floor();
+        let accept = |member: &Member| floor.is_met_by(member, cluster) && !is_among(avoid, member);
         let wish = wish_of(rule);
         if let Some(current) = self.servers.member(Side::Primary)
             && (self.state.is_bound_to_primary()
@@ -241,7 +257,7 @@ fn why_none_serves(tag: Option<&str>, cluster: &Cluster) -> String {
         let name = member.config().name.clone();
         match cluster.excluded(member) {
             Some(excluded) => format!("'{name}': {excluded}"),
-            None => format!("'{name}' did not answer"),
+            None => format!("'{name}' did not answer, or lacks what the session has read"),
         }
     });
     reasons.collect::<Vec<_>>().join(", ")

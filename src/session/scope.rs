@@ -11,7 +11,7 @@ use super::context::{Context, Settings};
 use super::job::{Job, Tried};
 use crate::cluster::{Cluster, Floor};
 use crate::config::Scope;
-use crate::consistency::{Group, TableKey, Tables, Writes};
+use crate::consistency::{Group, TableKey, Tables, Writes, may_change_definitions};
 use crate::protocol::response::ResponseKind;
 use crate::route::Transaction;
 use crate::sql::{Flags, LexMode, Statement, StatementKind};
@@ -126,7 +126,7 @@ impl Session {
     pub(super) fn begin_change(&self, job: &Job<'_>) -> Changing {
         let is_call = job.statement.kind == StatementKind::Call;
         let changes = job.kind != ResponseKind::Prepare
-            && (may_change_catalogue(&job.statement)
+            && (may_change_catalogue(&job.statement, self.text_of(job), self.state.lex_mode())
                 || is_call && self.context.writes.may_do_anything(&self.tables_of(job)));
         if changes {
             self.context.writes.begin_change();
@@ -225,14 +225,16 @@ impl Drop for Changing {
 }
 
 /// Whether a statement may change what is written along with a table.
-fn may_change_catalogue(statement: &Statement) -> bool {
+fn may_change_catalogue(statement: &Statement, text: Option<&[u8]>, mode: &LexMode) -> bool {
     use StatementKind::*;
     match statement.kind {
         Ddl => !statement.flags.intersects(Flags::TEMPORARY | Flags::CREATES_TEMPORARY_TABLE),
         Unknown | TextExecute => true,
         _ => {
-            let unclear = Flags::MULTI | Flags::AMBIGUOUS | Flags::UNKNOWN_FUNCTION;
-            statement.may_write() && statement.flags.intersects(unclear)
+            let is_unclear = statement.flags.contains(Flags::AMBIGUOUS)
+                || statement.flags.contains(Flags::MULTI)
+                    && text.is_none_or(|text| may_change_definitions(text, mode));
+            statement.may_write() && is_unclear
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::cluster::{Floor, MemberId};
 /// each further read there moves what a replica must have, so that one that never pauses would never
 /// come back.
 const PATIENCE: Duration = Duration::from_millis(100);
-/// How long it waits then, at most.
+/// How long it waits then, at most, and one whose replica is replaced.
 const PATIENT_WAIT: Duration = Duration::from_millis(20);
 /// After waits that were in vain it waits less often, down to once in this time.
 const MAX_PATIENCE: Duration = Duration::from_secs(10);
@@ -59,8 +59,12 @@ impl Seen {
     }
 
     /// A read goes to the primary for nothing but what was read before. Returns how long it may wait
-    /// for a replica instead.
+    /// for a replica instead. One whose replica is replaced waits at once: for the others to have what
+    /// that had is mostly a matter of asking them, and all its readers would meet on the primary.
     pub fn wait(&mut self, now: Instant) -> Option<Duration> {
+        if matches!(self.last, Some((Place::Replica(_), _))) {
+            return Some(PATIENT_WAIT);
+        }
         let first = Kept { wait_at: now + PATIENCE, patience: PATIENCE };
         let kept = self.kept.get_or_insert(first);
         if now < kept.wait_at {
@@ -105,6 +109,9 @@ mod tests {
         }
         assert_eq!(waits, [100, 300, 700, 1500]);
         seen.read(Place::Replica(MemberId(1)), start);
-        assert!(seen.wait(start + Duration::from_secs(60)).is_none(), "it begins anew");
+        assert!(seen.wait(start).is_some(), "its replica is replaced");
+        let later = start + Duration::from_secs(60);
+        seen.read(Place::Primary, later);
+        assert!(seen.wait(later).is_none(), "it begins anew");
     }
 }

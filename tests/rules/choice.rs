@@ -74,6 +74,8 @@ pub fn hints(lab: &Lab, proxy: &mut Proxy) {
         ("tag=slow tag=reporting", "h9", &[1]),
         ("primary tag=nobody", "h10", &[1]),
     ] {
+        // What a session has read on the primary, it looks for on a replica.
+        let mut app = Client::app(proxy.port());
         for _ in 0..8 {
             app.run(&format!("/* lagwise: {hint} */ SELECT 'mark-{hint}' FROM items LIMIT 1"));
         }
