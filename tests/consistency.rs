@@ -185,6 +185,44 @@ fn all_cases(proxy: &Proxy, n: &mut u32) -> Vec<String> {
     wrong
 }
 
+/// What takes privileges: GTIDs of the session's own making, and a file.
+fn unusual_writes(lab: &Lab, proxy: &Proxy, n: &mut u32) -> Vec<String> {
+    let update = |n: u32| format!("UPDATE note SET v = {n} WHERE id = 1");
+    let file = lab.server_dir(0).join("tmp/note.txt");
+    let load = format!("LOAD DATA INFILE '{}' REPLACE INTO TABLE note", file.display());
+    let mut writes: Vec<Vec<String>> = Vec::new();
+    for number in [*n + 1, *n + 2] {
+        writes.push(match lab.make {
+            Make::MySql => vec![
+                format!("SET gtid_next = '3e11fa47-71ca-11e1-9e33-c80aa9429562:{number}'"),
+                update(number),
+                "SET gtid_next = 'AUTOMATIC'".to_owned(),
+            ],
+            Make::MariaDb if number % 2 == 0 => {
+                vec!["SET gtid_domain_id = 7".to_owned(), update(number)]
+            }
+            Make::MariaDb => vec!["SET server_id = 77".to_owned(), update(number)],
+        });
+    }
+    writes.push(vec![load]);
+    let mut wrong = Vec::new();
+    for texts in writes {
+        *n += 1;
+        std::fs::write(&file, format!("1\t{n}\n")).unwrap();
+        let login = raw::Login::of("admin", "admin_password");
+        let mut client = Client::connect(proxy.port(), login).unwrap();
+        client.run("USE shop");
+        texts.iter().for_each(|text| drop(client.run(text)));
+        for (kind, read) in READS {
+            let row = read(&mut client, NOTE).unwrap().remove(0);
+            if row[0] != Some(n.to_string()) {
+                wrong.push(format!("{texts:?}: {kind} read {row:?}, want {n}"));
+            }
+        }
+    }
+    wrong
+}
+
 /// The applier stands still: only a proxy that knows it must can be right, again and again.
 fn with_a_stopped_applier(lab: &Lab, proxy: &Proxy, n: &mut u32) {
     *n += 1;
@@ -192,7 +230,8 @@ fn with_a_stopped_applier(lab: &Lab, proxy: &Proxy, n: &mut u32) {
     let old = *n;
     lab.wait_caught_up();
     (1..lab.count()).for_each(|server| lab.stop_applier(server));
-    let wrong = all_cases(proxy, n);
+    let mut wrong = all_cases(proxy, n);
+    wrong.extend(unusual_writes(lab, proxy, n));
     let (seen, server) = note_and_place(&mut Client::app(proxy.port()));
     (1..lab.count()).for_each(|server| lab.start_applier(server));
     assert!(server > 0, "others still read from replicas, or nothing was proven");
@@ -204,7 +243,8 @@ fn with_a_stopped_applier(lab: &Lab, proxy: &Proxy, n: &mut u32) {
 /// The replicas come by every write a second late, while the session goes on.
 fn with_delayed_replicas(lab: &Lab, proxy: &Proxy, n: &mut u32) {
     (1..lab.count()).for_each(|server| lab.set_source_delay(server, 1));
-    let wrong = all_cases(proxy, n);
+    let mut wrong = all_cases(proxy, n);
+    wrong.extend(unusual_writes(lab, proxy, n));
     // A session that pauses comes back to the replicas, and still sees what it wrote.
     let mut client = Client::app(proxy.port());
     let mut stale = Vec::new();
