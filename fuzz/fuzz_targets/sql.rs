@@ -2,7 +2,10 @@
 //! letters nor a comment in front changes what a statement is.
 #![no_main]
 
-use lagwise::sql::{ClientCharset, Flags, LexMode, Make, Statement, classify, kill_target};
+use lagwise::sql::{
+    ClientCharset, Flags, LexMode, Make, Statement, classify, kill_target, read_tables, session_key,
+    table_names, words, written_table,
+};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
@@ -11,6 +14,7 @@ fuzz_target!(|data: &[u8]| {
     let statement = classify(sql, &mode);
     assert!(!(statement.is_read() && statement.may_write()));
     let _ = kill_target(sql, &mode);
+    check_names(sql, &mode);
 
     // The characters whose case the servers regard: escapes, 0x and 0b, the tags of dollar quotes,
     // and the M of MariaDB's own comments.
@@ -26,6 +30,20 @@ fuzz_target!(|data: &[u8]| {
     let commented = [b"\n/* a 'comment */ ", sql].concat();
     assert_eq!(essence(&classify(&commented, &mode)), essence(&statement));
 });
+
+/// What a query reads, or a plain write writes, is among the names of the text.
+fn check_names(sql: &[u8], mode: &LexMode) {
+    let (mut all, mut read) = (Vec::new(), Vec::new());
+    let clear = table_names(sql, mode, |schema, name| all.push((schema, name))).is_ok();
+    let read_clear = read_tables(sql, mode, |schema, name| read.push((schema, name))).is_ok();
+    let _ = (words(sql, mode, |_| {}), session_key(sql, mode));
+    if clear && read_clear {
+        assert!(read.iter().all(|table| all.contains(table)));
+    }
+    if let Some(table) = written_table(sql, mode) {
+        assert!(clear && all.contains(&table));
+    }
+}
 
 fn has(sql: &[u8], what: &[u8]) -> bool {
     sql.windows(what.len()).any(|window| window.eq_ignore_ascii_case(what))

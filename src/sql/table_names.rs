@@ -133,7 +133,7 @@ pub fn read_tables(
             {
                 expected = true;
             }
-            word if is_name(word) && was_expected => {
+            word if is_name(word) && was_expected && !is_reserved(word) => {
                 let mut begun = Chain::default();
                 match word {
                     Word::Qualified => parts(lexer.slice(token)).for_each(|part| {

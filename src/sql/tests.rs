@@ -9,6 +9,7 @@ mod functions;
 mod lexing;
 mod properties;
 mod statements;
+mod tables;
 mod work;
 
 pub(crate) use dressing::{check_dressed, without_allocation};
