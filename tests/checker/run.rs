@@ -1,0 +1,116 @@
+//! All modes, once for a few seconds each, or in rounds for as long as the environment says.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::disturb::disturb;
+use crate::lab::{self, Field};
+use crate::model::Model;
+use crate::modes::{MODES, Mode};
+use crate::session::{Round, Session};
+use crate::support::{Lab, Make};
+use crate::tally::Tally;
+
+const SESSIONS: usize = 12;
+/// Of a mode, in the ordinary test run.
+const SHORT: Duration = Duration::from_millis(2500);
+/// Of a mode, in a long run, before the next mode has its turn.
+const LONG: Duration = Duration::from_secs(20);
+const SEED: u64 = 1;
+
+/// A number of the environment.
+pub fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+}
+
+/// When a run ends.
+struct Plan {
+    until: Option<Instant>,
+    reads: Option<u64>,
+    seed: u64,
+}
+
+impl Plan {
+    fn from_environment() -> Self {
+        let seconds = setting("LAGWISE_CHECK_SECONDS").map(Duration::from_secs);
+        Self {
+            until: seconds.map(|seconds| Instant::now() + seconds),
+            reads: setting("LAGWISE_CHECK_READS"),
+            seed: setting("LAGWISE_CHECK_SEED").unwrap_or(SEED),
+        }
+    }
+
+    fn is_long(&self) -> bool {
+        self.until.is_some() || self.reads.is_some()
+    }
+
+    fn is_over(&self, reads: u64) -> bool {
+        let time_is_over = self.until.is_some_and(|until| Instant::now() >= until);
+        !self.is_long() || time_is_over || self.reads.is_some_and(|wanted| reads >= wanted)
+    }
+
+    fn time(&self) -> Duration {
+        match self.until {
+            _ if !self.is_long() => SHORT,
+            Some(until) => LONG.min(until.saturating_duration_since(Instant::now()).max(SHORT)),
+            None => LONG,
+        }
+    }
+}
+
+fn modes() -> Vec<&'static Mode> {
+    let wanted = std::env::var("LAGWISE_CHECK_MODE").ok();
+    let is_wanted = |mode: &&Mode| wanted.as_ref().is_none_or(|name| name == mode.name);
+    let modes: Vec<&Mode> = MODES.iter().filter(is_wanted).collect();
+    let names: Vec<&str> = MODES.iter().map(|mode| mode.name).collect();
+    assert!(!modes.is_empty(), "LAGWISE_CHECK_MODE is one of {names:?}");
+    modes
+}
+
+/// Runs what the environment says, and fails with every read that was wrong.
+pub fn run(make: Make) {
+    let (lab, modes) = (lab::start(make), modes());
+    let plan = Plan::from_environment();
+    let tallies: Vec<Tally> = modes.iter().map(|_| Tally::default()).collect();
+    // Of the modes that promise what they are held against.
+    let reads = || -> u64 {
+        let both = modes.iter().zip(&tallies);
+        both.filter(|(mode, _)| mode.promises()).map(|(_, tally)| tally.reads()).sum()
+    };
+    for seed in plan.seed.. {
+        println!("{make}: seed {seed}");
+        for (mode, tally) in modes.iter().zip(&tallies) {
+            one_round(&lab, mode, tally, seed, plan.time());
+            let evidence = tally.take_evidence();
+            // Of what must be found, one of each kind shows that it was.
+            let limit = if mode.promises() { evidence.len() } else { mode.must_find.len() };
+            evidence.iter().take(limit).for_each(|text| println!("{make}: {text}"));
+            println!("{make}: {}", tally.row(mode.name));
+        }
+        println!("{make}: {} reads so far in modes that promise", reads());
+        if plan.is_over(reads()) {
+            break;
+        }
+    }
+    println!("{make}: {}", Tally::heading());
+    for (mode, tally) in modes.iter().zip(&tallies) {
+        println!("{make}: {}", tally.row(mode.name));
+    }
+    let verdicts = modes.iter().zip(&tallies).flat_map(|(mode, tally)| tally.verdict(mode));
+    let verdicts: Vec<String> = verdicts.collect();
+    assert!(verdicts.is_empty(), "{make}: {}", verdicts.join("\n"));
+}
+
+fn one_round(lab: &Lab, mode: &Mode, tally: &Tally, seed: u64, time: Duration) {
+    let (field, model) = (Field::start(lab, mode), Model::new());
+    let began = Instant::now();
+    let until = began + time;
+    let round = &Round { mode, field: &field, model: &model, tally, seed, began };
+    thread::scope(|scope| {
+        for number in 0..SESSIONS {
+            scope.spawn(move || Session::new(round, number).run(until));
+        }
+        scope.spawn(move || disturb(lab, seed, until, mode.restarts_in(time)));
+    });
+}
