@@ -13,8 +13,8 @@ pub fn disturb(lab: &Lab, seed: u64, until: Instant, restarts: bool) {
     while Instant::now() < until {
         let server = random.usize(1..lab.count());
         match random.u8(0..12) {
-            0..4 => lab.stop_applier(server),
-            4..8 => lab.start_applier(server),
+            0..3 => lab.stop_applier(server),
+            3..8 => lab.start_applier(server),
             8..10 => lab.set_source_delay(server, 1),
             10 => lab.set_source_delay(server, 0),
             _ if to_restart => {

@@ -42,9 +42,7 @@ impl Session<'_> {
 
     fn any_source(&mut self, object: usize) -> Source {
         match self.round.model.objects[object].kind {
-            Kind::Register => {
-                [Source::Table, Source::View, Source::Mirror][self.random.usize(..3)]
-            }
+            Kind::Register => [Source::Table, Source::View, Source::Mirror][self.random.usize(..3)],
             _ => Source::Table,
         }
     }

@@ -11,12 +11,14 @@ use crate::session::{Round, Session};
 use crate::support::{Lab, Make};
 use crate::tally::Tally;
 
-const SESSIONS: usize = 12;
+const SESSIONS: usize = 16;
 /// Of a mode, in the ordinary test run.
-const SHORT: Duration = Duration::from_millis(2500);
+const SHORT: Duration = Duration::from_millis(2000);
 /// Of a mode, in a long run, before the next mode has its turn.
 const LONG: Duration = Duration::from_secs(20);
 const SEED: u64 = 1;
+/// Rounds of a mode in which something must be found, if it is not before.
+const MAX_ROUNDS_TO_FIND: usize = 6;
 
 /// A number of the environment.
 pub fn setting(name: &str) -> Option<u64> {
@@ -81,7 +83,12 @@ pub fn run(make: Make) {
     for seed in plan.seed.. {
         println!("{make}: seed {seed}");
         for (mode, tally) in modes.iter().zip(&tallies) {
-            one_round(&lab, mode, tally, seed, plan.time());
+            for _ in 0..MAX_ROUNDS_TO_FIND {
+                one_round(&lab, mode, tally, seed, plan.time());
+                if mode.must_find.iter().all(|wrong| tally.wrong(*wrong) > 0) {
+                    break;
+                }
+            }
             let evidence = tally.take_evidence();
             // Of what must be found, one of each kind shows that it was.
             let limit = if mode.promises() { evidence.len() } else { mode.must_find.len() };

@@ -13,6 +13,8 @@ use crate::tally::{Tally, add};
 
 /// So many of its last steps are told with a read that is wrong.
 const HISTORY: usize = 14;
+/// How long all sessions write much, before they write little for twice as long.
+const PHASE_MICROSECONDS: u128 = 300_000;
 /// Errors of a direct connection, too: two transactions in each other's way.
 const IN_THE_WAY: [u16; 2] = [1205, 1213];
 
@@ -100,14 +102,15 @@ impl<'a> Session<'a> {
         if self.entrance == Entrance::Primary {
             return self.write_once();
         }
-        let ends = if self.is_short { 12 } else { 1 };
+        // Where all write all the time, replicas have nothing to do.
+        let writes = if self.now() / PHASE_MICROSECONDS % 3 == 0 { 10 } else { 1 };
+        let ends = if self.is_short { 8 } else { 1 };
         match self.random.u8(0..100) {
-            0..60 => self.read_once(),
-            60..65 => self.read_in_transaction(),
-            65..80 => self.write_once(),
-            80..84 => self.write_in_transaction(),
-            84..88 => self.write_trio(),
-            at if at - 88 < ends => {
+            at if at < writes * 2 => self.write_once(),
+            at if at < writes * 3 => self.write_in_transaction(),
+            at if at < writes * 4 => self.write_trio(),
+            40..48 => self.read_in_transaction(),
+            at if (50..50 + ends).contains(&at) => {
                 self.reconnect();
                 Ok(())
             }

@@ -46,8 +46,12 @@ impl<'a> Session<'a> {
             Way::Text => vec![format!("{hint}{sql}")],
             Way::Call => vec![format!("{hint}{}", it.call(n))],
             Way::Binary => return self.execute(&format!("{hint}{sql}"), false).map(drop),
-            Way::BinaryCall => return self.execute(&format!("{hint}{}", it.call(n)), false).map(drop),
-            Way::View => vec![format!("{hint}UPDATE register_view SET v = {n} WHERE id = {}", it.id)],
+            Way::BinaryCall => {
+                return self.execute(&format!("{hint}{}", it.call(n)), false).map(drop);
+            }
+            Way::View => {
+                vec![format!("{hint}UPDATE register_view SET v = {n} WHERE id = {}", it.id)]
+            }
             Way::Commit => vec!["BEGIN".into(), format!("{hint}{sql}"), "COMMIT".into()],
             Way::AutocommitOff => vec![
                 "SET autocommit = 0".into(),
@@ -111,9 +115,14 @@ impl<'a> Session<'a> {
         let others = self.others_now(group);
         self.query("BEGIN")?;
         for (at, writing) in writings.iter().enumerate() {
-            if self.random.u8(0..3) == 0 {
-                // One that is not written yet: what is undone later would not have been there.
-                self.read_object(writing.object, &hint, &others)?;
+            // One that is not written in it, or not yet: what is undone was never there.
+            let to_read = match self.random.u8(0..6) {
+                0 => Some(writing.object),
+                1 | 2 => Some(self.random.usize(..model.objects.len())),
+                _ => None,
+            };
+            if let Some(object) = to_read.filter(|object| !chosen[..at].contains(object)) {
+                self.read_object(object, &hint, &others)?;
             }
             let sql = model.objects[writing.object].write(writing.value);
             match (at + self.random.usize(..4)) % 4 {
