@@ -4,7 +4,7 @@
 //!
 //! In the ordinary test run each mode has a few seconds. Longer runs are made by `scripts/consistency.sh`,
 //! or by these variables: `LAGWISE_CHECK_SECONDS` or `LAGWISE_CHECK_READS` (of all modes together, for each
-//! make), `LAGWISE_CHECK_MODE` (one of them), `LAGWISE_CHECK_SEED` (the seed fixes what the sessions do, not
+//! make), `LAGWISE_CHECK_MODE` (one of them, or `shares`), `LAGWISE_CHECK_SEED` (the seed fixes what the sessions do, not
 //! how they interleave).
 //!
 //! In reading order: [`modes`] (what is promised), [`model`] (what a read must show), [`lab`] (where it runs),
@@ -38,14 +38,4 @@ fn reads_show_what_they_must_on_mysql() {
 #[test]
 fn reads_show_what_they_must_on_mariadb() {
     run::run(Make::MariaDb);
-}
-
-#[test]
-fn shares_on_mysql() {
-    shares::run(Make::MySql);
-}
-
-#[test]
-fn shares_on_mariadb() {
-    shares::run(Make::MariaDb);
 }

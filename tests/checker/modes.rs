@@ -51,7 +51,8 @@ pub struct Mode {
     pub must_find: &'static [Wrong],
 }
 
-const fn mode(name: &'static str, config: &'static str, others: Others) -> Mode {
+/// A mode that promises what it is held against.
+pub const fn mode(name: &'static str, config: &'static str, others: Others) -> Mode {
     let (by_table, clear, cluster) = (false, false, false);
     Mode { name, config, others, by_table, clear, cluster, must_find: &[] }
 }

@@ -8,6 +8,7 @@ use crate::lab::{self, Field};
 use crate::model::Model;
 use crate::modes::{MODES, Mode};
 use crate::session::{Round, Session};
+use crate::shares;
 use crate::support::{Lab, Make};
 use crate::tally::Tally;
 
@@ -17,11 +18,13 @@ const SHORT: Duration = Duration::from_millis(2000);
 /// Of a mode, in a long run, before the next mode has its turn.
 const LONG: Duration = Duration::from_secs(20);
 const SEED: u64 = 1;
+/// What the mode is called that measures shares.
+const SHARES: &str = "shares";
 /// Rounds of a mode in which something must be found, if it is not before.
 const MAX_ROUNDS_TO_FIND: usize = 6;
 
 /// A number of the environment.
-pub fn setting(name: &str) -> Option<u64> {
+fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
 }
@@ -61,19 +64,28 @@ impl Plan {
     }
 }
 
+/// Which mode is wanted; nothing for all.
+fn wanted_mode() -> Option<String> {
+    std::env::var("LAGWISE_CHECK_MODE").ok()
+}
+
 fn modes() -> Vec<&'static Mode> {
-    let wanted = std::env::var("LAGWISE_CHECK_MODE").ok();
+    let wanted = wanted_mode();
     let is_wanted = |mode: &&Mode| wanted.as_ref().is_none_or(|name| name == mode.name);
     let modes: Vec<&Mode> = MODES.iter().filter(is_wanted).collect();
     let names: Vec<&str> = MODES.iter().map(|mode| mode.name).collect();
-    assert!(!modes.is_empty(), "LAGWISE_CHECK_MODE is one of {names:?}");
+    assert!(!modes.is_empty(), "LAGWISE_CHECK_MODE is {SHARES} or one of {names:?}");
     modes
 }
 
 /// Runs what the environment says, and fails with every read that was wrong.
 pub fn run(make: Make) {
-    let (lab, modes) = (lab::start(make), modes());
-    let plan = Plan::from_environment();
+    let (lab, plan) = (lab::start(make), Plan::from_environment());
+    if wanted_mode().as_deref() == Some(SHARES) {
+        let time = plan.until.map(|until| until.saturating_duration_since(Instant::now()));
+        return shares::run(&lab, plan.seed, time.unwrap_or_default());
+    }
+    let modes = modes();
     let tallies: Vec<Tally> = modes.iter().map(|_| Tally::default()).collect();
     // Of the modes that promise what they are held against.
     let reads = || -> u64 {
@@ -107,6 +119,9 @@ pub fn run(make: Make) {
     let verdicts = modes.iter().zip(&tallies).flat_map(|(mode, tally)| tally.verdict(mode));
     let verdicts: Vec<String> = verdicts.collect();
     assert!(verdicts.is_empty(), "{make}: {}", verdicts.join("\n"));
+    if !plan.is_long() && wanted_mode().is_none() {
+        shares::run_short(&lab, plan.seed);
+    }
 }
 
 fn one_round(lab: &Lab, mode: &Mode, tally: &Tally, seed: u64, time: Duration) {

@@ -119,7 +119,7 @@ impl<'a> Session<'a> {
     }
 
     /// After an error that the session must expect no more than on a direct connection: goes on anew.
-    fn recover(&mut self, fail: &Fail) {
+    pub fn recover(&mut self, fail: &Fail) {
         self.note(&format!("fails: {fail}"));
         if IN_THE_WAY.contains(&fail.code()) {
             add(&self.round.tally.excused);

@@ -43,6 +43,7 @@ impl Tally {
     }
 
     pub fn error(&self, text: String) {
+        println!("{text}");
         self.errors.lock().unwrap().push(text);
     }
 

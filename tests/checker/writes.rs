@@ -10,7 +10,8 @@ use crate::tally::add;
 const PROVOKED: [u16; 2] = [1062, 1644];
 
 impl<'a> Session<'a> {
-    fn acknowledge(&mut self, writing: &Writing<'_>, group: Option<usize>) {
+    /// The server has said OK.
+    pub fn acknowledge(&mut self, writing: &Writing<'_>, group: Option<usize>) {
         add(&self.round.tally.writes);
         self.round.model.acknowledge(writing, group.as_slice());
         self.own[writing.object] = self.own[writing.object].max(writing.value);
