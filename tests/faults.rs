@@ -11,7 +11,7 @@ use std::thread::{JoinHandle, scope, spawn};
 use std::time::{Duration, Instant};
 
 use raw::{Client, Fail};
-use support::{Lab, Make, Proxy, eventually};
+use support::{Lab, Make, Proxy, eventually, eventually_some};
 
 /// What one part checks, and its name.
 type Step = (&'static str, fn(&Lab, &Proxy));
@@ -392,6 +392,33 @@ fn no_write_is_lost_or_repeated(lab: &Lab, proxy: &Proxy) {
 /// The times that are bounded here are with lagwise's own default.
 const SHORT: &str = "[pool]\nconnect_timeout = \"1s\"";
 
+/// A read that runs on a replica when that shuts down in good order is answered by another server.
+fn a_replica_shuts_down(lab: &Lab, proxy: &Proxy) {
+    lab.log_all();
+    for (number, binary) in [false, true].into_iter().enumerate() {
+        let mark = format!("shutdown-{number}");
+        let sql = format!(
+            "SELECT '{mark}', CAST(COUNT(*) AS CHAR) FROM items a, items b, items c, items d \
+             WHERE d.id <= 3 AND a.price + b.price + c.price + d.price > 0"
+        );
+        let port = proxy.port();
+        let read = spawn(move || {
+            let mut client = Client::app(port);
+            if binary { client.execute(&sql) } else { client.query(&sql) }
+        });
+        let is_there = |server: &usize| lab.seen(*server, &mark) > 0;
+        let server = eventually_some("a replica runs it", || (1..lab.count()).find(is_there));
+        lab.shut_down(server);
+        let rows = read.join().unwrap().unwrap_or_else(|fail| panic!("{}: {fail}", lab.make));
+        assert_eq!(rows[0][1].as_deref(), Some("3000000"));
+        let servers = (0..lab.count()).filter(|other| *other != server);
+        assert!(servers.map(|other| lab.seen(other, &mark)).sum::<usize>() > 0, "run elsewhere");
+        lab.restart(server);
+        wait_eligible(proxy, lab, &[server], true);
+    }
+    (0..lab.count()).for_each(|server| lab.set_general_log(server, false));
+}
+
 fn run(make: Make) {
     // What was acknowledged or applied must survive kill -9, or the server would be to blame.
     let durable = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1"];
@@ -399,6 +426,7 @@ fn run(make: Make) {
     let proxy = Proxy::start(&lab, SHORT);
     wait_eligible(&proxy, &lab, &[0, 1, 2], true);
     let steps: &[Step] = &[
+        ("shutdown", a_replica_shuts_down),
         ("replicas fail", replicas_fail_under_load),
         ("all replicas out", all_replicas_out),
         ("lag", lag_decides),

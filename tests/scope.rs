@@ -170,6 +170,65 @@ fn global_by_table(lab: &Lab, n: &mut u32) {
     assert!(reasons > 20.0, "{reasons}");
 }
 
+/// What a session has read on the primary stays seen, however it was read there; and what does not name its
+/// tables is about all of them.
+fn by_table_in_every_way(lab: &Lab, n: &mut u32) {
+    let proxy = start(lab, "scope = \"global\"");
+    Client::app(proxy.port()).run("INSERT INTO source VALUES (0)");
+    catalogue_is_known(&proxy);
+    lab.wait_caught_up();
+    proxy.wait_probed();
+    lab.stop_applier(1);
+    let mut wrong = Vec::new();
+    let view = "/* lagwise: primary */ SELECT CAST(w AS CHAR) FROM note_view";
+    let table = format!("/* lagwise: primary */ {NOTE}");
+    let ways: [(&[&str], &str); 5] = [
+        (&[&table], NOTE),
+        (&[&table], "SELECT CAST(w AS CHAR) FROM note_view"),
+        (&[view], NOTE),
+        (&["BEGIN", NOTE, "COMMIT"], NOTE),
+        (&["BEGIN", NOTE, "ROLLBACK"], NOTE),
+    ];
+    for (before, read) in ways {
+        *n += 1;
+        // By nobody whom lagwise knows.
+        lab.sql(0, &format!("UPDATE shop.note SET v = {n}"));
+        let mut client = Client::app(proxy.port());
+        before.iter().for_each(|text| drop(client.run(text)));
+        let got = client.value(read);
+        if got != n.to_string() {
+            wrong.push(format!("{before:?}, then {read}: {got}, want {n}"));
+        }
+        if client.value(QUIET) != "1" && !before.contains(&"BEGIN") {
+            wrong.push(format!("{before:?}: other tables are read on the primary"));
+        }
+    }
+    // A transaction that is begun on a replica shows what is there.
+    *n += 1;
+    Client::app(proxy.port()).run(&fill(UPDATE, *n));
+    let mut client = Client::app(proxy.port());
+    client.run("START TRANSACTION READ ONLY");
+    assert_eq!(client.value(NOTE), n.to_string());
+    client.run("COMMIT");
+    client.run(&format!("CREATE TABLE listed{n} (id INT)"));
+    for sql in [
+        format!("SHOW TABLES LIKE 'listed{n}'"),
+        format!(
+            "SELECT table_name FROM information_schema.tables \
+             WHERE table_schema = 'shop' AND table_name = 'listed{n}'"
+        ),
+    ] {
+        for client in [&mut client, &mut Client::app(proxy.port())] {
+            if client.run(&sql).is_empty() {
+                wrong.push(format!("{sql}: nothing"));
+            }
+        }
+    }
+    lab.start_applier(1);
+    lab.wait_caught_up();
+    assert!(wrong.is_empty(), "{}: {}", lab.make, wrong.join("\n"));
+}
+
 /// Writes of an account are seen by its own sessions.
 fn by_account(lab: &Lab, n: &mut u32) {
     let proxy = start(lab, "scope = \"account\"\nby_table = false");
@@ -301,6 +360,7 @@ fn run(make: Make) {
     };
     lab.sql(0, &format!("GRANT SHOW VIEW, TRIGGER, SELECT ON *.* TO monitor@'%'; {routines}"));
     global_by_table(&lab, &mut n);
+    by_table_in_every_way(&lab, &mut n);
     by_account(&lab, &mut n);
     by_key(&lab, &mut n);
     cluster_wide(&lab, &mut n);

@@ -49,10 +49,14 @@ impl Tables {
         if clear.is_err() { Self::every() } else { tables }
     }
 
-    /// All that a statement may read.
+    /// All that a statement may read; with START TRANSACTION what may be read in the transaction.
     pub fn read(statement: &Statement, text: &[u8], schema: &[u8], mode: &LexMode) -> Self {
         let unclear = Flags::MULTI | Flags::AMBIGUOUS | Flags::UNKNOWN_FUNCTION;
         if statement.flags.intersects(unclear) {
+            return Self::every();
+        }
+        // What these show their text does not name: the state of all, or a list of all.
+        if matches!(statement.kind, StatementKind::Begin { .. } | StatementKind::Show) {
             return Self::every();
         }
         if !matches!(statement.kind, StatementKind::Read | StatementKind::LockingRead) {

@@ -64,7 +64,8 @@ impl Writes {
         }
     }
 
-    fn complete(&self, tables: &Tables) -> Tables {
+    /// These with all that changes along with them: what they say, others may say as well.
+    pub fn complete(&self, tables: &Tables) -> Tables {
         if tables.is_every() {
             return Tables::every();
         }

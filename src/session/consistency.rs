@@ -175,7 +175,8 @@ impl Session {
                     return;
                 }
                 if Self::is_by_table(settings) {
-                    let tables = self.tables_of(job);
+                    // A view shows its tables, and a table shows in its views.
+                    let tables = self.context.writes.complete(&self.tables_of(job));
                     self.seen_tables.read(&tables, at());
                 } else {
                     self.seen.read(Place::Primary, at());

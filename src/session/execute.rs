@@ -24,6 +24,7 @@ use super::routing::Routed;
 use super::servers::{Asker, Unavailable};
 use super::tracked::Tracked;
 use crate::backend;
+use crate::backend::error::codes;
 use crate::cluster::Member;
 use crate::consistency::Tables;
 use crate::metrics::{Direction, Role};
@@ -66,6 +67,7 @@ impl Session {
                 behind: self.may_be_behind(&job, side, &tried),
                 full: job.kind == ResponseKind::Prepare && !tried.made_room,
                 stale: job.statement_id.is_some() && !tried.made_room,
+                ending: side == Side::Replica && self.is_repeatable(&job, side),
             };
             let attempt = self.attempt(side, member, &mut job, &settings, withhold).await?;
             self.resume_tracking().await;
@@ -395,6 +397,12 @@ impl Session {
                 if self.makes_room(side, &err) || self.forgets_stale(side, job, &err) =>
             {
                 Ok(Attempt::Withheld(Why::Full))
+            }
+            Ok(Relayed { withheld: Some(err), .. }) if err.code == codes::SERVER_SHUTDOWN => {
+                if let Some(held) = self.servers.get(side) {
+                    held.guard.mark_broken();
+                }
+                Ok(Attempt::Again(Failed::Lost(backend::Error::Server(err))))
             }
             Ok(Relayed { withheld: Some(err), .. }) => Ok(Attempt::Withheld(Why::Behind(err))),
             Ok(relayed) => {

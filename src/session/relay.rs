@@ -125,6 +125,8 @@ pub struct Withhold {
     pub full: bool,
     /// That which says that a statement must be prepared anew.
     pub stale: bool,
+    /// That which says that the server shuts down.
+    pub ending: bool,
 }
 
 impl Withhold {
@@ -132,6 +134,7 @@ impl Withhold {
         self.behind && BEHIND.contains(&code)
             || self.full && code == codes::MAX_PREPARED_STMT_COUNT
             || self.stale && code == codes::NEED_REPREPARE
+            || self.ending && code == codes::SERVER_SHUTDOWN
     }
 }
 
