@@ -21,9 +21,13 @@ pub enum Wrong {
     BackInTime,
     /// Less than others wrote.
     OthersStale,
+    /// On the primary less than it read on a replica before: servers show a transaction on a replica a
+    /// moment before it is visible on the primary. Counted, and not held against lagwise.
+    PrimaryLater,
 }
 
 impl Wrong {
+    /// Those that a mode may promise not to be.
     pub const ALL: [Wrong; 3] = [Wrong::OwnStale, Wrong::BackInTime, Wrong::OthersStale];
 
     pub fn name(self) -> &'static str {
@@ -31,6 +35,7 @@ impl Wrong {
             Wrong::OwnStale => "own-stale",
             Wrong::BackInTime => "back-in-time",
             Wrong::OthersStale => "cross-session stale",
+            Wrong::PrimaryLater => "primary later than replica",
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::tally::add;
 pub struct Bounds {
     own: u64,
     seen: u64,
+    seen_on_primary: u64,
     others: u64,
 }
 
@@ -33,7 +34,12 @@ impl Session<'_> {
     }
 
     fn bounds(&self, object: usize, others: &[u64]) -> Bounds {
-        Bounds { own: self.own[object], seen: self.seen[object], others: others[object] }
+        Bounds {
+            own: self.own[object],
+            seen: self.seen[object],
+            seen_on_primary: self.seen_on_primary[object],
+            others: others[object],
+        }
     }
 
     fn any_object(&mut self) -> usize {
@@ -56,14 +62,14 @@ impl Session<'_> {
         match self.random.u8(0..20) {
             0 if it.kind == Kind::Register => {
                 let sql = format!("{hint}CALL read_register({})", it.id);
-                self.read_by(&[object], &others, |session| session.query(&sql))
+                self.read_by(&[object], &others, false, |session| session.query(&sql))
             }
             1 if !self.round.mode.clear => {
                 let second = self.any_object();
                 let one = it.read(Source::Table);
                 let other = self.round.model.objects[second].read(Source::Table);
                 let sql = format!("{hint}{one}; {other}");
-                self.read_by(&[object, second], &others, |session| session.query(&sql))
+                self.read_by(&[object, second], &others, false, |session| session.query(&sql))
             }
             _ => self.read_object(object, &hint, &others),
         }
@@ -73,10 +79,12 @@ impl Session<'_> {
     pub fn read_object(&mut self, object: usize, hint: &str, others: &[u64]) -> Result<(), Fail> {
         let source = self.any_source(object);
         let sql = format!("{hint}{}", self.round.model.objects[object].read(source));
+        // A copy is in another table: by table nothing is promised of the two together.
+        let apart = source == Source::Mirror && self.round.mode.by_table;
         match self.random.u8(0..4) {
-            0 => self.read_by(&[object], others, |session| session.execute(&sql, true)),
-            1 => self.read_by(&[object], others, |session| session.execute(&sql, false)),
-            _ => self.read_by(&[object], others, |session| session.query(&sql)),
+            0 => self.read_by(&[object], others, apart, |session| session.execute(&sql, true)),
+            1 => self.read_by(&[object], others, apart, |session| session.execute(&sql, false)),
+            _ => self.read_by(&[object], others, apart, |session| session.query(&sql)),
         }
     }
 
@@ -84,7 +92,10 @@ impl Session<'_> {
     pub fn read_in_transaction(&mut self) -> Result<(), Fail> {
         let (hint, group) = self.group();
         let others = self.others_now(group);
-        self.query(&format!("{hint}START TRANSACTION READ ONLY"))?;
+        if let Err(fail) = self.query(&format!("{hint}START TRANSACTION READ ONLY")) {
+            self.excuse(&fail);
+            return Ok(());
+        }
         for _ in 0..self.random.usize(1..4) {
             let object = self.any_object();
             if let Err(fail) = self.read_object(object, &hint, &others) {
@@ -99,22 +110,28 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// A statement that shows these objects, a row each.
+    /// A statement that shows these objects, a row each; `apart` from what was read before.
     fn read_by(
         &mut self,
         objects: &[usize],
         others: &[u64],
+        apart: bool,
         read: impl FnOnce(&mut Self) -> Result<Vec<Row>, Fail>,
     ) -> Result<(), Fail> {
-        let bounds: Vec<Bounds> =
+        let mut bounds: Vec<Bounds> =
             objects.iter().map(|object| self.bounds(*object, others)).collect();
+        if apart {
+            bounds.iter_mut().for_each(|bounds| bounds.seen = 0);
+        }
         let began = self.now();
         let rows = read(self)?;
         assert_eq!(rows.len(), objects.len(), "{rows:?}\n{}", self.describe());
         for ((object, bounds), row) in objects.iter().zip(&bounds).zip(&rows) {
             let number = |at: usize| -> u64 { row[at].as_ref().unwrap().parse().unwrap() };
             self.check(*object, *bounds, number(0), number(1), began);
-            self.saw(*object, number(0));
+            if !apart {
+                self.saw(*object, number(0), number(1));
+            }
         }
         Ok(())
     }
@@ -128,9 +145,11 @@ impl Session<'_> {
         let now = self.now();
         let name = self.round.model.objects[object].name();
         self.note(&format!("  -> {name} is {value}, says server {server}"));
+        let later = server == 0 && value >= bounds.seen_on_primary;
+        let back = if later { Wrong::PrimaryLater } else { Wrong::BackInTime };
         for (wrong, least) in [
             (Wrong::OwnStale, bounds.own),
-            (Wrong::BackInTime, bounds.seen),
+            (back, bounds.seen),
             (Wrong::OthersStale, bounds.others),
         ] {
             if value < least {
@@ -147,12 +166,14 @@ impl Session<'_> {
     }
 
     /// It has been shown this, and all that was written before.
-    pub fn saw(&mut self, object: usize, value: u64) {
+    fn saw(&mut self, object: usize, value: u64, server: u64) {
         let by_table = self.round.mode.by_table && self.entrance == Entrance::Proxy;
-        self.seen[object] = self.seen[object].max(value);
-        for back in self.round.model.written_before(object, by_table) {
-            let before = object - back;
-            self.seen[before] = self.seen[before].max(value);
+        for back in self.round.model.written_before(object, by_table).iter().chain(&[0]) {
+            let seen = object - back;
+            self.seen[seen] = self.seen[seen].max(value);
+            if server == 0 {
+                self.seen_on_primary[seen] = self.seen_on_primary[seen].max(value);
+            }
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Session<'a> {
     pub own: Vec<u64>,
     /// The most that it has read of each, on this connection.
     pub seen: Vec<u64>,
+    /// The most that it has read of each on the primary.
+    pub seen_on_primary: Vec<u64>,
     pub history: VecDeque<(u128, String)>,
 }
 
@@ -82,6 +84,7 @@ impl<'a> Session<'a> {
             prepared: HashMap::new(),
             own: vec![0; objects],
             seen: vec![0; objects],
+            seen_on_primary: vec![0; objects],
             history: VecDeque::new(),
         };
         session.begin_connection();
@@ -103,7 +106,7 @@ impl<'a> Session<'a> {
             return self.write_once();
         }
         // Where all write all the time, replicas have nothing to do.
-        let writes = if self.now() / PHASE_MICROSECONDS % 3 == 0 { 10 } else { 1 };
+        let writes = if (self.now() / PHASE_MICROSECONDS).is_multiple_of(3) { 10 } else { 1 };
         let ends = if self.is_short { 8 } else { 1 };
         match self.random.u8(0..100) {
             at if at < writes * 2 => self.write_once(),
@@ -141,6 +144,7 @@ impl<'a> Session<'a> {
         self.client = connect(self.round, self.entrance, self.account);
         self.own.fill(0);
         self.seen.fill(0);
+        self.seen_on_primary.fill(0);
         self.begin_connection();
     }
 

@@ -18,7 +18,7 @@ pub struct Tally {
     pub writes: AtomicU64,
     /// Connections that were made.
     pub logins: AtomicU64,
-    wrong: [AtomicU64; 3],
+    wrong: [AtomicU64; 4],
     /// Errors that a direct connection may show as well: deadlocks, a replica that ends in a transaction.
     pub excused: AtomicU64,
     evidence: Mutex<Vec<(Wrong, String)>>,
@@ -83,7 +83,7 @@ impl Tally {
 
     pub fn heading() -> String {
         format!(
-            "{:<12} {:>9} {:>8} {:>8} {:>8} {:>10} {:>12} {:>13} {:>7}",
+            "{:<12} {:>9} {:>8} {:>8} {:>8} {:>10} {:>12} {:>13} {:>13} {:>7}",
             "mode",
             "reads",
             "replica",
@@ -92,6 +92,7 @@ impl Tally {
             "own-stale",
             "back-in-time",
             "cross-session",
+            "primary-later",
             "errors"
         )
     }
@@ -99,7 +100,7 @@ impl Tally {
     pub fn row(&self, name: &str) -> String {
         let number = |counter: &AtomicU64| counter.load(Relaxed);
         format!(
-            "{name:<12} {:>9} {:>6.1} % {:>8} {:>8} {:>10} {:>12} {:>13} {:>7}",
+            "{name:<12} {:>9} {:>6.1} % {:>8} {:>8} {:>10} {:>12} {:>13} {:>13} {:>7}",
             self.reads(),
             self.share(),
             number(&self.writes),
@@ -107,6 +108,7 @@ impl Tally {
             self.wrong(Wrong::OwnStale),
             self.wrong(Wrong::BackInTime),
             self.wrong(Wrong::OthersStale),
+            self.wrong(Wrong::PrimaryLater),
             self.errors.lock().unwrap().len(),
         )
     }
