@@ -18,5 +18,5 @@ pub mod writes;
 
 pub use catalogue::{Catalogue, Definition};
 pub use group::Group;
-pub use tables::{TableKey, Tables, may_change_definitions};
+pub use tables::{TableKey, Tables, may_change_definitions, says_any};
 pub use writes::Writes;

@@ -164,7 +164,7 @@ const APART: [&str; 13] = [
 ];
 
 /// Whether a text has any of these words outside quotes, for all that can be told.
-fn says_any(text: &[u8], mode: &LexMode, any: &[&str]) -> bool {
+pub fn says_any(text: &[u8], mode: &LexMode, any: &[&str]) -> bool {
     let mut says = false;
     let clear = words(text, mode, |name| {
         says |= any.iter().any(|word| NameHash::of(word.as_bytes()) == name);

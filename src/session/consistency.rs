@@ -18,13 +18,13 @@ use super::read_only::reads_no_tables;
 use super::routing::Routed;
 use super::scope::CLUSTER_WAIT;
 use super::seen::Place;
-use super::tracking::find;
 use crate::cluster::{Cluster, Floor, Member, Part};
 use crate::config::Scope;
+use crate::consistency::says_any;
 use crate::metrics::WaitOutcome;
 use crate::protocol::response::ResponseKind;
 use crate::route::{PinCause, Reason, Route, Side, Target};
-use crate::sql::{Flags, Statement, StatementKind};
+use crate::sql::{Flags, LexMode, Statement, StatementKind};
 
 impl Session {
     /// What a read must see: the cause if only the primary will do, and else what a replica must have.
@@ -60,7 +60,7 @@ impl Session {
         cluster: &Cluster,
         floor: Floor,
         allowed: impl Fn(&Arc<Member>) -> bool,
-    ) -> (Route, Option<(Part, Floor)>) {
+    ) -> (Route, Option<Box<(Part, Floor)>>) {
         let part = if floor.is_empty() { None } else { floor.first_unmet(cluster, allowed) };
         let Some(part) = part else {
             return (Route { target: Target::Primary, reason: Reason::NoReplica }, None);
@@ -71,7 +71,7 @@ impl Session {
             Part::Others => PinCause::Others,
             Part::Seen => PinCause::Seen,
         };
-        (Route { target: Target::Primary, reason: cause.into() }, Some((part, floor)))
+        (Route { target: Target::Primary, reason: cause.into() }, Some(Box::new((part, floor))))
     }
 
     /// Where the statement goes, after it has waited for a replica if it must and may; `cluster` is then
@@ -89,17 +89,32 @@ impl Session {
         if settings.scope == Scope::Cluster {
             tried.began = Some(Instant::now());
         }
-        loop {
-            let routed = self.route(job, settings, cluster, tried);
-            if !self.waits_for_replica(job, &routed, settings, tried).await? {
-                if std::mem::take(&mut tried.has_waited) {
-                    self.count_wait(&routed);
-                }
-                return Ok(routed);
-            }
-            tried.has_waited = true;
-            *cluster = self.context.cluster.snapshot();
+        let routed = self.route(job, settings, cluster, tried);
+        if routed.lacks.is_none() {
+            return Ok(routed);
         }
+        // Boxed: it is rare, and no room is kept for it in every command.
+        Box::pin(self.route_after_waiting(routed, job, settings, cluster, tried)).await
+    }
+
+    async fn route_after_waiting(
+        &mut self,
+        mut routed: Routed,
+        job: &Job<'_>,
+        settings: &Settings,
+        cluster: &mut Arc<Cluster>,
+        tried: &mut Tried,
+    ) -> Result<Routed, End> {
+        let mut has_waited = false;
+        while self.waits_for_replica(job, &routed, settings, tried).await? {
+            has_waited = true;
+            *cluster = self.context.cluster.snapshot();
+            routed = self.route(job, settings, cluster, tried);
+        }
+        if has_waited {
+            self.count_wait(&routed);
+        }
+        Ok(routed)
     }
 
     /// Waits for a replica that has what the read must see, if that is what it lacks and it may; true if
@@ -114,7 +129,7 @@ impl Session {
         settings: &Settings,
         tried: &mut Tried,
     ) -> Result<bool, End> {
-        let Some((part, floor)) = &routed.lacks else { return Ok(false) };
+        let Some((part, floor)) = routed.lacks.as_deref() else { return Ok(false) };
         let now = Instant::now();
         let until = match tried.waits_until {
             Some(until) => until,
@@ -152,7 +167,8 @@ impl Session {
     /// After a statement: notes what the session may have read.
     pub(super) fn note_seen(&mut self, job: &Job<'_>, done: &Done, settings: &Settings) {
         let Done::Forwarded(side, relayed) = done else { return };
-        if !settings.monotonic_reads {
+        // An error shows no rows.
+        if !settings.monotonic_reads || relayed.error_code.is_some() {
             return;
         }
         let first_byte = relayed.first_byte.filter(|_| relayed.in_one_read);
@@ -171,7 +187,7 @@ impl Session {
             }
             Side::Primary => {
                 let text = self.judged_text(job);
-                if !shows_rows(&job.statement, text.as_deref()) {
+                if !shows_rows(&job.statement, text.as_deref(), self.state.lex_mode()) {
                     return;
                 }
                 if Self::is_by_table(settings) {
@@ -186,22 +202,28 @@ impl Session {
     }
 }
 
-/// Without any of these, several statements in one text show nothing of tables.
-const SHOW: [&[u8]; 7] = [b"from", b"table", b"show", b"call", b"exec", b"desc", b"handler"];
+/// Without any of these words, several statements in one text show nothing of tables.
+const SHOW: [&str; 12] = [
+    "from", "table", "show", "call", "execute", "describe", "desc", "explain", "handler",
+    "checksum", "analyze", "check",
+];
 
 /// Whether the statement may show what is in tables. A write shows nothing that a replica with the write
 /// does not have.
-fn shows_rows(statement: &Statement, text: Option<&[u8]>) -> bool {
+fn shows_rows(statement: &Statement, text: Option<&[u8]>, mode: &LexMode) -> bool {
     use StatementKind::*;
-    let has_none = matches!(
-        statement.kind,
-        Begin { .. } | Commit | Rollback | Xa | LockTables | UnlockTables | TextPrepare
-    );
-    let shows_none = match statement.flags.contains(Flags::MULTI) {
-        true => text.is_some_and(|text| SHOW.iter().all(|word| find(text, word).is_none())),
-        false => has_none || reads_no_tables(statement, text),
-    };
-    !shows_none
+    let says = |any: &[&str]| text.is_none_or(|text| says_any(text, mode, any));
+    if statement.flags.contains(Flags::MULTI) {
+        return says(&SHOW);
+    }
+    let calls = statement.flags.intersects(Flags::UNKNOWN_FUNCTION | Flags::AMBIGUOUS);
+    match statement.kind {
+        // A query without FROM and TABLE reads none. Names of modes may hold these words, and words of
+        // literals do.
+        Read | LockingRead | Set | Do => calls || says(&["from", "table"]),
+        Begin { .. } | Commit | Rollback | Xa | LockTables | UnlockTables => false,
+        _ => !reads_no_tables(statement, text),
+    }
 }
 
 #[cfg(test)]
@@ -213,7 +235,8 @@ mod tests {
     fn what_shows_rows() {
         let check = |sql: &str, want| {
             let statement = classify(sql.as_bytes(), &LexMode::default());
-            assert_eq!(shows_rows(&statement, Some(sql.as_bytes())), want, "{sql}");
+            let mode = LexMode::default();
+            assert_eq!(shows_rows(&statement, Some(sql.as_bytes()), &mode), want, "{sql}");
         };
         for sql in [
             "SELECT a FROM t",
@@ -221,6 +244,7 @@ mod tests {
             "TABLE t",
             "SET @a = (SELECT COUNT(*) FROM t)",
             "CALL p()",
+            "SELECT f(1)",
             "SHOW COLUMNS FROM t",
             "SELECT 1; CALL p()",
             "BEGIN; SELECT a FROM t",
@@ -232,6 +256,9 @@ mod tests {
             "SELECT 1",
             "SELECT @@version, LAST_INSERT_ID()",
             "SET NAMES utf8mb4",
+            "set session sql_mode='ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES'",
+            "SET @a = 'from t'",
+            "SELECT 'from t', \"table\", @@sql_mode /* from t */",
             "USE shop",
             "BEGIN",
             "START TRANSACTION",

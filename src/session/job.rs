@@ -114,8 +114,6 @@ pub(super) struct Tried {
     pub made_room: bool,
     /// When the statement began, where it matters.
     pub began: Option<Instant>,
-    /// It has waited for a replica.
-    pub has_waited: bool,
     /// Until when it waits for a replica, if it does or did.
     pub waits_until: Option<Instant>,
 }

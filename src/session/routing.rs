@@ -25,7 +25,7 @@ pub(super) struct Routed {
     /// The rule that matched, by its index.
     pub rule: Option<usize>,
     /// What no replica has that the read must see, if only for that it goes to the primary.
-    pub lacks: Option<(Part, Floor)>,
+    pub lacks: Option<Box<(Part, Floor)>>,
 }
 
 impl Routed {
@@ -144,7 +144,7 @@ impl Session {
         floor: Floor,
         settings: &Settings,
         cluster: &Cluster,
-    ) -> (Route, Option<(Part, Floor)>) {
+    ) -> (Route, Option<Box<(Part, Floor)>>) {
         let refuses = settings.when_all_lag == WhenAllLag::Error && wish.max_lag.is_none();
         if refuses && is_for_replicas(cluster, wish.tag, &floor) {
             return (Route { target: Target::Nowhere, reason: Reason::ReadRefused }, None);

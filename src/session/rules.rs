@@ -124,7 +124,7 @@ impl Session {
                     |it: &&Arc<Member>| cluster.allows(wish_of(rule), it) && !is_among(avoid, it);
                 cluster.replicas().iter().any(|it| fits(&it))
             });
-        let lacks = is_seen_only.then(|| (Part::Seen, self.kept_floor()));
+        let lacks = is_seen_only.then(|| Box::new((Part::Seen, self.kept_floor())));
         let member = home.filter(|_| route.target != Target::Nowhere);
         Routed { route, side: Side::Primary, member, rule: Some(keeper), lacks }
     }

@@ -126,7 +126,7 @@ impl Session {
     pub(super) fn begin_change(&self, job: &Job<'_>) -> Changing {
         let is_call = job.statement.kind == StatementKind::Call;
         let changes = job.kind != ResponseKind::Prepare
-            && (may_change_catalogue(&job.statement, self.text_of(job), self.state.lex_mode())
+            && (may_change_catalogue(&job.statement, || self.text_of(job), self.state.lex_mode())
                 || is_call && self.context.writes.may_do_anything(&self.tables_of(job)));
         if changes {
             self.context.writes.begin_change();
@@ -225,7 +225,11 @@ impl Drop for Changing {
 }
 
 /// Whether a statement may change what is written along with a table.
-fn may_change_catalogue(statement: &Statement, text: Option<&[u8]>, mode: &LexMode) -> bool {
+fn may_change_catalogue<'a>(
+    statement: &Statement,
+    text: impl FnOnce() -> Option<&'a [u8]>,
+    mode: &LexMode,
+) -> bool {
     use StatementKind::*;
     match statement.kind {
         Ddl => !statement.flags.intersects(Flags::TEMPORARY | Flags::CREATES_TEMPORARY_TABLE),
@@ -233,7 +237,7 @@ fn may_change_catalogue(statement: &Statement, text: Option<&[u8]>, mode: &LexMo
         _ => {
             let is_unclear = statement.flags.contains(Flags::AMBIGUOUS)
                 || statement.flags.contains(Flags::MULTI)
-                    && text.is_none_or(|text| may_change_definitions(text, mode));
+                    && text().is_none_or(|text| may_change_definitions(text, mode));
             statement.may_write() && is_unclear
         }
     }
