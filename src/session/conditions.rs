@@ -94,7 +94,12 @@ impl Session {
         if !is_mariadb || relayed.error_code.is_some() || !(elsewhere || before.held) {
             return;
         }
-        let keeps = keeps_conditions(&job.statement, self.judged_text(job).as_deref());
+        let text = self.judged_text(job);
+        let keeps = keeps_conditions(&job.statement, text.as_deref());
+        // On the connection that has them only the server knows, and is asked there later.
+        let is_there = before.held && before.on == side;
+        let may_keep = is_there && text.is_some_and(|text| may_keep(&job.statement, &text));
+        let keeps = keeps || job.kind == ResponseKind::Results && may_keep;
         match (job.kind, keeps) {
             (ResponseKind::Results, true) => self.state.diagnostics.keep_conditions(before),
             (ResponseKind::Prepare, keeps) => {

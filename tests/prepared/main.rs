@@ -436,8 +436,10 @@ fn behind(world: &World) {
     lab.wait_caught_up();
 }
 
+/// Each statement's place is looked at by itself, and not what was read before it on the primary.
 const MONITORED: &str = "[monitor]\nuser = \"monitor\"\npassword = \"monitor_password\"\n\
-                         check_interval = \"20ms\"\n[pool]\nmode = \"session\"";
+                         check_interval = \"20ms\"\n[pool]\nmode = \"session\"\n\
+                         [consistency]\nmonotonic_reads = false";
 
 fn all(make: Make) {
     let mut world = World::start(make, &[]);
