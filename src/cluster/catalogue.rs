@@ -13,9 +13,8 @@ use tokio::time::{Instant, timeout};
 
 use super::ClusterHandle;
 use super::position::Flavor;
-use crate::backend::{self, Connection, Login};
+use crate::backend::{self, Connection};
 use crate::consistency::{Catalogue, Definition, Writes};
-use crate::protocol::flags::Capabilities;
 use crate::protocol::text_row::Row;
 
 /// Changes past lagwise are known after this long.
@@ -26,8 +25,6 @@ const PAUSE_FACTOR: u32 = 20;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// Definitions beyond these are too many, and nothing is known by table.
 const MAX_DEFINITIONS: usize = 100_000;
-/// utf8mb4_general_ci, which every server knows.
-const UTF8MB4: u8 = 45;
 
 const PRIVILEGES: &str = "SELECT PRIVILEGE_TYPE FROM information_schema.USER_PRIVILEGES \
      WHERE GRANTEE = CONCAT('''', REPLACE(CURRENT_USER(), '@', '''@'''), '''')";
@@ -93,20 +90,8 @@ enum Unknown {
 }
 
 async fn read(cluster: &ClusterHandle) -> Result<Catalogue, Unknown> {
-    let primary = Arc::clone(cluster.load().primary());
-    let settings = cluster.settings();
-    let login = Login {
-        credential: &settings.credential,
-        capabilities: Capabilities::empty(),
-        charset: UTF8MB4,
-        schema: None,
-        attributes: None,
-        client_tls: false,
-        track: false,
-        read_only: false,
-    };
     let deadline = Instant::now() + DEADLINE;
-    let mut connection = backend::connect(primary.endpoint(), login, deadline).await?;
+    let mut connection = cluster.connect_to_primary(deadline).await?;
     let flavor = Flavor::of_version(&connection.facts().version);
     check_privileges(&mut connection, flavor, deadline).await?;
     let routines = match flavor {

@@ -60,6 +60,7 @@ pub use topology::{Applied, Cluster, NoPrimary};
 pub use view::Wish;
 
 use crate::backend::connection::ServerFacts;
+use crate::backend::{self, Connection};
 use crate::pool;
 use monitor::Monitor;
 use topology::{NewMember, Topology};
@@ -153,6 +154,13 @@ impl ClusterHandle {
             }
             timeout_at(deadline, changed.changed()).await.ok()?.ok()?;
         }
+    }
+
+    /// A connection to the primary as the monitor's account, for what is asked now and then.
+    async fn connect_to_primary(&self, deadline: Instant) -> Result<Connection, backend::Error> {
+        let primary = Arc::clone(self.load().primary());
+        let settings = self.settings();
+        monitor::connect(primary.endpoint(), &settings, deadline, &mut None).await
     }
 
     /// Closes idle connections, and all others when they are given back: lagwise is being stopped.

@@ -290,7 +290,8 @@ fn is_old(connection: Option<&Connection>) -> bool {
     connection.is_some_and(|open| open.opened_at.elapsed() > MAX_DENIED_BACKOFF)
 }
 
-async fn connect(
+/// A connection as the monitor's account.
+pub(super) async fn connect(
     endpoint: &Endpoint,
     settings: &Settings,
     deadline: Instant,

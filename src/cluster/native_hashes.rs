@@ -13,8 +13,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use super::ClusterHandle;
-use crate::backend::{self, Login};
-use crate::protocol::flags::Capabilities;
+use crate::backend;
 
 /// How often the hashes are read again: a changed password takes effect within this time.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -57,20 +56,8 @@ pub async fn refresh(cluster: Arc<ClusterHandle>, target: Arc<ArcSwap<NativeHash
 }
 
 async fn read(cluster: &ClusterHandle) -> Result<NativeHashes, backend::Error> {
-    let primary = Arc::clone(cluster.load().primary());
-    let settings = cluster.settings();
-    let login = Login {
-        credential: &settings.credential,
-        capabilities: Capabilities::empty(),
-        charset: UTF8MB4,
-        schema: None,
-        attributes: None,
-        client_tls: false,
-        track: false,
-        read_only: false,
-    };
     let deadline = Instant::now() + DEADLINE;
-    let mut connection = backend::connect(primary.endpoint(), login, deadline).await?;
+    let mut connection = cluster.connect_to_primary(deadline).await?;
     let rows = connection.query_rows(SQL, deadline).await?;
     let mut hashes = NativeHashes::new();
     for row in rows {
@@ -83,6 +70,3 @@ async fn read(cluster: &ClusterHandle) -> Result<NativeHashes, backend::Error> {
     }
     Ok(hashes)
 }
-
-/// utf8mb4_general_ci, which every server knows.
-const UTF8MB4: u8 = 45;

@@ -9,8 +9,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::tables::{TableKey, Tables};
-use crate::sql::{LexMode, NameHash, table_names, words};
+use super::tables::{TableKey, Tables, says_any};
+use crate::sql::{LexMode, NameHash, table_names};
 
 /// A definition that says one of these may do what its text does not name, or change other definitions.
 const DYNAMIC: [&str; 7] = ["prepare", "execute", "create", "alter", "drop", "rename", "truncate"];
@@ -202,14 +202,10 @@ fn names(text: Option<&[u8]>, schema: &[u8], ansi_quotes: bool) -> Names {
         return Names { any: true, ..names };
     };
     let (default, mode) = (NameHash::of(schema), LexMode { ansi_quotes, ..LexMode::default() });
-    let mut is_dynamic = false;
-    let is_clear = words(text, &mode, |name| {
-        is_dynamic |= DYNAMIC.iter().any(|word| NameHash::of(word.as_bytes()) == name);
-    });
     let clear = table_names(text, &mode, |schema, name| {
         names.keys.insert(TableKey::new(schema.unwrap_or(default), name));
     });
-    names.any = clear.and(is_clear).is_err() || is_dynamic;
+    names.any = clear.is_err() || says_any(text, &mode, &DYNAMIC);
     names
 }
 

@@ -1,7 +1,7 @@
 //! The tables that a statement writes or reads.
 
 use crate::sql::{
-    Flags, LexMode, NameHash, Statement, StatementKind, read_tables, table_names, words,
+    Flags, LexMode, NameHash, Statement, StatementKind, Unclear, read_tables, table_names, words,
     written_table,
 };
 
@@ -41,9 +41,17 @@ impl Tables {
 
     /// All that a text may name, where `schema` is the default one.
     pub fn named(text: &[u8], schema: &[u8], mode: &LexMode) -> Self {
+        Self::collect(schema, |each| table_names(text, mode, each))
+    }
+
+    /// What `find` finds, where `schema` is the default one.
+    fn collect(
+        schema: &[u8],
+        find: impl FnOnce(&mut dyn FnMut(Option<NameHash>, NameHash)) -> Result<(), Unclear>,
+    ) -> Self {
         let mut tables = Self::default();
         let default = NameHash::of(schema);
-        let clear = table_names(text, mode, |schema, name| {
+        let clear = find(&mut |schema, name| {
             tables.add(TableKey::new(schema.unwrap_or(default), name));
         });
         if clear.is_err() { Self::every() } else { tables }
@@ -62,12 +70,7 @@ impl Tables {
         if !matches!(statement.kind, StatementKind::Read | StatementKind::LockingRead) {
             return Self::named(text, schema, mode);
         }
-        let mut tables = Self::default();
-        let default = NameHash::of(schema);
-        let clear = read_tables(text, mode, |schema, name| {
-            tables.add(TableKey::new(schema.unwrap_or(default), name));
-        });
-        if clear.is_err() { Self::every() } else { tables }
+        Self::collect(schema, |each| read_tables(text, mode, each))
     }
 
     /// Those that a statement may write to, the effects of triggers and such not included.
@@ -166,10 +169,13 @@ const APART: [&str; 13] = [
 /// Whether a text has any of these words outside quotes, for all that can be told.
 pub fn says_any(text: &[u8], mode: &LexMode, any: &[&str]) -> bool {
     let mut says = false;
-    let clear = words(text, mode, |name| {
-        says |= any.iter().any(|word| NameHash::of(word.as_bytes()) == name);
-    });
+    let clear = words(text, mode, |word| says |= is_among(word, any));
     says || clear.is_err()
+}
+
+/// Whether it is one of these words, in upper or lower case.
+fn is_among(word: &[u8], words: &[&str]) -> bool {
+    words.iter().any(|other| word.eq_ignore_ascii_case(other.as_bytes()))
 }
 
 /// Whether several statements in one text may change what the catalogue says.
@@ -195,8 +201,6 @@ fn is_about_tables(text: &[u8], mode: &LexMode) -> bool {
         "sql",
     ];
     const ABOUT: [&str; 5] = ["table", "tables", "view", "trigger", "index"];
-    let is_among =
-        |name, words: &[&str]| words.iter().any(|word| NameHash::of(word.as_bytes()) == name);
     let (mut count, mut about) = (0, None);
     let clear = words(text, mode, |name| {
         count += 1;

@@ -159,12 +159,12 @@ pub fn read_tables(
 ///
 /// # Errors
 /// [`Unclear`]: the text may have others.
-pub fn words(sql: &[u8], mode: &LexMode, mut each: impl FnMut(NameHash)) -> Result<(), Unclear> {
+pub fn words(sql: &[u8], mode: &LexMode, mut each: impl FnMut(&[u8])) -> Result<(), Unclear> {
     let mut lexer = Lexer::new(sql, mode);
     let mut token = lexer.next(Token::NONE);
     while token.word != Word::End {
         if is_name(token.word) && !matches!(token.word, Word::Quoted | Word::Qualified) {
-            each(NameHash::of(lexer.slice(token)));
+            each(lexer.slice(token));
         }
         token = lexer.next(token);
     }
