@@ -19,9 +19,7 @@ const SCHEMA: &str = "
     CREATE PROCEDURE fail_after(n INT) BEGIN
       UPDATE note SET v = n WHERE id = 1; SIGNAL SQLSTATE '45000'; END;
     CREATE FUNCTION bump(n INT) RETURNS INT MODIFIES SQL DATA DETERMINISTIC
-      BEGIN UPDATE note SET v = n WHERE id = 1; RETURN n; END;
-    CREATE TABLE place (server VARCHAR(5) NOT NULL PRIMARY KEY);
-    INSERT INTO place VALUES ('0')";
+      BEGIN UPDATE note SET v = n WHERE id = 1; RETURN n; END";
 
 /// Says what was last written, and which server says so: `place` differs from server to server.
 const NOTE_AND_PLACE: &str = "SELECT v, server FROM note, place WHERE id = 1";
@@ -460,15 +458,7 @@ fn run(make: Make) {
         lab.sql(0, "SET GLOBAL log_bin_trust_function_creators = 1");
     }
     root(&lab, 0).run(SCHEMA);
-    lab.wait_caught_up();
-    for server in 1..lab.count() {
-        let mut root = root(&lab, server);
-        root.run("SET sql_log_bin = 0");
-        if make == Make::MySql {
-            root.run("SET GLOBAL super_read_only = 0");
-        }
-        root.run(&format!("UPDATE place SET server = {server}"));
-    }
+    lab.name_places();
     let mut n = 1;
     let proxy = Proxy::start(&lab, "[routing]\nmax_lag = \"1h\"\nlag_tolerance = \"1s\"");
     eventually("both replicas take reads", || {

@@ -10,8 +10,6 @@ use raw::Client;
 use support::{Lab, Make, Proxy, eventually};
 
 const SCHEMA: &str = "
-    CREATE TABLE place (server VARCHAR(5) NOT NULL PRIMARY KEY);
-    INSERT INTO place VALUES ('0');
     CREATE TABLE note (id INT PRIMARY KEY, v INT NOT NULL) ENGINE=InnoDB;
     INSERT INTO note VALUES (1, 0);
     CREATE TABLE quiet (id INT PRIMARY KEY, v INT NOT NULL);
@@ -338,20 +336,10 @@ fn run(make: Make) {
     if make == Make::MySql {
         lab.sql(0, "SET GLOBAL log_bin_trust_function_creators = 1");
     }
-    let root = |server: usize| {
-        Client::connect_unix(&lab.socket(server), raw::Login::of("root", "")).unwrap()
-    };
-    root(0).run("USE shop");
-    let mut client = root(0);
-    client.run(SCHEMA);
+    let root = raw::Login::of("root", "");
+    Client::connect_unix(&lab.socket(0), root).unwrap().run(SCHEMA);
     lab.sql(0, "GRANT SELECT ON shop.* TO other@'%'");
-    lab.wait_caught_up();
-    let mut replica = root(1);
-    replica.run("SET sql_log_bin = 0");
-    if make == Make::MySql {
-        replica.run("SET GLOBAL super_read_only = 0");
-    }
-    replica.run("UPDATE place SET server = 1");
+    lab.name_places();
     let mut n = 1;
     without_privileges(&lab, &mut n);
     let routines = match make {

@@ -10,14 +10,18 @@ use tokio::time::Instant;
 use super::channels::{Channels, read_channels};
 use super::position::Flavor;
 use super::probe::{
-    Answer, Extra, Positions, Refusal, ServerState, channels_question, log_question, privilege,
-    question, read_answer, read_log,
+    Answer, Extra, Positions, Refusal, SENT_QUESTIONS, ServerState, channels_question,
+    log_question, privilege, question, read_answer, read_log, read_sent,
 };
+use super::shown::Sent;
 use crate::backend::{Connection, Error};
 use crate::config::Role;
+use crate::protocol::text_row::Table;
 
 /// ER_SPECIFIC_ACCESS_DENIED_ERROR: a privilege is lacking.
 const NO_PRIVILEGE: u16 = 1227;
+/// What MariaDB's SHOW MASTER STATUS needs.
+const LOG_PRIVILEGE: &str = "BINLOG MONITOR";
 
 /// What is wanted of a server beyond the one row.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +30,8 @@ pub(super) struct Wanted {
     pub(super) role: Role,
     /// Its replication channels, even if GTIDs are on.
     pub(super) channels: bool,
+    /// What it has sent to replicas, and what of that it shows.
+    pub(super) sent: bool,
 }
 
 /// One probe's questions.
@@ -47,6 +53,9 @@ pub(super) async fn ask(
     if no_gtids || wanted.channels && wanted.role == Role::Replica {
         state.extra = Some(ask_more(connection, deadline, flavor, wanted.role, &state).await?);
     }
+    if wanted.sent && wanted.role == Role::Primary && state.positions.tell_sent() {
+        state.sent = Some(ask_sent(connection, deadline).await?.map(Box::new));
+    }
     Ok(Answer { sent_at, answered_at: Instant::now().into_std(), state })
 }
 
@@ -67,19 +76,8 @@ async fn ask_more(
     let now = Instant::now();
     let asked_at = now.into_std();
     let deadline = now + deadline.saturating_duration_since(now) / 2;
-    let answer = match connection.query_table(sql, deadline).await {
-        Ok(table) => Ok(table),
-        Err(Error::Server(err)) if err.code == NO_PRIVILEGE => Err(format!(
-            "the monitor's account lacks {privilege}: GRANT {privilege} ON *.* TO it",
-            privilege = privilege(flavor)
-        )),
-        Err(Error::Server(err)) if Refusal::of_code(err.code, false) == Refusal::NoAnswer => {
-            Err(format!("{sql}: {err}"))
-        }
-        Err(Error::TimedOut(_)) => Err(format!("{sql} was not answered in time")),
-        Err(error) => return Err(error),
-    };
-    let extra = answer.map_err(Into::into).and_then(|table| match role {
+    let answer = query(connection, deadline, sql, privilege(flavor)).await?;
+    let extra = answer.and_then(|table| match role {
         Role::Primary => read_log(state.id, &table).map(Extra::Log),
         Role::Replica => {
             let list = read_channels(flavor, &table);
@@ -87,4 +85,41 @@ async fn ask_more(
         }
     });
     Ok(extra.map(Box::new))
+}
+
+/// What a MariaDB primary has sent to its replicas, and then what it shows.
+async fn ask_sent(
+    connection: &mut Connection,
+    deadline: Instant,
+) -> Result<Result<Sent, Arc<str>>, Error> {
+    let [sent, shown] = SENT_QUESTIONS;
+    let now = Instant::now();
+    let deadline = now + deadline.saturating_duration_since(now) / 2;
+    let sent = match query(connection, deadline, sent, LOG_PRIVILEGE).await? {
+        Ok(sent) => sent,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    let shown = query(connection, deadline, shown, LOG_PRIVILEGE).await?;
+    Ok(shown.and_then(|shown| read_sent(&sent, &shown)))
+}
+
+/// A question that may fail by itself; then why, for people.
+async fn query(
+    connection: &mut Connection,
+    deadline: Instant,
+    sql: &str,
+    privilege: &str,
+) -> Result<Result<Table, Arc<str>>, Error> {
+    let reason = match connection.query_table(sql, deadline).await {
+        Ok(table) => return Ok(Ok(table)),
+        Err(Error::Server(err)) if err.code == NO_PRIVILEGE => {
+            format!("the monitor's account lacks {privilege}: GRANT {privilege} ON *.* TO it")
+        }
+        Err(Error::Server(err)) if Refusal::of_code(err.code, false) == Refusal::NoAnswer => {
+            format!("{sql}: {err}")
+        }
+        Err(Error::TimedOut(_)) => format!("{sql} was not answered in time"),
+        Err(error) => return Err(error),
+    };
+    Ok(Err(reason.into()))
 }

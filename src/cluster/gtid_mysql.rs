@@ -74,6 +74,22 @@ impl GtidSet {
         Ok(set)
     }
 
+    /// Parses `@@global.gtid_owned`: each number has the thread that owns it behind it, `#12`.
+    ///
+    /// # Errors
+    /// As [`GtidSet::parse`].
+    pub fn parse_owned(text: &str) -> Result<GtidSet, ParseGtidError> {
+        if !text.contains('#') {
+            return GtidSet::parse(text);
+        }
+        let mut is_thread = false;
+        let numbers = |c: &char| {
+            is_thread = *c == '#' || is_thread && c.is_ascii_digit();
+            !is_thread
+        };
+        GtidSet::parse(&text.chars().filter(numbers).collect::<String>())
+    }
+
     /// One UUID with all that follows it up to the next comma; intervals are only collected.
     fn parse_source(&mut self, scanner: &mut Scanner<'_>) -> Result<(), ParseGtidError> {
         let uuid = parse_uuid(scanner)?;

@@ -65,6 +65,10 @@ pub struct MemberStatus {
     pub asked_at: Option<Instant>,
     /// When the last good probe was answered.
     pub probed_at: Option<Instant>,
+    /// Of the primary: it says what it has sent to replicas, and what of that it shows.
+    pub tells_shown: bool,
+    /// Of the primary: it shows everything that it had sent to replicas until then.
+    pub shown_through: Option<Instant>,
     /// What went wrong last, for people; `None` after a good probe.
     pub last_error: Option<Arc<str>>,
 }
@@ -84,6 +88,8 @@ impl MemberStatus {
             facts: None,
             asked_at: None,
             probed_at: None,
+            tells_shown: false,
+            shown_through: None,
             last_error: None,
         }
     }
@@ -192,7 +198,8 @@ impl Member {
     }
 
     /// Whether a replica is known to have applied everything that the primary had acknowledged until
-    /// `at`. Two loads and no lock: asked for each read of a session that has written.
+    /// `at`; of the primary: whether it is known to show everything that replicas could show by then.
+    /// Two loads and no lock: asked for each read of a session that has written.
     #[inline]
     pub fn has_all_before(&self, at: Instant) -> bool {
         self.nanos(at) < self.applied_through.load(Ordering::Acquire)

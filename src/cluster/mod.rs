@@ -17,6 +17,7 @@
 //! - [`topology`]: the published picture, and the one place that changes it.
 //! - `urgency`: whether sessions wait for replication, so that servers are asked more often.
 //!   `waiters`: reads that do.
+//! - [`shown`]: until when the primary shows all that replicas could show. Pure.
 //! - `monitor`: the task that watches one server, `ask` what it asks. [`native_hashes`]: a second
 //!   small task, for old clients. [`catalogue`]: a third, for consistency by table. The only I/O.
 //!
@@ -38,6 +39,7 @@ pub mod native_hashes;
 pub mod position;
 pub mod probe;
 pub mod settings;
+pub mod shown;
 pub mod topology;
 pub mod tracker;
 mod urgency;
@@ -64,6 +66,7 @@ use crate::backend::{self, Connection};
 use crate::pool;
 use monitor::Monitor;
 use topology::{NewMember, Topology};
+use waiters::Awaited;
 
 /// The running cluster. Share it behind an `Arc`; when the last one goes, the monitors stop.
 #[derive(Debug)]
@@ -113,8 +116,17 @@ impl ClusterHandle {
     /// A read waits until a replica meets `floor`: look whether one does, ask for this, and look again
     /// when it says so. It may say so too early, and to drop it is to wait no longer.
     pub fn wait_for(&self, floor: Floor, now: std::time::Instant) -> oneshot::Receiver<()> {
-        let woken = self.topology.waiters.add(floor);
-        self.topology.urgency.hurry(now);
+        let woken = self.topology.waiters.add(Awaited::Replica(floor));
+        self.topology.urgency.wait(now);
+        self.topology.urgency.hurry();
+        woken
+    }
+
+    /// A read waits until the primary shows all that replicas could show at `at`: look first, and again
+    /// when told, as above.
+    pub fn wait_for_primary(&self, at: std::time::Instant) -> oneshot::Receiver<()> {
+        let woken = self.topology.waiters.add(Awaited::Primary(at));
+        self.topology.urgency.hurry();
         woken
     }
 
@@ -124,7 +136,7 @@ impl ClusterHandle {
         self.topology.lag(member, now)
     }
 
-    /// Reads that wait for a replica.
+    /// Reads that wait for a replica, or for the primary to show what a replica has shown.
     pub fn waiting(&self) -> usize {
         self.topology.waiters.count()
     }

@@ -147,7 +147,9 @@ impl Monitor {
             tokio::pin!(begun);
             begun.as_mut().enable();
             let shorter = match least {
-                Some(least) if topology.waiters.are_there() => Some(least.min(WAITED_FOR_GAP)),
+                Some(least) if topology.is_waited_for(&self.member) => {
+                    Some(least.min(WAITED_FOR_GAP))
+                }
                 Some(least) if topology.urgency.is_there(Instant::now().into_std()) => Some(least),
                 _ => None,
             };
@@ -359,6 +361,12 @@ fn log_note(server: &str, tracker: &Tracker, note: &Note) {
             let lag = status.lag.map(tracing::field::display);
             warn!(server, reason = &**reason, lag, "server has no position to compare");
         }
+        Note::SentRefused(reason) => warn!(
+            server,
+            reason = &**reason,
+            "the primary does not say what it shows of what it has sent to replicas: \
+             a session that has read it there may for a moment read less on the primary"
+        ),
         Note::PositionBack => info!(server, "server has a position again"),
         Note::PrimaryWentBack => warn!(
             server,

@@ -4,8 +4,8 @@
 //! privilege on either make, so the monitor's account needs none beyond logging in.
 //!
 //! What that does not tell, some servers are asked besides ([`Extra`]): `SHOW BINARY LOG STATUS` a
-//! primary whose GTIDs are off, `SHOW REPLICA STATUS` a replica as [`super::channels`] says. Both need
-//! a privilege, and go by several names.
+//! primary whose GTIDs are off, `SHOW REPLICA STATUS` a replica as [`super::channels`] says, and what
+//! [`super::shown`] needs a MariaDB primary. They need a privilege, and go by several names.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use std::time::Instant;
 use super::channels::{Channels, ServerId};
 use super::coordinates::Coordinates;
 use super::gtid_mariadb::{GtidPosition, GtidState};
-use super::gtid_mysql::parse_server_uuid;
+use super::gtid_mysql::{GtidSet, parse_server_uuid};
 use super::member::ReadOnly;
 use super::position::{Flavor, ParseGtidError, Position};
+use super::shown::Sent;
 use crate::protocol::text_row::{Row, Table};
 
 /// One probe's answer.
@@ -41,6 +42,8 @@ pub struct ServerState {
     pub id: Option<ServerId>,
     /// What it was asked besides.
     pub extra: Option<Result<Box<Extra>, Arc<str>>>,
+    /// What it has sent to replicas and may not show yet, if that was asked; or why it would not say.
+    pub sent: Option<Result<Box<Sent>, Arc<str>>>,
 }
 
 /// The answer to a further question.
@@ -66,6 +69,13 @@ pub enum Positions {
     Missing(Arc<str>),
 }
 
+impl Positions {
+    /// Whether the server can be asked [`SENT_QUESTIONS`].
+    pub fn tell_sent(&self) -> bool {
+        matches!(self, Positions::MariaDb(told) if told.binlog_pos.is_some())
+    }
+}
+
 /// What MariaDB tells; which of it counts depends on the server's role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MariaDbPositions {
@@ -79,11 +89,11 @@ pub struct MariaDbPositions {
     pub server_id: u32,
 }
 
-/// The question for a server of this make.
+/// The question for a server of this make. `gtid_owned` comes first: see [`super::shown`].
 pub fn question(flavor: Flavor) -> &'static str {
     match flavor {
         Flavor::MySql => {
-            "SELECT @@global.read_only, @@global.super_read_only, \
+            "SELECT @@global.gtid_owned, @@global.read_only, @@global.super_read_only, \
              @@global.gtid_mode, @@global.gtid_executed, @@global.server_uuid"
         }
         Flavor::MariaDb => {
@@ -104,12 +114,17 @@ pub fn read_answer(flavor: Flavor, rows: &[Row]) -> ServerState {
         .map(|column| column.as_deref().and_then(|text| std::str::from_utf8(text).ok()))
         .collect();
     match (flavor, columns.as_deref()) {
-        (Flavor::MySql, Some([read_only, super_read_only, gtid_mode, gtid_executed, uuid])) => {
+        (
+            Flavor::MySql,
+            Some([owned, read_only, super_read_only, gtid_mode, gtid_executed, uuid]),
+        ) => {
             let read_only =
                 ReadOnly { read_only: is_on(read_only), super_read_only: is_on(super_read_only) };
             let positions = mysql_positions(gtid_mode, gtid_executed);
             let id = parse_server_uuid(uuid).map(ServerId::MySql);
-            ServerState { read_only: Some(read_only), positions, id, extra: None }
+            let has_gtids = matches!(positions, Positions::MySql(_));
+            let sent = has_gtids.then(|| mysql_sent(owned));
+            ServerState { read_only: Some(read_only), positions, id, extra: None, sent }
         }
         (
             Flavor::MariaDb,
@@ -119,7 +134,7 @@ pub fn read_answer(flavor: Flavor, rows: &[Row]) -> ServerState {
             let binlog = is_on(log_bin).then_some((*binlog_pos, *binlog_state));
             let positions = mariadb_positions(server_id, slave_pos, binlog);
             let id = server_id.parse().ok().map(ServerId::MariaDb);
-            ServerState { read_only: Some(read_only), positions, id, extra: None }
+            ServerState { read_only: Some(read_only), positions, id, extra: None, sent: None }
         }
         _ => ServerState::unreadable("the answer to the probe has other columns than asked for"),
     }
@@ -129,7 +144,43 @@ impl ServerState {
     /// A server that answers without saying anything of use.
     pub fn unreadable(reason: &str) -> ServerState {
         let positions = Positions::Missing(reason.into());
-        ServerState { read_only: None, positions, id: None, extra: None }
+        ServerState { read_only: None, positions, id: None, extra: None, sent: None }
+    }
+}
+
+fn mysql_sent(owned: &str) -> Result<Box<Sent>, Arc<str>> {
+    match GtidSet::parse_owned(owned) {
+        Ok(owned) => Ok(Box::new(Sent { sent: Position::MySql(owned), shown: None })),
+        Err(error) => Err(format!("gtid_owned: {error}").into()),
+    }
+}
+
+/// How to ask a MariaDB primary what it has sent to replicas, and then what of that it shows.
+pub const SENT_QUESTIONS: [&str; 2] =
+    ["SHOW MASTER STATUS", "SHOW GLOBAL STATUS LIKE 'binlog_snapshot%'"];
+
+/// Reads the answers to [`SENT_QUESTIONS`].
+///
+/// # Errors
+/// They say nothing of use, for people.
+pub fn read_sent(sent: &Table, shown: &Table) -> Result<Sent, Arc<str>> {
+    // Both are of one server's log, whichever it is.
+    let place = |(file, offset)| Coordinates::parse(0, file, offset).map(Position::Coordinates);
+    let end = sent.rows.first().and_then(|row| {
+        let file = sent.text(row, &["File"])?;
+        place((file, sent.text(row, &["Position"])?))
+    });
+    let status = |name: &str| {
+        let is_it = |row: &&Row| {
+            let told = shown.text(row, &["Variable_name"]);
+            told.is_some_and(|told| told.eq_ignore_ascii_case(name))
+        };
+        shown.text(shown.rows.iter().find(is_it)?, &["Value"])
+    };
+    let snapshot = status("binlog_snapshot_file").zip(status("binlog_snapshot_position"));
+    match (end, snapshot.and_then(place)) {
+        (Some(sent), Some(shown)) => Ok(Sent { sent, shown: Some(shown) }),
+        _ => Err("where the binary log ends, or how far it is committed, cannot be read".into()),
     }
 }
 
@@ -284,7 +335,7 @@ mod tests {
             (["0", "0", "ON_PERMISSIVE", &set], Some((false, false)), "no GTIDs"),
         ] {
             let [a, b, c, d] = columns;
-            let state = answer(Flavor::MySql, &[a, b, c, d, UUID]);
+            let state = answer(Flavor::MySql, &["", a, b, c, d, UUID]);
             assert_eq!(state.id, parse_server_uuid(UUID).map(ServerId::MySql));
             assert_eq!(told(&state), expected, "{columns:?}");
             let read_only = read_only
@@ -314,13 +365,25 @@ mod tests {
         for (flavor, rows) in [
             (Flavor::MySql, vec![]),
             (Flavor::MySql, vec![vec![], vec![]]),
-            (Flavor::MySql, vec![vec![text("0"), text("0"), text("ON")]]),
-            (Flavor::MySql, vec![vec![text("0"), text("0"), text("ON"), text("")]]),
-            (Flavor::MySql, vec![vec![text("0"), text("0"), text("ON"), None, text(UUID)]]),
-            (Flavor::MySql, vec![["0", "0", "ON", "0-1-5", UUID].map(text).to_vec()]),
+            (Flavor::MySql, vec![vec![text(""), text("0"), text("0"), text("ON")]]),
+            (Flavor::MySql, vec![vec![text(""), text("0"), text("0"), text("ON"), text("")]]),
             (
                 Flavor::MySql,
-                vec![vec![text("0"), text("0"), text("ON"), Some(vec![0xff]), text(UUID)]],
+                vec![
+                    ["", "0", "0", "ON", "?", UUID].map(|t| text(t).filter(|_| t != "?")).to_vec(),
+                ],
+            ),
+            (Flavor::MySql, vec![["", "0", "0", "ON", "0-1-5", UUID].map(text).to_vec()]),
+            (
+                Flavor::MySql,
+                vec![vec![
+                    text(""),
+                    text("0"),
+                    text("0"),
+                    text("ON"),
+                    Some(vec![0xff]),
+                    text(UUID),
+                ]],
             ),
             (Flavor::MariaDb, vec![vec![text("0"), text("0"), text("ON"), text("")]]),
             (Flavor::MariaDb, vec![["0", "1", "1", "x", "", ""].map(text).to_vec()]),
@@ -346,6 +409,39 @@ mod tests {
         assert!(read(None, table("binlog.000004", "377")).is_err());
         let off = read(id, Table { columns: columns.to_vec(), rows: vec![] });
         assert_eq!(&*off.unwrap_err(), "GTIDs are off, and so is log_bin");
+    }
+
+    #[test]
+    fn what_was_sent() {
+        let set = format!("{UUID}:1-5");
+        let sent = |owned: &str, mode: &str| {
+            let told = answer(Flavor::MySql, &[owned, "0", "0", mode, &set, UUID]).sent;
+            told.map(|told| told.map(|told| (told.sent.to_string(), told.shown)).map_err(drop))
+        };
+        assert_eq!(sent("", "ON"), Some(Ok((String::new(), None))));
+        let owned = format!("{UUID}:6#12:8#1,\n{}:tag:1#7", UUID.replace('3', "4"));
+        let without = format!("{UUID}:6:8,\n{}:tag:1", UUID.replace('3', "4"));
+        assert_eq!(sent(&owned, "ON"), Some(Ok((without, None))));
+        assert_eq!(sent("#", "ON"), Some(Ok((String::new(), None))));
+        assert_eq!(sent("x", "ON"), Some(Err(())));
+        assert_eq!(sent("", "OFF"), None);
+
+        let table = |columns: &[&str], rows: &[&[&str]]| {
+            let texts =
+                |texts: &[&str]| texts.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
+            let columns = columns.iter().map(|name| name.as_bytes().to_vec()).collect();
+            Table { columns, rows: rows.iter().copied().map(texts).collect() }
+        };
+        let end = table(&["File", "Position", "Binlog_Do_DB"], &[&["b.000002", "596", ""]]);
+        let status = |rows: &[&[&str]]| table(&["Variable_name", "Value"], rows);
+        let file: &[&str] = &["Binlog_snapshot_file", "b.000001"];
+        let told = read_sent(&end, &status(&[file, &["Binlog_snapshot_position", "379"]])).unwrap();
+        let place =
+            |file, offset| Position::Coordinates(Coordinates::parse(0, file, offset).unwrap());
+        let (sent, shown) = (place("b.000002", "596"), Some(place("b.000001", "379")));
+        assert_eq!(told, Sent { sent, shown });
+        assert!(read_sent(&end, &status(&[file])).is_err());
+        assert!(read_sent(&table(&["File", "Position"], &[]), &status(&[file])).is_err());
     }
 
     #[test]

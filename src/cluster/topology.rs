@@ -246,7 +246,7 @@ impl Topology {
         core.reference.set_fresh_for(settings.fresh_for());
         if !Arc::ptr_eq(&primary, &old.primary) {
             core.reference.reset();
-            forget_lag(&built.replicas);
+            forget_lag(&built.replicas, NoLag::PrimaryNotSampled);
             forget_position(&primary);
             forget_position(&old.primary);
         }
@@ -281,7 +281,15 @@ impl Topology {
     pub(super) fn wanted(&self, member: &Arc<Member>, tracker: &Tracker, now: Instant) -> Wanted {
         let is_primary = Arc::ptr_eq(&self.load().primary, member);
         let role = if is_primary { Role::Primary } else { Role::Replica };
-        Wanted { role, channels: tracker.wants_channels(&self.lock().reference, now) }
+        let channels = tracker.wants_channels(&self.lock().reference, now);
+        let sent = is_primary && tracker.wants_sent(self.waiters.wait_for_primary(), now);
+        Wanted { role, channels, sent }
+    }
+
+    /// Whether reads wait for what the next probe of this member says.
+    pub(super) fn is_waited_for(&self, member: &Arc<Member>) -> bool {
+        self.waiters.wait_for_replica()
+            || self.waiters.wait_for_primary() && Arc::ptr_eq(&self.load().primary, member)
     }
 
     /// Takes in what a monitor observed. Nothing happens for a member that was removed meanwhile.
@@ -307,8 +315,10 @@ impl Topology {
         if notes.contains(&Note::PrimaryWentBack) {
             // They are about what the primary no longer has; the next probes say more.
             cluster.replicas.iter().for_each(|replica| forget_position(replica));
+            forget_lag(&cluster.replicas, NoLag::ReplicaNotProbed);
         }
         if role == Role::Primary {
+            member.set_applied_through(tracker.status().shown_through);
             measure_unknown(&cluster.replicas, &core.reference, now);
             cluster.replicas.iter().for_each(|replica| prove(replica, &core.reference));
         } else {
@@ -375,10 +385,11 @@ fn with_candidates(
     }
 }
 
-/// Another server is the primary: lags against the old one mean nothing until the next probes.
-fn forget_lag(replicas: &[Arc<Member>]) {
+/// Another server is the primary, or it has gone back: lags against what it was mean nothing until the
+/// next probes.
+fn forget_lag(replicas: &[Arc<Member>], why: NoLag) {
     for member in replicas {
-        let lag = Some(Lag::Unknown(NoLag::PrimaryNotSampled));
+        let lag = Some(Lag::Unknown(why));
         member.set_status(MemberStatus { lag, ..(*member.status()).clone() });
         member.set_applied_through(None);
     }
@@ -395,6 +406,7 @@ fn forget_position(member: &Member) {
     let status = (*member.status()).clone();
     let (position, asked_at, probed_at) = (None, None, None);
     member.set_status(MemberStatus { position, asked_at, probed_at, ..status });
+    member.set_applied_through(None);
 }
 
 /// The primary was sampled: replicas whose lag waited for that need not wait for their own next

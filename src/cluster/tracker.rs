@@ -1,7 +1,8 @@
 //! From what a monitor observes to a member's status: everything that is decided about a server
 //! between two probes, without I/O.
 //!
-//! `replication` has what becomes of the several answers about where a server is.
+//! `replication` has what becomes of the several answers about where a server is, `sent` what becomes
+//! of those about what a primary shows.
 //!
 //! Each monitor owns one [`Tracker`]. All of them share one [`Reference`]: what the primary's own
 //! probes have told, which the replicas are measured against.
@@ -18,6 +19,7 @@ use super::lag::{Lag, LagClock, Sampled};
 use super::member::{MemberStatus, ReadOnly, SessionFailure};
 use super::position::Position;
 use super::probe::Answer;
+use super::shown::ShownClock;
 use crate::backend::connection::ServerFacts;
 use crate::config::Role;
 
@@ -91,6 +93,8 @@ pub enum Event {
 pub enum Note {
     /// The health changed.
     Health(Transition),
+    /// The primary does not say what of its transactions it shows, and why.
+    SentRefused(Arc<str>),
     /// The server answers but has no position, and why; its lag is unknown.
     NoPosition(Arc<str>),
     /// It has one again.
@@ -123,6 +127,10 @@ pub struct Tracker {
     is_in_log: Option<u64>,
     /// MariaDB: it has transactions of domains that the primary knows nothing of.
     has_other_domains: bool,
+    /// Of the primary.
+    shown: ShownClock,
+    /// When and why the primary would not say what it has sent.
+    sent_refused: Option<(Instant, Arc<str>)>,
 }
 
 impl Tracker {
@@ -140,6 +148,8 @@ impl Tracker {
             placed: None,
             is_in_log: None,
             has_other_domains: false,
+            shown: ShownClock::default(),
+            sent_refused: None,
         }
     }
 
@@ -197,6 +207,7 @@ impl Tracker {
             self.id = None;
             self.channels = None;
             self.is_in_log = None;
+            self.forget_shown();
             self.status.errant = None;
             self.status.position = None;
             self.status.asked_at = None;
@@ -214,6 +225,7 @@ impl Tracker {
             reference.members.set_primary(id);
         }
         let log = self.take_extra(answer.state.extra, answer.sent_at);
+        let could_tell = answer.state.positions.tell_sent();
         let position =
             self.find_position(answer.state.positions, log, reference, answer.answered_at);
         let (position, missing) = match position {
@@ -228,6 +240,10 @@ impl Tracker {
             _ => {}
         }
         self.status.no_position = missing;
+        if self.role == Role::Primary {
+            let position = position.as_deref();
+            notes.extend(self.take_sent(answer.state.sent, could_tell, position, answer.sent_at));
+        }
         match (self.role, &position) {
             (Role::Primary, Some(position)) => {
                 let sampled = reference.clock.sample(answer.sent_at, Arc::clone(position));
@@ -299,6 +315,7 @@ impl Tracker {
             self.status.asked_at = None;
             self.status.probed_at = None;
             self.status.no_position = None;
+            self.forget_shown();
             self.channels = None;
         }
     }
@@ -335,5 +352,6 @@ impl Tracker {
 }
 
 mod replication;
+mod sent;
 #[cfg(test)]
 mod tests;

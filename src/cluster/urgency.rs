@@ -40,8 +40,7 @@ impl Urgency {
     }
 
     /// A read waits: whoever listens looks again at once.
-    pub fn hurry(&self, now: Instant) {
-        self.wait(now);
+    pub fn hurry(&self) {
         self.begun.notify_waiters();
     }
 

@@ -1,11 +1,12 @@
-//! Reads that wait until a replica has what they must see.
+//! Reads that wait until a replica has what they must see, or until the primary shows it.
 //!
 //! Nobody polls: each waiter stands in one list, and after each observation of a monitor those are woken
 //! for whom it has changed something. While anybody waits, the monitors ask every few milliseconds
 //! ([`super::urgency`]), once for all.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::oneshot;
 
@@ -16,49 +17,60 @@ use super::topology::Cluster;
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     list: Mutex<Vec<Waiter>>,
-    count: AtomicUsize,
+    /// Those who wait for a replica, and those who wait for the primary.
+    replica: AtomicUsize,
+    primary: AtomicUsize,
+}
+
+/// What somebody waits for.
+#[derive(Debug)]
+pub enum Awaited {
+    /// A replica that meets it.
+    Replica(Floor),
+    /// That the primary shows what it had sent to replicas until then.
+    Primary(Instant),
 }
 
 #[derive(Debug)]
 struct Waiter {
-    floor: Floor,
+    awaited: Awaited,
     wake: oneshot::Sender<()>,
 }
 
 impl Waiters {
-    /// Whether anybody waits.
-    pub fn are_there(&self) -> bool {
-        self.count() > 0
+    /// Whether anybody waits for a replica, and so for the primary's position as well.
+    pub fn wait_for_replica(&self) -> bool {
+        self.replica.load(Ordering::Relaxed) > 0
     }
 
-    /// How many do, those included who have given up since the last observation.
+    /// Whether anybody waits for the primary to show something.
+    pub fn wait_for_primary(&self) -> bool {
+        self.primary.load(Ordering::Relaxed) > 0
+    }
+
+    /// How many wait, those included who have given up since the last observation.
     pub fn count(&self) -> usize {
-        self.count.load(Ordering::Relaxed)
+        self.replica.load(Ordering::Relaxed) + self.primary.load(Ordering::Relaxed)
     }
 
-    /// Waits until a replica meets `floor`; look first, and again when told. To drop the receiver is to
-    /// wait no longer.
-    pub fn add(&self, floor: Floor) -> oneshot::Receiver<()> {
+    /// Waits until that is so; look first, and again when told. To drop the receiver is to wait no longer.
+    pub fn add(&self, awaited: Awaited) -> oneshot::Receiver<()> {
         let (wake, woken) = oneshot::channel();
         let mut list = self.lock();
-        list.push(Waiter { floor, wake });
-        self.count.store(list.len(), Ordering::Relaxed);
+        list.push(Waiter { awaited, wake });
+        self.count_in(&list);
         woken
     }
 
     /// Something was observed.
     pub fn look(&self, cluster: &Cluster) {
-        if !self.are_there() {
+        if self.count() == 0 {
             return;
         }
         let mut list = self.lock();
         let mut at = 0;
         while let Some(waiter) = list.get(at) {
-            let is_met = || {
-                let mut replicas = cluster.replicas().iter();
-                replicas.any(|replica| waiter.floor.is_met_by(replica, cluster))
-            };
-            if waiter.wake.is_closed() || is_met() {
+            if waiter.wake.is_closed() || waiter.awaited.is_so(cluster) {
                 let Waiter { wake, .. } = list.swap_remove(at);
                 // Whoever has gone meanwhile need not be told.
                 let _ = wake.send(());
@@ -66,10 +78,28 @@ impl Waiters {
                 at += 1;
             }
         }
-        self.count.store(list.len(), Ordering::Relaxed);
+        self.count_in(&list);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Waiter>> {
+    fn count_in(&self, list: &[Waiter]) {
+        let for_primary = |waiter: &&Waiter| matches!(waiter.awaited, Awaited::Primary(_));
+        let primary = list.iter().filter(for_primary).count();
+        self.primary.store(primary, Ordering::Relaxed);
+        self.replica.store(list.len() - primary, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Waiter>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Awaited {
+    fn is_so(&self, cluster: &Cluster) -> bool {
+        match self {
+            Awaited::Replica(floor) => {
+                cluster.replicas().iter().any(|replica| floor.is_met_by(replica, cluster))
+            }
+            Awaited::Primary(at) => cluster.primary().has_all_before(*at),
+        }
     }
 }

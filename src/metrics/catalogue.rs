@@ -96,9 +96,9 @@ families! {
     PREPARES = Counter "lagwise_prepares_total" ["by"]
         "Statements prepared: by a client's PREPARE, by memory without a server, or by lagwise for an EXECUTE.";
     READ_WAITS = Counter "lagwise_read_waits_total" ["outcome"]
-        "Reads that waited for a replica with what they must see, by where they went then: replica or primary.";
+        "Reads that waited for a server with what they must see, by where they went then: replica or primary; shown or not_shown: the primary, which then showed what the session had read on a replica or did not.";
     WAITING_READS = Gauge "lagwise_waiting_reads" []
-        "Reads that wait now for a replica with what they must see.";
+        "Reads that wait now for a server with what they must see.";
     FUNCTION_REFUSALS = Counter "lagwise_function_refusals_total" []
         "Reads that a replica refused to run because a function in them writes; the primary ran them.";
     ERRORS = Counter "lagwise_errors_total" ["side", "kind"]

@@ -299,8 +299,6 @@ fn no_two_counters_share_a_slot() {
         worker::PINS_STARTED,
         worker::PINS_ENDED,
         worker::READ_RETRIES,
-        worker::READ_WAITS,
-        worker::READ_WAITS + 1,
         worker::BAD_HINTS,
         worker::LOGINS_REMEMBERED,
         worker::LOGINS_DELAYED,
@@ -308,6 +306,7 @@ fn no_two_counters_share_a_slot() {
         worker::FUNCTION_REFUSALS,
     ];
     slots.extend(range(LoginResult::NAMES.len()).map(|i| layout.login(i)));
+    slots.extend(range(WaitOutcome::NAMES.len()).map(|i| worker::READ_WAITS + i));
     slots.extend(range(Abandoned::NAMES.len()).map(|i| layout.abandoned(i)));
     slots.extend(range(PrepareBy::NAMES.len()).map(|i| layout.prepare(i)));
     slots.extend(range(Direction::NAMES.len()).map(|i| layout.bytes(i)));

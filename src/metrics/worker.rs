@@ -118,12 +118,16 @@ label_enum! {
 }
 
 label_enum! {
-    /// Where a read went that had waited for a replica.
+    /// Where a read went that had waited.
     WaitOutcome {
         /// To a replica.
         Replica = "replica",
-        /// To the primary: none had what it must see in time.
+        /// To the primary: no replica had what it must see in time.
         Primary = "primary",
+        /// To the primary, which then showed what the session had read on a replica.
+        Shown = "shown",
+        /// To the primary, which did not in time.
+        NotShown = "not_shown",
     }
 }
 

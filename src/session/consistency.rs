@@ -1,4 +1,4 @@
-//! What a read of the session must see, and the waiting for a replica that has it.
+//! What a read of the session must see, and the waiting for a server that has it.
 //!
 //! What is asked of a replica is put together before each read from what the session wrote, what it has
 //! read and what others wrote; the decision is [`crate::cluster::Floor`]'s.
@@ -18,6 +18,7 @@ use super::read_only::reads_no_tables;
 use super::routing::Routed;
 use super::scope::CLUSTER_WAIT;
 use super::seen::Place;
+use crate::cluster::shown::LIMIT;
 use crate::cluster::{Cluster, Floor, Member, Part};
 use crate::config::Scope;
 use crate::consistency::says_any;
@@ -89,12 +90,80 @@ impl Session {
         if settings.scope == Scope::Cluster {
             tried.began = Some(Instant::now());
         }
-        let routed = self.route(job, settings, cluster, tried);
-        if routed.lacks.is_none() {
-            return Ok(routed);
+        let mut routed = self.route(job, settings, cluster, tried);
+        if routed.lacks.is_some() {
+            // Boxed: it is rare, and no room is kept for it in every command.
+            let waiting = self.route_after_waiting(routed, job, settings, cluster, tried);
+            routed = Box::pin(waiting).await?;
         }
-        // Boxed: it is rare, and no room is kept for it in every command.
-        Box::pin(self.route_after_waiting(routed, job, settings, cluster, tried)).await
+        if routed.side == Side::Primary
+            && let Some(primary) = &routed.member
+            && let Some(until) = self.not_shown(job, primary)
+        {
+            Box::pin(self.wait_for_primary(job, Arc::clone(primary), until)).await?;
+        }
+        Ok(routed)
+    }
+
+    /// The session has read on a replica, and now reads on the primary, which may not show yet what that
+    /// replica had ([`crate::cluster::shown`]): until when it has read there.
+    fn not_shown(&self, job: &Job<'_>, primary: &Member) -> Option<Instant> {
+        let until = self.seen.on_replica_until()?;
+        let is_proven = primary.has_all_before(until)
+            // The session's own write came behind it in the binary log, and transactions are committed in
+            // its order.
+            || self.state.pin.logged_at().is_some_and(|at| at > until)
+            || self.is_kept()
+            || !primary.with_status(|status| status.tells_shown);
+        if is_proven || !self.reads_without_locks(job) {
+            return None;
+        }
+        Some(until)
+    }
+
+    /// Whether it shows rows as they were committed last. A read that locks them waits by itself until
+    /// what is being committed is.
+    fn reads_without_locks(&self, job: &Job<'_>) -> bool {
+        match job.statement.kind {
+            StatementKind::Begin { consistent_snapshot, .. } => consistent_snapshot,
+            StatementKind::LockingRead => false,
+            _ => {
+                let text = self.judged_text(job);
+                shows_rows(&job.statement, text.as_deref(), self.state.lex_mode())
+            }
+        }
+    }
+
+    /// Waits until the primary shows everything that replicas could show at `until`.
+    ///
+    /// # Errors
+    /// The client has left meanwhile.
+    async fn wait_for_primary(
+        &mut self,
+        job: &Job<'_>,
+        primary: Arc<Member>,
+        until: Instant,
+    ) -> Result<(), End> {
+        let deadline = Instant::now() + LIMIT;
+        let mut outcome = WaitOutcome::Shown;
+        while !primary.has_all_before(until) {
+            let tells =
+                primary.with_status(|status| status.tells_shown && status.health.may_be_alive());
+            if !tells || Instant::now() >= deadline {
+                outcome = WaitOutcome::NotShown;
+                break;
+            }
+            let woken = self.context.cluster.wait_for_primary(until);
+            tokio::select! {
+                biased;
+                _ = timeout_at(deadline.into(), woken) => {}
+                () = self.client.gone(), if is_watched(job) => {
+                    return Err(End::ClientGone("closed before its query ran".to_owned()));
+                }
+            }
+        }
+        self.context.metrics.local().read_waited(outcome);
+        Ok(())
     }
 
     async fn route_after_waiting(

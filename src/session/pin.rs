@@ -60,6 +60,11 @@ impl Pin {
         self.set.as_ref().map(|set| set.since)
     }
 
+    /// When the last write ended, if the server named its GTID: it went through the binary log.
+    pub fn logged_at(&self) -> Option<Instant> {
+        self.set.as_ref().and_then(|set| set.gtids.as_ref().map(|_| set.since))
+    }
+
     /// A write ended at `now`. Its GTID, if the server told one, was reported just before.
     pub fn write(&mut self, cause: PinCause, now: Instant) {
         match &mut self.set {

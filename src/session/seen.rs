@@ -58,6 +58,12 @@ impl Seen {
         }
     }
 
+    /// Until when the session has read on a replica, if it has read nowhere else since.
+    #[inline]
+    pub fn on_replica_until(&self) -> Option<Instant> {
+        self.last.and_then(|(place, at)| (place != Place::Primary).then_some(at))
+    }
+
     /// A read goes to the primary for nothing but what was read before. Returns how long it may wait
     /// for a replica instead. One whose replica is replaced waits at once: for the others to have what
     /// that had is mostly a matter of asking them, and all its readers would meet on the primary.

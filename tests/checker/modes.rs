@@ -21,9 +21,6 @@ pub enum Wrong {
     BackInTime,
     /// Less than others wrote.
     OthersStale,
-    /// On the primary less than it read on a replica before: servers show a transaction on a replica a
-    /// moment before it is visible on the primary. Counted, and not held against lagwise.
-    PrimaryLater,
 }
 
 impl Wrong {
@@ -35,7 +32,6 @@ impl Wrong {
             Wrong::OwnStale => "own-stale",
             Wrong::BackInTime => "back-in-time",
             Wrong::OthersStale => "cross-session stale",
-            Wrong::PrimaryLater => "primary later than replica",
         }
     }
 }

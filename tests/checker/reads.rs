@@ -12,7 +12,6 @@ use crate::tally::add;
 pub struct Bounds {
     own: u64,
     seen: u64,
-    seen_on_primary: u64,
     others: u64,
 }
 
@@ -34,12 +33,7 @@ impl Session<'_> {
     }
 
     fn bounds(&self, object: usize, others: &[u64]) -> Bounds {
-        Bounds {
-            own: self.own[object],
-            seen: self.seen[object],
-            seen_on_primary: self.seen_on_primary[object],
-            others: others[object],
-        }
+        Bounds { own: self.own[object], seen: self.seen[object], others: others[object] }
     }
 
     fn any_object(&mut self) -> usize {
@@ -130,7 +124,7 @@ impl Session<'_> {
             let number = |at: usize| -> u64 { row[at].as_ref().unwrap().parse().unwrap() };
             self.check(*object, *bounds, number(0), number(1), began);
             if !apart {
-                self.saw(*object, number(0), number(1));
+                self.saw(*object, number(0));
             }
         }
         Ok(())
@@ -145,11 +139,9 @@ impl Session<'_> {
         let now = self.now();
         let name = self.round.model.objects[object].name();
         self.note(&format!("  -> {name} is {value}, says server {server}"));
-        let later = server == 0 && value >= bounds.seen_on_primary;
-        let back = if later { Wrong::PrimaryLater } else { Wrong::BackInTime };
         for (wrong, least) in [
             (Wrong::OwnStale, bounds.own),
-            (back, bounds.seen),
+            (Wrong::BackInTime, bounds.seen),
             (Wrong::OthersStale, bounds.others),
         ] {
             if value < least {
@@ -166,14 +158,11 @@ impl Session<'_> {
     }
 
     /// It has been shown this, and all that was written before.
-    fn saw(&mut self, object: usize, value: u64, server: u64) {
+    fn saw(&mut self, object: usize, value: u64) {
         let by_table = self.round.mode.by_table && self.entrance == Entrance::Proxy;
         for back in self.round.model.written_before(object, by_table).iter().chain(&[0]) {
             let seen = object - back;
             self.seen[seen] = self.seen[seen].max(value);
-            if server == 0 {
-                self.seen_on_primary[seen] = self.seen_on_primary[seen].max(value);
-            }
         }
     }
 }

@@ -56,7 +56,6 @@ pub struct Session<'a> {
     /// The most that it has read of each, on this connection.
     pub seen: Vec<u64>,
     /// The most that it has read of each on the primary.
-    pub seen_on_primary: Vec<u64>,
     pub history: VecDeque<(u128, String)>,
 }
 
@@ -84,7 +83,6 @@ impl<'a> Session<'a> {
             prepared: HashMap::new(),
             own: vec![0; objects],
             seen: vec![0; objects],
-            seen_on_primary: vec![0; objects],
             history: VecDeque::new(),
         };
         session.begin_connection();
@@ -144,7 +142,6 @@ impl<'a> Session<'a> {
         self.client = connect(self.round, self.entrance, self.account);
         self.own.fill(0);
         self.seen.fill(0);
-        self.seen_on_primary.fill(0);
         self.begin_connection();
     }
 

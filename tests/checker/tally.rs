@@ -83,7 +83,7 @@ impl Tally {
 
     pub fn heading() -> String {
         format!(
-            "{:<12} {:>9} {:>8} {:>8} {:>8} {:>10} {:>12} {:>13} {:>13} {:>7}",
+            "{:<12} {:>9} {:>8} {:>8} {:>8} {:>10} {:>12} {:>13} {:>7}",
             "mode",
             "reads",
             "replica",
@@ -92,7 +92,6 @@ impl Tally {
             "own-stale",
             "back-in-time",
             "cross-session",
-            "primary-later",
             "errors"
         )
     }
@@ -100,7 +99,7 @@ impl Tally {
     pub fn row(&self, name: &str) -> String {
         let number = |counter: &AtomicU64| counter.load(Relaxed);
         format!(
-            "{name:<12} {:>9} {:>6.1} % {:>8} {:>8} {:>10} {:>12} {:>13} {:>13} {:>7}",
+            "{name:<12} {:>9} {:>6.1} % {:>8} {:>8} {:>10} {:>12} {:>13} {:>7}",
             self.reads(),
             self.share(),
             number(&self.writes),
@@ -108,7 +107,6 @@ impl Tally {
             self.wrong(Wrong::OwnStale),
             self.wrong(Wrong::BackInTime),
             self.wrong(Wrong::OthersStale),
-            self.wrong(Wrong::PrimaryLater),
             self.errors.lock().unwrap().len(),
         )
     }

@@ -16,8 +16,7 @@ const WRITE_EVERY: Duration = Duration::from_millis(20);
 
 const SCHEMA: &str = "CREATE TABLE tick (n BIGINT NOT NULL PRIMARY KEY); \
     INSERT INTO tick VALUES (0); \
-    CREATE TABLE mark (n BIGINT NOT NULL); INSERT INTO mark VALUES (0); \
-    CREATE TABLE place (server INT NOT NULL PRIMARY KEY); INSERT INTO place VALUES (0)";
+    CREATE TABLE mark (n BIGINT NOT NULL); INSERT INTO mark VALUES (0)";
 
 /// A primary, two replicas that lagwise knows, and a server 3 that it does not know.
 pub struct Cluster {
@@ -45,15 +44,7 @@ impl Cluster {
     pub fn start(make: Make) -> Self {
         let lab = Lab::start(make, 3);
         root(&lab, 0).run(SCHEMA);
-        lab.wait_caught_up();
-        for server in 1..=2 {
-            let mut root = root(&lab, server);
-            root.run("SET sql_log_bin = 0");
-            if make == Make::MySql {
-                root.run("SET GLOBAL super_read_only = 0");
-            }
-            root.run(&format!("UPDATE place SET server = {server}"));
-        }
+        lab.name_places();
         let proxy = Proxy::start(&lab, &config(&lab));
         let cluster = Self { lab, proxy, no_gtids: AtomicBool::new(false) };
         cluster.wait_form("measured", &[1, 2]);

@@ -164,6 +164,21 @@ impl Lab {
         )
     }
 
+    /// Makes the table `shop.place`, whose one row says which server answers: 0 is the primary.
+    pub fn name_places(&self) {
+        let schema = "CREATE TABLE shop.place (server VARCHAR(5) NOT NULL PRIMARY KEY)";
+        self.sql(0, &format!("{schema}; INSERT INTO shop.place VALUES ('0')"));
+        self.wait_caught_up();
+        let writable = match self.make {
+            Make::MySql => "SET GLOBAL super_read_only = 0;",
+            Make::MariaDb => "",
+        };
+        for server in 1..self.count() {
+            let name = format!("UPDATE shop.place SET server = '{server}'");
+            self.sql(server, &format!("SET sql_log_bin = 0; {writable} {name}"));
+        }
+    }
+
     /// What the command-line client of the server prints to `root`, or the error that it fails with.
     pub fn run_client(&self, server: usize, arguments: &[&str]) -> Result<String, String> {
         let output = Command::new(self.client())

@@ -189,11 +189,11 @@ fn error(out: &mut Vec<u8>, seq: u8, code: u16) {
     build_packet(out, seq, |out| ErrPacket::new(code, b"HY000", "as told").write(out));
 }
 
-/// One row of five columns, with the EOF packets of a client without DEPRECATE_EOF.
+/// One row of six columns, with the EOF packets of a client without DEPRECATE_EOF.
 fn answer(out: &mut Vec<u8>, gtid_mode: &str, last_transaction: u64) {
-    let columns = ["0", "0", gtid_mode, &format!("{UUID}:1-{last_transaction}"), UUID];
+    let columns = ["", "0", "0", gtid_mode, &format!("{UUID}:1-{last_transaction}"), UUID];
     const EOF: [u8; 5] = [0xfe, 0, 0, 2, 0];
-    let mut seq = build_packet(out, 1, |out| out.push(5));
+    let mut seq = build_packet(out, 1, |out| out.push(6));
     for _ in columns {
         seq = build_packet(out, seq, |out| {
             for text in ["def", "", "", "", "c", ""] {

@@ -101,7 +101,7 @@ impl Lab {
 
     /// The server has transactions 1 to `last`; what changed about reads.
     fn answers(&mut self, name: &str, last: u64) -> Vec<String> {
-        let columns = ["0", "0", "ON", &format!("{UUID}:1-{last}"), UUID];
+        let columns = ["", "0", "0", "ON", &format!("{UUID}:1-{last}"), UUID];
         let row = columns.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
         let state = read_answer(Flavor::MySql, &[row]);
         let answer = Answer { sent_at: self.now, answered_at: self.now, state };

@@ -7,6 +7,7 @@ use super::super::gtid_mysql::parse_server_uuid;
 use super::super::lag::NoLag;
 use super::super::position::Flavor;
 use super::super::probe::{Extra, ServerState, read_answer};
+use super::super::shown::Sent;
 use super::*;
 
 const THRESHOLDS: Thresholds = Thresholds { up_after: 2, down_after: 3 };
@@ -60,7 +61,13 @@ impl Lab {
     ) -> Vec<Note> {
         let id = if role == Role::Primary { UUID } else { REPLICA_UUID };
         let id = Some(id).filter(|_| self.flavor == Flavor::MySql);
-        let row = columns.iter().copied().chain(id).map(|text| Some(text.as_bytes().to_vec()));
+        // gtid_owned stands before everything else.
+        let row = id
+            .map(|_| "")
+            .into_iter()
+            .chain(columns.iter().copied())
+            .chain(id)
+            .map(|text| Some(text.as_bytes().to_vec()));
         let extra = extra.map(|extra| extra.map(Box::new));
         let state = ServerState { extra, ..read_answer(self.flavor, &[row.collect()]) };
         let answer = Answer { sent_at: self.now, answered_at: self.now, state };
@@ -263,7 +270,7 @@ fn a_change_of_role_forgets_what_was_measured() {
     lab.mysql(Role::Primary, 5);
     lab.mysql(Role::Replica, 5);
     lab.reference.reset();
-    let columns = ["1", "0", "ON", &gtid("1-5"), UUID];
+    let columns = ["", "1", "0", "ON", &gtid("1-5"), UUID];
     let row = columns.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
     let answer = Answer {
         sent_at: lab.now,
@@ -418,4 +425,56 @@ fn a_replica_of_two_sources() {
     }
     assert!(matches!(all[1..], [Note::Errant(_)]), "{all:?}");
     assert_eq!(lab.replica.status().refused.as_deref(), Some("no privilege"));
+}
+
+/// MariaDB: the primary's answer, with what it was asked about its binary log.
+fn primary_tells(lab: &mut Lab, sent: Option<Result<(&str, &str), &str>>) -> Vec<Note> {
+    let place = |offset| Position::Coordinates(Coordinates::parse(0, "b.000001", offset).unwrap());
+    let sent = sent.map(|told| match told {
+        Ok((end, shown)) => Ok(Box::new(Sent { sent: place(end), shown: Some(place(shown)) })),
+        Err(reason) => Err(reason.into()),
+    });
+    let row = ["0", "1", "1", "", "0-1-5", "0-1-5"].map(|text| Some(text.as_bytes().to_vec()));
+    let state = ServerState { sent, ..read_answer(Flavor::MariaDb, &[row.to_vec()]) };
+    let answer = Answer { sent_at: lab.now, answered_at: lab.now, state };
+    lab.event(Role::Primary, Event::Answered(answer))
+}
+
+#[test]
+fn what_the_primary_shows() {
+    let mut lab = Lab::new(Flavor::MySql);
+    lab.at(10).mysql(Role::Primary, 5);
+    let start = lab.start;
+    let status = lab.primary.status();
+    assert!(status.tells_shown && status.shown_through == Some(start + Duration::from_millis(10)));
+    lab.at(20).mysql(Role::Replica, 5);
+    assert!(!lab.replica.status().tells_shown, "only the primary is asked");
+    lab.at(30).answer(Role::Primary, &["0", "0", "OFF", ""]);
+    assert!(!lab.primary.status().tells_shown, "without GTIDs it cannot say it");
+
+    let mut lab = Lab::new(Flavor::MariaDb);
+    let through = |lab: &Lab| {
+        let through = lab.primary.status().shown_through;
+        through.map(|at| at.saturating_duration_since(lab.start).as_millis())
+    };
+    primary_tells(lab.at(0), None);
+    assert!(lab.primary.status().tells_shown && through(&lab).is_none());
+    assert!(!lab.primary.wants_sent(false, lab.now) && lab.primary.wants_sent(true, lab.now));
+    primary_tells(lab.at(3), Some(Ok(("900", "400"))));
+    assert_eq!(through(&lab), None);
+    primary_tells(lab.at(6), Some(Ok(("950", "900"))));
+    assert_eq!(through(&lab), Some(3));
+
+    let notes = primary_tells(lab.at(9), Some(Err("no privilege")));
+    assert_eq!(notes, [Note::SentRefused("no privilege".into())]);
+    let status = lab.primary.status();
+    assert!(!status.tells_shown && status.refused.as_deref() == Some("no privilege"));
+    assert!(!lab.primary.wants_sent(true, lab.now), "it would be in vain");
+    primary_tells(lab.at(10_009), None);
+    assert!(!lab.primary.status().tells_shown);
+    assert!(lab.primary.wants_sent(false, lab.now), "the privilege may be granted by now");
+    assert_eq!(primary_tells(lab.at(10_012), Some(Err("no privilege"))), []);
+    primary_tells(lab.at(20_012), Some(Ok(("950", "950"))));
+    assert!(lab.primary.status().tells_shown && lab.primary.status().refused.is_none());
+    assert_eq!(through(&lab), Some(20_012));
 }
