@@ -19,8 +19,9 @@
 #            direct, and by lagwise with 20 connections to each server
 #   prepare  PREPARE, EXECUTE and CLOSE on one connection that stays, as Laravel asks: latency
 #   consistency  point selects as in `queries`, by lagwise alone with different [consistency], side by side,
-#            while something else is written about 90 times a second through each: nothing asked for (`off`), the
-#            defaults (`session`), `global` by table, and `cluster`: what consistency costs a read
+#            while something else is written about 90 times a second through each (WRITES=no: nothing):
+#            nothing asked for (`off`), the defaults (`session`), `global` by table, and `cluster`: what
+#            consistency costs a read. ASKED="off session global cluster"
 #   memory   what idle clients cost lagwise (scripts/memory.sh): CLIENTS="1000 10000"
 #
 # HAProxy has one thread; MySQL Router forwards without looking into the traffic; lagwise has its
@@ -358,7 +359,8 @@ run_queries() {
 }
 
 run_consistency() {
-  local path PATHS=(off session global cluster) RAW=()
+  local path PATHS RAW=()
+  read -r -a PATHS <<<"${ASKED:-off session global cluster}"
   local -A ASKS=(
     [off]=$'pin = "none"\nmonotonic_reads = false'
     [session]=''
@@ -372,6 +374,7 @@ run_consistency() {
   done
   for path in "${PATHS[@]}"; do
     await 20 load "${PORT_OF[$path]}" --time=0 --events=1 run >/dev/null 2>&1 || die "$path does not answer"
+    if [ "${WRITES:-yes}" = no ]; then continue; fi
     # shellcheck disable=SC2016  # its own arguments
     setsid bash -c '
       while sleep 0.01; do echo "INSERT INTO visits (client) VALUES (1);"; done |
