@@ -19,7 +19,7 @@ use super::health::{Health, Report, Transition};
 use super::member::{Member, MemberCounters, SessionFailure};
 use super::probe::{Answer, Refusal};
 use super::settings::Settings;
-use super::topology::{Age, ReadsChanged, Topology};
+use super::topology::{ReadsChanged, Topology};
 use super::tracker::{Event, Note, Tracker};
 use crate::backend::connection::{Phase, ServerFacts};
 use crate::backend::{self, Connection, Endpoint, Error, Login};
@@ -38,9 +38,6 @@ const MAX_DENIED_BACKOFF: Duration = Duration::from_secs(5);
 const MIN_GAP: Duration = Duration::from_millis(50);
 /// The same while reads wait for replication: about what it takes to ask and to apply.
 const WAITED_FOR_GAP: Duration = Duration::from_millis(3);
-/// Then a replica is asked again soon after the primary was: for what that has told now. Its own time
-/// comes later by this, so that it is asked once for each time that the primary is.
-const BEHIND_PRIMARY_GAP: Duration = Duration::from_millis(1);
 /// How long saying goodbye may take.
 const QUIT_TIMEOUT: Duration = Duration::from_millis(100);
 /// `utf8mb4_general_ci`, which both makes know.
@@ -151,7 +148,7 @@ impl Monitor {
             begun.as_mut().enable();
             let shorter = match least {
                 Some(least) if topology.is_waited_for(&self.member) => {
-                    Some(least.min(waited_for_gap(topology.age(&self.member, started.into_std()))))
+                    Some(least.min(WAITED_FOR_GAP))
                 }
                 Some(least) if topology.urgency.is_there(Instant::now().into_std()) => Some(least),
                 _ => None,
@@ -288,15 +285,6 @@ async fn probe(
         *connection = None;
     }
     Probed { facts, outcome }
-}
-
-/// From the beginning of one probe to the next while reads wait.
-fn waited_for_gap(age: Age) -> Duration {
-    match age {
-        Age::Primary => WAITED_FOR_GAP,
-        Age::Newer => WAITED_FOR_GAP + BEHIND_PRIMARY_GAP,
-        Age::Older => BEHIND_PRIMARY_GAP,
-    }
 }
 
 /// Privileges that were granted meanwhile are those of new connections.

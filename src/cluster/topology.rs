@@ -165,17 +165,6 @@ pub(super) struct Topology {
     pub(super) waiters: Waiters,
 }
 
-/// See [`Topology::age`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Age {
-    /// It is the primary's.
-    Primary,
-    /// The primary was asked before: the replica may have what that told.
-    Newer,
-    /// The primary was asked later.
-    Older,
-}
-
 /// What is needed to work out the next picture.
 #[derive(Debug)]
 struct Core {
@@ -303,19 +292,6 @@ impl Topology {
             || self.waiters.wait_for_primary() && Arc::ptr_eq(&self.load().primary, member)
     }
 
-    /// What a probe that began `asked_at` is worth to reads that wait for a replica with the primary's
-    /// last position.
-    pub(super) fn age(&self, member: &Arc<Member>, asked_at: Instant) -> Age {
-        let core = self.lock();
-        if Arc::ptr_eq(&self.load().primary, member) {
-            Age::Primary
-        } else if core.reference.sampled_at().is_some_and(|at| at > asked_at) {
-            Age::Older
-        } else {
-            Age::Newer
-        }
-    }
-
     /// Takes in what a monitor observed. Nothing happens for a member that was removed meanwhile.
     pub(super) fn observe(
         &self,
@@ -350,10 +326,6 @@ impl Topology {
         }
         let changes = self.publish(&core, now);
         self.waiters.look(&cluster);
-        if role == Role::Primary && self.waiters.wait_for_replica() {
-            // Replicas that were asked before are asked again.
-            self.urgency.hurry();
-        }
         (notes, changes)
     }
 

@@ -66,11 +66,6 @@ impl Reference {
         self.clock.applied_through(position)
     }
 
-    /// When the primary was asked for its last position.
-    pub fn sampled_at(&self) -> Option<Instant> {
-        self.clock.newest().map(|(_, at)| at)
-    }
-
     /// Changes how long one sample is good for.
     pub fn set_fresh_for(&mut self, fresh_for: Duration) {
         self.clock.set_fresh_for(fresh_for);

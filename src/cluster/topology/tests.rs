@@ -303,22 +303,6 @@ fn a_reload_forgets_nothing_of_who_was_away() {
 }
 
 #[test]
-fn a_replica_is_asked_again_after_the_primary_was() {
-    let mut lab = Lab::new(vec![primary(1), replica(2)]);
-    let member = |lab: &Lab, name: &str| {
-        let named = |(member, _): &&(Arc<Member>, Tracker)| member.config().name == name;
-        Arc::clone(&lab.trackers.iter().find(named).unwrap().0)
-    };
-    let (primary, replica) = (member(&lab, "server-1"), member(&lab, "server-2"));
-    let at = |lab: &Lab, ms| lab.start + Duration::from_millis(ms);
-    assert_eq!(lab.topology.age(&replica, at(&lab, 0)), Age::Newer, "nothing is known");
-    lab.at(5).answers("server-1", 5);
-    assert_eq!(lab.topology.age(&replica, at(&lab, 4)), Age::Older);
-    assert_eq!(lab.topology.age(&replica, at(&lab, 6)), Age::Newer);
-    assert_eq!(lab.topology.age(&primary, at(&lab, 4)), Age::Primary);
-}
-
-#[test]
 fn lag_is_unknown_as_soon_as_the_primary_has_gone_back() {
     let mut lab = Lab::new(vec![primary(1), replica(2)]);
     lab.at(5).answers("server-1", 5);
