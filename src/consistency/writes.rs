@@ -120,7 +120,10 @@ impl Writes {
     pub fn end_change(&self) {
         self.changes.fetch_add(1, Ordering::SeqCst);
         self.changing.fetch_sub(1, Ordering::SeqCst);
-        self.changed.notify_one();
+        // Nobody is woken for what nobody uses.
+        if self.is_used() {
+            self.changed.notify_one();
+        }
     }
 
     fn is_current(&self, as_of: u64) -> bool {
