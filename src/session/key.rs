@@ -41,7 +41,10 @@ impl Session {
             && job.statement.flags.contains(Flags::SETS_USER_VARIABLE)
             && job.kind == ResponseKind::Results
             && job.statement_id.is_none();
-        let text = self.text_of(job).filter(|_| is_set && !self.is_kept());
+        if !is_set {
+            return Ok(None);
+        }
+        let text = self.text_of(job).filter(|_| !self.is_kept());
         let Some(key) = text.and_then(|text| session_key(text, self.state.lex_mode())) else {
             return Ok(None);
         };

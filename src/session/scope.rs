@@ -124,10 +124,13 @@ impl Session {
 
     /// Before a statement runs: says so, if it may change views, triggers and such.
     pub(super) fn begin_change(&self, job: &Job<'_>) -> Changing {
+        if !job.statement.may_write() || job.kind == ResponseKind::Prepare {
+            return Changing(None);
+        }
         let is_call = job.statement.kind == StatementKind::Call;
-        let changes = job.kind != ResponseKind::Prepare
-            && (may_change_catalogue(&job.statement, || self.text_of(job), self.state.lex_mode())
-                || is_call && self.context.writes.may_do_anything(&self.tables_of(job)));
+        let changes =
+            may_change_catalogue(&job.statement, || self.text_of(job), self.state.lex_mode())
+                || is_call && self.context.writes.may_do_anything(&self.tables_of(job));
         if changes {
             self.context.writes.begin_change();
         }
