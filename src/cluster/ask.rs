@@ -59,8 +59,7 @@ pub(super) async fn ask(
     Ok(Answer { sent_at, answered_at: Instant::now().into_std(), state })
 }
 
-/// The further question. It gets half of the time that is left: SHOW REPLICA STATUS waits for a STOP
-/// REPLICA that waits for a long transaction, and the server must not be taken for dead by it.
+/// The further question.
 async fn ask_more(
     connection: &mut Connection,
     deadline: Instant,
@@ -73,10 +72,8 @@ async fn ask_more(
         Role::Primary => log_question(version),
         Role::Replica => channels_question(flavor, version),
     };
-    let now = Instant::now();
-    let asked_at = now.into_std();
-    let deadline = now + deadline.saturating_duration_since(now) / 2;
-    let answer = query(connection, deadline, sql, privilege(flavor)).await?;
+    let asked_at = Instant::now().into_std();
+    let answer = query(connection, half_way_to(deadline), sql, privilege(flavor)).await?;
     let extra = answer.and_then(|table| match role {
         Role::Primary => read_log(state.id, &table).map(Extra::Log),
         Role::Replica => {
@@ -93,14 +90,20 @@ async fn ask_sent(
     deadline: Instant,
 ) -> Result<Result<Sent, Arc<str>>, Error> {
     let [sent, shown] = SENT_QUESTIONS;
-    let now = Instant::now();
-    let deadline = now + deadline.saturating_duration_since(now) / 2;
+    let deadline = half_way_to(deadline);
     let sent = match query(connection, deadline, sent, LOG_PRIVILEGE).await? {
         Ok(sent) => sent,
         Err(reason) => return Ok(Err(reason)),
     };
     let shown = query(connection, deadline, shown, LOG_PRIVILEGE).await?;
     Ok(shown.and_then(|shown| read_sent(&sent, &shown)))
+}
+
+/// Further questions get half of the time that is left: SHOW REPLICA STATUS waits for a STOP REPLICA
+/// that waits for a long transaction, and the server must not be taken for dead by it.
+fn half_way_to(deadline: Instant) -> Instant {
+    let now = Instant::now();
+    now + deadline.saturating_duration_since(now) / 2
 }
 
 /// A question that may fail by itself; then why, for people.

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::oneshot;
 use tokio::time::timeout_at;
 
 use super::Session;
@@ -154,13 +155,7 @@ impl Session {
                 break;
             }
             let woken = self.context.cluster.wait_for_primary(until);
-            tokio::select! {
-                biased;
-                _ = timeout_at(deadline.into(), woken) => {}
-                () = self.client.gone(), if is_watched(job) => {
-                    return Err(End::ClientGone("closed before its query ran".to_owned()));
-                }
-            }
+            self.wait_until(deadline, woken, job).await?;
         }
         self.context.metrics.local().read_waited(outcome);
         Ok(())
@@ -217,10 +212,24 @@ impl Session {
             return Ok(false);
         }
         let woken = self.context.cluster.wait_for(floor.clone(), now);
+        self.wait_until(until, woken, job).await?;
+        // Whether a replica has it or the time is over: there is one more look.
+        Ok(true)
+    }
+
+    /// Waits until somebody says that there is news, or for so long.
+    ///
+    /// # Errors
+    /// The client has left meanwhile.
+    async fn wait_until(
+        &mut self,
+        until: Instant,
+        woken: oneshot::Receiver<()>,
+        job: &Job<'_>,
+    ) -> Result<(), End> {
         tokio::select! {
             biased;
-            // Whether a replica has it or the time is over: there is one more look.
-            _ = timeout_at(until.into(), woken) => Ok(true),
+            _ = timeout_at(until.into(), woken) => Ok(()),
             () = self.client.gone(), if is_watched(job) => {
                 Err(End::ClientGone("closed before its query ran".to_owned()))
             }
