@@ -17,6 +17,7 @@
 //! - [`topology`]: the published picture, and the one place that changes it.
 //! - `urgency`: whether sessions wait for replication, so that servers are asked more often.
 //!   `waiters`: reads that do.
+//! - `seen_as`: where the primary sees lagwise.
 //! - [`shown`]: until when the primary shows all that replicas could show. Pure.
 //! - `monitor`: the task that watches one server, `ask` what it asks. [`native_hashes`]: a second
 //!   small task, for old clients. [`catalogue`]: a third, for consistency by table. The only I/O.
@@ -38,6 +39,7 @@ mod monitor;
 pub mod native_hashes;
 pub mod position;
 pub mod probe;
+mod seen_as;
 pub mod settings;
 pub mod shown;
 pub mod topology;

@@ -6,9 +6,9 @@
 
 use super::units::{format_duration, format_size};
 use super::{
-    AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config, ConsistencyConfig,
-    Credential, HttpConfig, LogConfig, MonitorConfig, PemFile, Pin, PoolConfig, RoutingConfig,
-    RuleConfig, Secret, ServerConfig, ServerTls,
+    AccessConfig, AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config,
+    ConsistencyConfig, Credential, HttpConfig, LogConfig, MonitorConfig, PemFile, Pin, PoolConfig,
+    RoutingConfig, RuleConfig, Secret, ServerConfig, ServerTls,
 };
 
 /// A value to compare and to show.
@@ -56,6 +56,7 @@ impl Entries {
             max_clients,
             max_clients_per_account,
             max_clients_per_address,
+            access,
             login_timeout,
             drain_timeout,
             max_packet,
@@ -79,6 +80,10 @@ impl Entries {
         entries.add("max_clients", max_clients);
         entries.add("max_clients_per_account", max_clients_per_account);
         entries.add("max_clients_per_address", max_clients_per_address);
+        let AccessConfig { allowed_networks, allowed_users, denied_users } = access;
+        entries.add("access.allowed_networks", join(allowed_networks));
+        entries.add("access.allowed_users", join(allowed_users));
+        entries.add("access.denied_users", join(denied_users));
         entries.add("login_timeout", format_duration(*login_timeout));
         entries.add("drain_timeout", format_duration(*drain_timeout));
         entries.add("max_packet", format_size(*max_packet as u64));

@@ -5,7 +5,7 @@
 //! Code that takes a `Config` never checks it again and never opens a file that it names, so a
 //! reload has only two outcomes, all or nothing.
 //!
-//! Reading order: the types are in this file, in [`sections`] and in [`consistency`]; [`address`], [`units`] and
+//! Reading order: the types are in this file, in [`sections`], [`access`] and [`consistency`]; [`address`], [`units`] and
 //! [`secret`] hold the small value types; `file` walks the TOML tree and keeps the line of every
 //! value; `validate`, `servers`, `rules` and `sources` turn it into a `Config`; [`error`] says what was wrong, all of it at once;
 //! [`diff`] compares two configurations for a reload; `load` is the only place that touches the
@@ -22,6 +22,7 @@
 #[macro_use]
 mod word;
 
+pub mod access;
 pub mod address;
 pub mod consistency;
 mod diff;
@@ -44,6 +45,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
+pub use access::AccessConfig;
 pub use address::{ListenAddress, ServerAddress};
 pub use consistency::{ConsistencyConfig, Pin, Scope};
 pub use diff::{ConfigDiff, KeyChange, ServerChange, diff};
@@ -78,6 +80,8 @@ pub struct Config {
     /// `max_clients_per_address`: of them from one IP address, at most 1 000 000; 0 for no limit. One
     /// more gets MySQL's error 1040. Clients on Unix sockets have no address.
     pub max_clients_per_address: usize,
+    /// `[access]`.
+    pub access: AccessConfig,
     /// `login_timeout`: from accept to a finished login, 100 ms to 1 h.
     pub login_timeout: Duration,
     /// `drain_timeout`: how long running work may take to end after SIGTERM, or on a server that

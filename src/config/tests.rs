@@ -115,6 +115,10 @@ min_idle = 2
 idle_timeout = "100ms"
 max_lifetime = "1d"
 max_prepared_statements = 9
+[access]
+allowed_networks = ["10.0.0.0/8", "::1"]
+allowed_users = ["app", "metabase"]
+denied_users = "root"
 [auth]
 default_plugin = "mysql_native_password"
 rsa_private_key_file = "/abs/key.pem"

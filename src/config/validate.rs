@@ -16,7 +16,7 @@ use super::units::format_duration;
 use super::{
     AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config, ConfigErrors,
     ConsistencyConfig, Credential, HttpConfig, ListenAddress, LogConfig, MonitorConfig, Pin,
-    PoolConfig, RoutingConfig, Secret, ServerTls, address, rules, servers, units,
+    PoolConfig, RoutingConfig, Secret, ServerTls, access, address, rules, servers, units,
 };
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -75,6 +75,7 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
         max_clients: root.integer("max_clients", 1..=1_000_000).unwrap_or(10_000) as usize,
         max_clients_per_account: client_limit(root, "max_clients_per_account"),
         max_clients_per_address: client_limit(root, "max_clients_per_address"),
+        access: access::read(&root.table("access")),
         login_timeout: root.duration("login_timeout", 100 * MS..=HOUR).unwrap_or(10 * SECOND),
         drain_timeout: root.duration("drain_timeout", Duration::ZERO..=DAY).unwrap_or(30 * SECOND),
         max_packet: root.size("max_packet", 16 * MIB..=GIB).unwrap_or(GIB) as usize,

@@ -47,6 +47,14 @@ impl ErrPacket {
         Some(Self { code, sqlstate, message: r.take_rest().to_vec() }) // string<EOF>
     }
 
+    /// Appends the payload as servers write it in the place of a greeting: without SQLSTATE, which a
+    /// client does not look for before it has agreed on the protocol of 4.1.
+    pub fn write_without_state(&self, out: &mut Vec<u8>) {
+        out.push(ERR);
+        out.extend_from_slice(&self.code.to_le_bytes());
+        out.extend_from_slice(&self.message);
+    }
+
     /// Appends the payload to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.push(ERR);
@@ -76,6 +84,9 @@ mod tests {
         assert_eq!(ErrPacket::parse(&out), Ok(err.clone()));
         assert_eq!(err.to_string(), "1045 (28000): Access denied");
         let early = ErrPacket::parse(b"\xff\x10\x04Too many connections").unwrap();
+        out.clear();
+        early.write_without_state(&mut out);
+        assert_eq!(out, b"\xff\x10\x04Too many connections");
         assert_eq!((early.code, &early.sqlstate), (1040, b"HY000"));
         for bad in [&b""[..], b"\xff", b"\xff\x01", b"\x00\x00\x00", b"\xff\x01\x00#12"] {
             assert!(ErrPacket::parse(bad).is_err(), "{bad:x?}");

@@ -20,6 +20,7 @@ use crate::net::tls::{self, TlsError, VerifyMode};
 use crate::pool::Limits;
 use crate::protocol::Command;
 use crate::route::{PinCause, Policy, Reason, Rule, Rules, Side};
+use crate::session::access::Access;
 use crate::session::error::Kind;
 use crate::session::{Hold, LearnedFunctions, RejectCause, Settings};
 use crate::sql::Prefix;
@@ -90,6 +91,7 @@ pub fn settings(
         monotonic_reads: config.consistency.monotonic_reads,
         scope: config.consistency.scope,
         by_table: config.consistency.by_table,
+        access: Access::new(&config.access),
         max_clients: config.max_clients,
         max_clients_per_account: config.max_clients_per_account,
         max_clients_per_address: config.max_clients_per_address,

@@ -36,6 +36,7 @@ impl Server {
         self.context.settings.store(Arc::new(settings));
         // Another server, or none with TLS, may judge from now on.
         self.context.proofs.clear();
+        self.context.wrong_password.forget();
         self.context.forget_prepare_answers();
         if !applied.removed.is_empty() {
             self.context.registry.servers_removed();

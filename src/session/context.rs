@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 
+use super::RejectCause;
 use super::abandoned::Abandoned;
+use super::access::{Access, WrongPassword};
 use super::advice::Advice;
 use super::credentials::Credentials;
 use super::guesses::Guesses;
@@ -53,6 +55,8 @@ pub struct Settings {
     pub scope: Scope,
     /// Only those to its own tables.
     pub by_table: bool,
+    /// Who may come in.
+    pub access: Access,
     /// Most sessions at a time.
     pub max_clients: usize,
     /// Most sessions of one account; 0: no limit.
@@ -115,6 +119,8 @@ pub struct Context {
     pub known_sets: KnownSets,
     /// Wrong passwords.
     pub guesses: Guesses,
+    /// What servers say to them.
+    pub wrong_password: WrongPassword,
     /// Queries whose client has gone.
     pub abandoned: Abandoned,
     /// Clients by account and address.
@@ -156,6 +162,7 @@ impl Context {
             proofs: Arc::default(),
             known_sets: KnownSets::default(),
             guesses: Guesses::default(),
+            wrong_password: WrongPassword::default(),
             abandoned: Abandoned::default(),
             clients: Arc::default(),
             native_hashes: Arc::default(),
@@ -198,13 +205,20 @@ impl Context {
         self.clients.take(Who::Address(address), max).map(Some)
     }
 
-    /// Counts a session until the permit is dropped; `None` if there are `max_clients` already.
-    pub fn admit(self: &Arc<Self>) -> Option<Permit> {
-        let max = self.settings.load().max_clients;
+    /// Counts a session of a client at this address until the permit is dropped.
+    ///
+    /// # Errors
+    /// `allowed_networks` lack the address, or there are `max_clients` already.
+    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, RejectCause> {
+        let settings = self.settings.load();
+        if !settings.access.admits_address(address) {
+            return Err(RejectCause::AllowedNetworks);
+        }
+        let max = settings.max_clients;
         let taken = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
             (count < max).then_some(count + 1)
         });
-        taken.ok().map(|_| Permit(Arc::clone(self)))
+        taken.map(|_| Permit(Arc::clone(self))).map_err(|_| RejectCause::MaxClients)
     }
 }
 

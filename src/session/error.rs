@@ -4,6 +4,8 @@
 //! that drivers take as "reconnect and run it again" ("server has gone away", "Lost connection")
 //! are not used where the statement may have run.
 
+use std::net::IpAddr;
+
 use crate::auth::AuthError;
 use crate::backend;
 use crate::metrics::Side as Blame;
@@ -100,6 +102,22 @@ pub fn bad_handshake() -> ErrPacket {
 /// ER_CON_COUNT_ERROR
 pub fn too_many_connections() -> ErrPacket {
     ErrPacket::new(1040, b"08004", "Too many connections")
+}
+
+/// ER_HOST_NOT_PRIVILEGED, as the servers word it.
+pub fn host_not_allowed(address: IpAddr, is_mariadb: bool) -> ErrPacket {
+    let make = if is_mariadb { "MariaDB" } else { "MySQL" };
+    let text = format!("Host '{address}' is not allowed to connect to this {make} server");
+    ErrPacket::new(1130, b"HY000", text)
+}
+
+/// ER_ACCESS_DENIED_ERROR, as the servers word it; `host` is where they see lagwise, if that is known.
+pub fn access_denied(user: &[u8], host: Option<&str>, has_password: bool) -> ErrPacket {
+    let user = String::from_utf8_lossy(user);
+    let host = host.map_or_else(String::new, |host| format!("@'{host}'"));
+    let using = if has_password { "YES" } else { "NO" };
+    let text = format!("Access denied for user '{user}'{host} (using password: {using})");
+    ErrPacket::new(1045, b"28000", text)
 }
 
 /// ER_TOO_MANY_USER_CONNECTIONS, as the servers word it.

@@ -194,6 +194,9 @@ pub async fn authenticate(
         let user = String::from_utf8_lossy(&asking.user);
         tracing::warn!(?user, "the client sent its password in clear over a network without TLS");
     }
+    if !settings.access.admits_user(&asking.user) {
+        return turn_away(client, seq, &asking, &secret, context, settings).await;
+    }
     let credential = Credential { user: asking.user, secret };
     let mut login = LoginRecord {
         credential: Arc::new(credential),
@@ -238,6 +241,24 @@ pub async fn authenticate(
     Ok(Established { login, welcome, first, schema, nonce, rules, origin, place })
 }
 
+/// The end of a login of a user that may not come in: as if its password were wrong.
+async fn turn_away(
+    client: &mut PacketStream,
+    seq: u8,
+    asking: &Asking,
+    secret: &CredentialSecret,
+    context: &Context,
+    settings: &Settings,
+) -> Result<Established, Failure> {
+    let user = &asking.user;
+    let _turn = hold_back(context, settings, asking.origin, user).await;
+    let has_password = *secret != CredentialSecret::Empty;
+    let words = context.wrong_password.words_in_time(context, settings, user, has_password).await;
+    context.guesses.failed(asking.origin, user, Instant::now());
+    reply::err(client, seq, &words).await?;
+    Err(Failure::Denied(format!("{words} [access] does not let this user in")))
+}
+
 /// Speaks the server's half of the login until the client has given what it has.
 async fn converse(
     client: &mut PacketStream,
@@ -246,7 +267,11 @@ async fn converse(
     context: &Context,
     settings: &Settings,
 ) -> Result<(u8, CredentialSecret, LoginPath), Failure> {
-    let known = known_account(&asking.user, context, settings);
+    // Nobody is to learn by the steps of the login whether the password was right.
+    let known = match settings.access.admits_user(&asking.user) {
+        true => known_account(&asking.user, context, settings),
+        false => Arc::default(),
+    };
     let switch_nonce = Nonce::generate().map_err(|error| End::Refused(error.to_string()))?;
     let login_context = LoginContext {
         greeting_plugin: settings.greeting_plugin,
@@ -284,7 +309,7 @@ async fn converse(
             }
             ClientLoginStep::Authenticated { secret, path } => return Ok((seq, secret, path)),
             ClientLoginStep::Reject(reason) => {
-                let err = rejection(&reason, &asking.user, settings);
+                let err = rejection(&reason, &asking.user, context, settings).await;
                 if reason == RejectReason::WrongPassword {
                     let _turn = hold_back(context, settings, asking.origin, &asking.user).await;
                     context.guesses.failed(asking.origin, &asking.user, Instant::now());
@@ -404,14 +429,16 @@ fn known_account(user: &[u8], context: &Context, settings: &Settings) -> Arc<Kno
     Arc::new(known.with_native_hash(*hash))
 }
 
-fn rejection(reason: &RejectReason, user: &[u8], settings: &Settings) -> ErrPacket {
-    let user = String::from_utf8_lossy(user);
+async fn rejection(
+    reason: &RejectReason,
+    user: &[u8],
+    context: &Context,
+    settings: &Settings,
+) -> ErrPacket {
     match reason {
-        RejectReason::WrongPassword => {
-            let text = format!("Access denied for user '{user}' (using password: YES)");
-            ErrPacket::new(1045, b"28000", text)
-        }
+        RejectReason::WrongPassword => context.wrong_password.words(context, user, true).await,
         RejectReason::NativeOnlyClient => {
+            let user = String::from_utf8_lossy(user);
             let plugin = settings.greeting_plugin.name();
             let text = format!(
                 "Client does not support authentication protocol requested by server: this client \

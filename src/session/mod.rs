@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
-//! - [`login`]: from an accepted socket to a proven account. [`prove`]: which server judges it.
+//! - [`access`]: who may come in. [`login`]: from an accepted socket to a proven account. [`prove`]: which server judges it.
 //!   [`proofs`]: what one has said lately. [`credentials`]: passwords that one has accepted.
 //!   [`guesses`]: wrong ones. [`limits`]: clients of each account and address.
 //!   [`advice`]: what the log says about logins that cannot work.
@@ -28,6 +28,7 @@
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
 
 mod abandoned;
+pub mod access;
 pub mod advice;
 mod commands;
 mod conditions;
@@ -81,6 +82,7 @@ mod tracked;
 mod tracking;
 mod untold;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -180,14 +182,14 @@ pub async fn serve(accepted: Accepted, context: Arc<Context>) {
     let ip = address.map(|address| address.ip().to_canonical());
     let Ok(socket) = to_socket(accepted) else { return };
     let mut client = PacketStream::new(Transport::Plain(socket));
-    let admitted = context.admit().ok_or(RejectCause::MaxClients).and_then(|permit| {
+    let admitted = context.admit(ip).and_then(|permit| {
         Ok((permit, context.place_of(ip).ok_or(RejectCause::MaxClientsPerAddress)?))
     });
     let _permits = match admitted {
         Ok(permits) => permits,
         Err(cause) => {
             context.metrics.local().client_rejected(cause as usize);
-            let _ = reply::err(&mut client, 0, &error::too_many_connections()).await;
+            let _ = cause.tell(&mut client, &context, ip).await;
             return;
         }
     };
@@ -215,12 +217,37 @@ pub enum RejectCause {
     MaxClientsPerAccount,
     /// lagwise is being stopped.
     Shutdown,
+    /// `allowed_networks` do not have its address.
+    AllowedNetworks,
 }
 
 impl RejectCause {
     /// The label values.
-    pub const NAMES: &'static [&'static str] =
-        &["max_clients", "max_clients_per_address", "max_clients_per_account", "shutdown"];
+    pub const NAMES: &'static [&'static str] = &[
+        "max_clients",
+        "max_clients_per_address",
+        "max_clients_per_account",
+        "shutdown",
+        "allowed_networks",
+    ];
+
+    /// Tells a client at this address, in the place of the greeting.
+    async fn tell(
+        self,
+        client: &mut PacketStream,
+        context: &Context,
+        address: Option<IpAddr>,
+    ) -> Result<(), End> {
+        match (self, address) {
+            (Self::AllowedNetworks, Some(address)) => {
+                let facts = context.cluster.load().primary_facts();
+                let is_mariadb = facts.is_some_and(|facts| facts.is_mariadb);
+                let err = error::host_not_allowed(address, is_mariadb);
+                reply::err_before_greeting(client, &err).await
+            }
+            _ => reply::err(client, 0, &error::too_many_connections()).await,
+        }
+    }
 }
 
 fn to_socket(accepted: Accepted) -> std::io::Result<Socket> {

@@ -106,6 +106,7 @@ pub async fn admit(
             Ok(_) => context.guesses.succeeded(origin, user, std::time::Instant::now()),
             Err(refusal) if refusal.is_wrong_password() => {
                 context.guesses.failed(origin, user, std::time::Instant::now());
+                context.wrong_password.took(asked_at.elapsed());
             }
             Err(_) => {}
         }

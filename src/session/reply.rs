@@ -32,6 +32,16 @@ pub async fn err(client: &mut PacketStream, seq: u8, err: &ErrPacket) -> Result<
     write(client, &bytes).await
 }
 
+/// Sends an ERR packet in the place of the greeting.
+///
+/// # Errors
+/// The client is gone.
+pub async fn err_before_greeting(client: &mut PacketStream, err: &ErrPacket) -> Result<(), End> {
+    let mut bytes = Vec::new();
+    build_packet(&mut bytes, 0, |out| err.write_without_state(out));
+    write(client, &bytes).await
+}
+
 /// Sends an OK packet that says nothing but the status and a number of warnings.
 ///
 /// # Errors

@@ -1,0 +1,54 @@
+//! `[access]`, `[client_tls]`, `[http]` and what else is about who may come in.
+
+use super::Row;
+
+pub(super) const ROWS: &[Row] = &[
+    (
+        "access.allowed_networks",
+        ["", ""],
+        ["", "access.allowed_networks = [\"10.0.0.0/8\", \"::1\"]"],
+        &["access.allowed_networks: [] -> [10.0.0.0/8, ::1/128]"],
+    ),
+    (
+        "access.allowed_users",
+        ["", ""],
+        ["", "access.allowed_users = \"app\""],
+        &["access.allowed_users: [] -> [app]"],
+    ),
+    (
+        "access.denied_users",
+        ["", "access.denied_users = [\"root\", \"admin\"]"],
+        ["", "access.denied_users = [\"root\"]"],
+        &["access.denied_users: [root, admin] -> [root]"],
+    ),
+    (
+        "client_tls.mode",
+        ["", "client_tls = { cert_file = \"/abs/cert.pem\", key_file = \"/abs/key.pem\" }"],
+        [
+            "",
+            "client_tls = { mode = \"require\", cert_file = \"/abs/cert.pem\", key_file = \"/abs/key.pem\" }",
+        ],
+        &["client_tls.mode: allow -> require"],
+    ),
+    (
+        "client_tls.cert_file",
+        ["", "client_tls = { cert_file = \"/abs/cert.pem\", key_file = \"/abs/key.pem\" }"],
+        ["", "client_tls = { cert_file = \"/abs/new.pem\", key_file = \"/abs/key.pem\" }"],
+        &["client_tls.cert_file: /abs/cert.pem -> /abs/new.pem"],
+    ),
+    (
+        "client_tls.key_file",
+        ["", "client_tls = { cert_file = \"/abs/cert.pem\", key_file = \"/abs/key.pem\" }"],
+        ["", ""],
+        &[
+            "client_tls.cert_file: removed, was /abs/cert.pem",
+            "client_tls.key_file: removed, was /abs/key.pem",
+        ],
+    ),
+    (
+        "http.listen",
+        ["", ""],
+        ["", "[http]"],
+        &["http.listen: added, 127.0.0.1:9104 (after a restart)"],
+    ),
+];

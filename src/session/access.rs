@@ -1,0 +1,158 @@
+//! Who may come in: networks and users, before any server is asked.
+//!
+//! A client from elsewhere is told so, as servers tell it. A user that may not log in is told what a
+//! wrong password is told, after as long, so that nobody learns from the answer which users there
+//! are, whether they may come in, or whether the password was right. No server is asked: servers lock
+//! accounts that fail often.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::context::{Context, Settings};
+use super::error;
+use crate::config::AccessConfig;
+use crate::protocol::ErrPacket;
+
+/// `[access]`, to be asked.
+#[derive(Debug, Default)]
+pub struct Access {
+    networks: Vec<IpNet>,
+    allowed: HashSet<Vec<u8>>,
+    denied: HashSet<Vec<u8>>,
+}
+
+impl Access {
+    /// What the configuration says.
+    pub fn new(config: &AccessConfig) -> Self {
+        let set = |users: &[String]| users.iter().map(|user| user.clone().into_bytes()).collect();
+        Self {
+            networks: config.allowed_networks.clone(),
+            allowed: set(&config.allowed_users),
+            denied: set(&config.denied_users),
+        }
+    }
+
+    /// Whether clients at this address may connect; `None`: on a Unix socket, whose file says who may.
+    pub fn admits_address(&self, address: Option<IpAddr>) -> bool {
+        address.is_none_or(|address| self.networks.is_empty() || is_in(&self.networks, address))
+    }
+
+    /// Whether this user may log in.
+    pub fn admits_user(&self, user: &[u8]) -> bool {
+        (self.allowed.is_empty() || self.allowed.contains(user)) && !self.denied.contains(user)
+    }
+}
+
+/// Whether an address is in one of the networks; IPv4 in the clothes of IPv6 is IPv4.
+fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
+}
+
+/// What servers say to a wrong password, and how long they take for it.
+#[derive(Debug, Default)]
+pub struct WrongPassword {
+    /// Where the servers see lagwise's connections come from, once that is known.
+    host: Mutex<Option<Arc<str>>>,
+    /// How long the last refusal took, in microseconds.
+    took: AtomicU64,
+}
+
+impl WrongPassword {
+    /// A server has refused a password, after so long.
+    pub fn took(&self, time: Duration) {
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.took.store(time, Ordering::Relaxed);
+    }
+
+    /// Other servers may judge from now on.
+    pub fn forget(&self) {
+        if let Ok(mut host) = self.host.try_lock() {
+            *host = None;
+        }
+    }
+
+    /// Their words. They name the host that the server sees, which the primary is asked for once, as
+    /// the monitor's account.
+    pub async fn words(&self, context: &Context, user: &[u8], has_password: bool) -> ErrPacket {
+        let mut host = self.host.lock().await;
+        if host.is_none() {
+            let start = Instant::now();
+            let deadline = start + context.settings.load().connect_timeout;
+            *host = context.cluster.seen_as(deadline).await.map(Into::into);
+            // It is about as much work as a refusal; better than nothing before the first of those.
+            let took = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let relaxed = Ordering::Relaxed;
+            let _ = self.took.compare_exchange(0, took, relaxed, relaxed);
+        }
+        error::access_denied(user, host.as_deref(), has_password)
+    }
+
+    /// The same, as late as a server would say it.
+    pub async fn words_in_time(
+        &self,
+        context: &Context,
+        settings: &Settings,
+        user: &[u8],
+        has_password: bool,
+    ) -> ErrPacket {
+        let start = Instant::now();
+        let words = self.words(context, user, has_password).await;
+        let took = Duration::from_micros(self.took.load(Ordering::Relaxed));
+        tokio::time::sleep_until(start + took.min(settings.login_timeout / 2)).await;
+        words
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(networks: &[&str], allowed: &[&str], denied: &[&str]) -> Access {
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
+        Access::new(&AccessConfig {
+            allowed_networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
+            allowed_users: texts(allowed),
+            denied_users: texts(denied),
+        })
+    }
+
+    #[test]
+    fn addresses() {
+        let check = |networks: &[&str], address: &str, want: bool| {
+            let got = access(networks, &[], &[]).admits_address(Some(address.parse().unwrap()));
+            assert_eq!(got, want, "{networks:?} {address}");
+        };
+        check(&[], "192.0.2.1", true);
+        check(&["10.0.0.0/8", "192.0.2.0/24"], "192.0.2.1", true);
+        check(&["10.0.0.0/8"], "192.0.2.1", false);
+        check(&["10.0.0.0/8"], "::ffff:10.1.2.3", true);
+        check(&["10.0.0.0/8"], "2001:db8::1", false);
+        check(&["2001:db8::/32"], "2001:db8::1", true);
+        check(&["::/0"], "10.0.0.1", false);
+        assert!(access(&["10.0.0.0/8"], &[], &[]).admits_address(None), "Unix sockets");
+    }
+
+    #[test]
+    fn users() {
+        let check = |allowed: &[&str], denied: &[&str], user: &str, want: bool| {
+            let got = access(&[], allowed, denied).admits_user(user.as_bytes());
+            assert_eq!(got, want, "{allowed:?} {denied:?} {user}");
+        };
+        check(&[], &[], "app", true);
+        check(&["app"], &[], "app", true);
+        check(&["app"], &[], "App", false);
+        check(&["app"], &[], "root", false);
+        check(&["app"], &[], "", false);
+        check(&[], &["root"], "root", false);
+        check(&[], &["root"], "app", true);
+        check(&["root"], &["root"], "root", false);
+    }
+}
