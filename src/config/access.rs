@@ -22,6 +22,9 @@ pub struct AccessConfig {
     /// `allowed_networks`: addresses from which clients may connect; empty: all. At most 1000. Clients
     /// on Unix sockets have no address, and are let in.
     pub allowed_networks: Vec<IpNet>,
+    /// `proxy_protocol_networks`: proxies that are believed what a PROXY header says of their client.
+    /// At most 1000.
+    pub proxy_protocol_networks: Vec<IpNet>,
     /// `allowed_users`: who may log in; empty: all. At most 10 000.
     pub allowed_users: Vec<String>,
     /// `denied_users`: who may not, whatever `allowed_users` says. At most 10 000.
@@ -36,6 +39,7 @@ pub(super) fn read(table: &Table<'_>) -> AccessConfig {
     };
     AccessConfig {
         allowed_networks: networks(table, "allowed_networks"),
+        proxy_protocol_networks: networks(table, "proxy_protocol_networks"),
         allowed_users: users("allowed_users"),
         denied_users: users("denied_users"),
     }

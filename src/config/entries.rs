@@ -80,10 +80,7 @@ impl Entries {
         entries.add("max_clients", max_clients);
         entries.add("max_clients_per_account", max_clients_per_account);
         entries.add("max_clients_per_address", max_clients_per_address);
-        let AccessConfig { allowed_networks, allowed_users, denied_users } = access;
-        entries.add("access.allowed_networks", join(allowed_networks));
-        entries.add("access.allowed_users", join(allowed_users));
-        entries.add("access.denied_users", join(denied_users));
+        entries.access(access);
         entries.add("login_timeout", format_duration(*login_timeout));
         entries.add("drain_timeout", format_duration(*drain_timeout));
         entries.add("max_packet", format_size(*max_packet as u64));
@@ -112,6 +109,15 @@ impl Entries {
         entries.add("log.format", format);
         entries.add("log.sql", sql);
         entries
+    }
+
+    fn access(&mut self, access: &AccessConfig) {
+        let AccessConfig { allowed_networks, proxy_protocol_networks, allowed_users, denied_users } =
+            access;
+        self.add("access.allowed_networks", join(allowed_networks));
+        self.add("access.proxy_protocol_networks", join(proxy_protocol_networks));
+        self.add("access.allowed_users", join(allowed_users));
+        self.add("access.denied_users", join(denied_users));
     }
 
     fn pool(&mut self, pool: &PoolConfig) {

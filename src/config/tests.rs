@@ -117,6 +117,7 @@ max_lifetime = "1d"
 max_prepared_statements = 9
 [access]
 allowed_networks = ["10.0.0.0/8", "::1"]
+proxy_protocol_networks = "127.0.0.1"
 allowed_users = ["app", "metabase"]
 denied_users = "root"
 [auth]

@@ -231,15 +231,29 @@ impl PacketStream {
     /// See [`ReadError`].
     pub async fn packet_alone(&mut self, max_payload: usize) -> Result<(u8, Vec<u8>), ReadError> {
         while let Err(wanted) = self.buffered_frame(max_payload)? {
-            let missing = wanted - self.buffered().len();
-            let Some(transport) = &mut self.transport else { return Err(ReadError::Closed) };
-            let input = &mut self.input;
-            let read = poll_fn(|cx| poll_read(transport, input, cx, wanted, missing));
-            if read.await? == 0 {
-                return Err(self.ended());
-            }
+            self.fill_alone(wanted).await?;
         }
         self.packet(max_payload).await
+    }
+
+    /// Waits until `count` bytes are buffered, and takes none beyond them from the socket.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn require_alone(&mut self, count: usize) -> Result<(), ReadError> {
+        while self.buffered().len() < count {
+            self.fill_alone(count).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads once; buffers no more than `wanted` bytes, of which some are missing.
+    async fn fill_alone(&mut self, wanted: usize) -> Result<(), ReadError> {
+        let missing = wanted - self.buffered().len();
+        let Some(transport) = &mut self.transport else { return Err(ReadError::Closed) };
+        let input = &mut self.input;
+        let read = poll_fn(|cx| poll_read(transport, input, cx, wanted, missing));
+        if read.await? == 0 { Err(self.ended()) } else { Ok(()) }
     }
 
     async fn fill_or_end(&mut self, wanted: usize) -> Result<(), ReadError> {

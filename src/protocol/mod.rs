@@ -8,7 +8,7 @@
 //! - [`reader`], [`writer`]: checked reading and plain writing of the basic types.
 //! - [`flags`]: capabilities and status flags.
 //! - [`command`]: what a client asks for.
-//! - [`handshake`], [`auth_switch`]: the connection phase.
+//! - [`proxy_header`]: what a proxy says before it. [`handshake`], [`auth_switch`]: the connection phase.
 //! - [`ok`], [`err`], [`eof`], [`prepare`], [`execute`], [`query`], [`column`], [`text_row`]: single packets.
 //! - [`response`]: where the response to one command ends.
 //!
@@ -26,6 +26,7 @@ pub mod frame;
 pub mod handshake;
 pub mod ok;
 pub mod prepare;
+pub mod proxy_header;
 pub mod query;
 pub mod reader;
 pub mod response;

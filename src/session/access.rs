@@ -24,6 +24,7 @@ use crate::protocol::ErrPacket;
 #[derive(Debug, Default)]
 pub struct Access {
     networks: Vec<IpNet>,
+    proxies: Vec<IpNet>,
     allowed: HashSet<Vec<u8>>,
     denied: HashSet<Vec<u8>>,
 }
@@ -34,6 +35,7 @@ impl Access {
         let set = |users: &[String]| users.iter().map(|user| user.clone().into_bytes()).collect();
         Self {
             networks: config.allowed_networks.clone(),
+            proxies: config.proxy_protocol_networks.clone(),
             allowed: set(&config.allowed_users),
             denied: set(&config.denied_users),
         }
@@ -42,6 +44,11 @@ impl Access {
     /// Whether clients at this address may connect; `None`: on a Unix socket, whose file says who may.
     pub fn admits_address(&self, address: Option<IpAddr>) -> bool {
         address.is_none_or(|address| self.networks.is_empty() || is_in(&self.networks, address))
+    }
+
+    /// Whether a peer at this address is a proxy that may say who its client is.
+    pub fn trusts_proxy(&self, address: Option<IpAddr>) -> bool {
+        address.is_some_and(|address| is_in(&self.proxies, address))
     }
 
     /// Whether this user may log in.
@@ -119,6 +126,7 @@ mod tests {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         Access::new(&AccessConfig {
             allowed_networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
+            proxy_protocol_networks: vec!["127.0.0.1/32".parse().unwrap()],
             allowed_users: texts(allowed),
             denied_users: texts(denied),
         })
@@ -137,7 +145,14 @@ mod tests {
         check(&["10.0.0.0/8"], "2001:db8::1", false);
         check(&["2001:db8::/32"], "2001:db8::1", true);
         check(&["::/0"], "10.0.0.1", false);
-        assert!(access(&["10.0.0.0/8"], &[], &[]).admits_address(None), "Unix sockets");
+        let access = access(&["10.0.0.0/8"], &[], &[]);
+        assert!(access.admits_address(None), "Unix sockets");
+        for (address, want) in
+            [("127.0.0.1", true), ("::ffff:127.0.0.1", true), ("10.0.0.1", false)]
+        {
+            assert_eq!(access.trusts_proxy(Some(address.parse().unwrap())), want, "{address}");
+        }
+        assert!(!access.trusts_proxy(None));
     }
 
     #[test]

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 
-use super::RejectCause;
 use super::abandoned::Abandoned;
 use super::access::{Access, WrongPassword};
 use super::advice::Advice;
@@ -205,20 +204,13 @@ impl Context {
         self.clients.take(Who::Address(address), max).map(Some)
     }
 
-    /// Counts a session of a client at this address until the permit is dropped.
-    ///
-    /// # Errors
-    /// `allowed_networks` lack the address, or there are `max_clients` already.
-    pub fn admit(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Permit, RejectCause> {
-        let settings = self.settings.load();
-        if !settings.access.admits_address(address) {
-            return Err(RejectCause::AllowedNetworks);
-        }
-        let max = settings.max_clients;
+    /// Counts a session until the permit is dropped; `None` if there are `max_clients` already.
+    pub fn admit(self: &Arc<Self>) -> Option<Permit> {
+        let max = self.settings.load().max_clients;
         let taken = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
             (count < max).then_some(count + 1)
         });
-        taken.map(|_| Permit(Arc::clone(self))).map_err(|_| RejectCause::MaxClients)
+        taken.ok().map(|_| Permit(Arc::clone(self)))
     }
 }
 

@@ -111,6 +111,12 @@ pub fn host_not_allowed(address: IpAddr, is_mariadb: bool) -> ErrPacket {
     ErrPacket::new(1130, b"HY000", text)
 }
 
+/// ER_HOST_NOT_PRIVILEGED, as MariaDB words it.
+pub fn proxy_header_refused(address: Option<IpAddr>) -> ErrPacket {
+    let from = address.map_or_else(|| "localhost".to_owned(), |address| address.to_string());
+    ErrPacket::new(1130, b"HY000", format!("Proxy header is not accepted from {from}"))
+}
+
 /// ER_ACCESS_DENIED_ERROR, as the servers word it; `host` is where they see lagwise, if that is known.
 pub fn access_denied(user: &[u8], host: Option<&str>, has_password: bool) -> ErrPacket {
     let user = String::from_utf8_lossy(user);

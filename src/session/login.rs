@@ -21,6 +21,7 @@ use super::registry::SessionHandle;
 use super::reply;
 use super::servers::{Held, LoginRecord};
 use super::tracked::Tracked;
+use super::visitor::Visitor;
 use crate::auth::{
     ClientAuth, ClientLogin, ClientLoginStep, Credential, CredentialSecret, KnownAccount,
     LoginContext, LoginPath, Nonce, Plugin, RejectReason,
@@ -97,7 +98,7 @@ pub async fn login(
     handle: &SessionHandle,
     context: &Context,
     settings: &Settings,
-    origin: Origin,
+    visitor: &mut Visitor,
 ) -> Result<Established, Failure> {
     let Some(facts) = server_facts(context, settings).await else {
         return refuse(client, 0, error::no_server_yet()).await;
@@ -117,6 +118,7 @@ pub async fn login(
     build_packet(&mut bytes, 0, |out| greeting.write(out));
     reply::write(client, &bytes).await?;
 
+    visitor.look_for_header(client, handle).await?;
     let (mut seq, mut payload) = client.packet_alone(MAX_LOGIN_PACKET).await?;
     if HandshakeResponse::is_ssl_request(&payload) {
         let Some(tls) = settings.client_tls.clone() else {
@@ -131,6 +133,9 @@ pub async fn login(
     let Ok(mut response) = HandshakeResponse::parse(&payload) else {
         return refuse(client, next_seq, error::bad_handshake()).await;
     };
+    if let Err(err) = visitor.take_place(context, settings) {
+        return refuse(client, next_seq, err).await;
+    }
     if settings.require_tls && !client.is_secure() {
         return refuse(client, next_seq, tls_required()).await;
     }
@@ -146,7 +151,7 @@ pub async fn login(
         schema,
         nonce,
         is_change: false,
-        origin,
+        origin: visitor.origin(),
     };
     let established = authenticate(client, next_seq, asking, handle, context, settings).await?;
     start_compression(client, &response)?;

@@ -2,7 +2,7 @@
 //!
 //! In reading order:
 //! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
-//! - [`access`]: who may come in. [`login`]: from an accepted socket to a proven account. [`prove`]: which server judges it.
+//! - [`visitor`]: who has come, and from where. [`access`]: who may come in. [`login`]: from an accepted socket to a proven account. [`prove`]: which server judges it.
 //!   [`proofs`]: what one has said lately. [`credentials`]: passwords that one has accepted.
 //!   [`guesses`]: wrong ones. [`limits`]: clients of each account and address.
 //!   [`advice`]: what the log says about logins that cannot work.
@@ -81,8 +81,8 @@ mod text_prepared;
 mod tracked;
 mod tracking;
 mod untold;
+mod visitor;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -106,6 +106,8 @@ use servers::{LoginRecord, Servers};
 use state::SessionState;
 use strays::Stray;
 pub use text_prepared::TextPrepared;
+pub use visitor::RejectCause;
+use visitor::Visitor;
 
 use crate::auth::Nonce;
 use crate::cluster::Flavor;
@@ -178,76 +180,25 @@ pub async fn serve(accepted: Accepted, context: Arc<Context>) {
         Accepted::Tcp(_, address) => Some(*address),
         Accepted::Unix(_) => None,
     };
-    let peer = address.map_or_else(|| "a Unix socket".to_owned(), |address| address.to_string());
-    let ip = address.map(|address| address.ip().to_canonical());
     let Ok(socket) = to_socket(accepted) else { return };
     let mut client = PacketStream::new(Transport::Plain(socket));
-    let admitted = context.admit(ip).and_then(|permit| {
-        Ok((permit, context.place_of(ip).ok_or(RejectCause::MaxClientsPerAddress)?))
-    });
-    let _permits = match admitted {
-        Ok(permits) => permits,
+    let mut visitor = match Visitor::arrive(&context, address) {
+        Ok(visitor) => visitor,
         Err(cause) => {
-            context.metrics.local().client_rejected(cause as usize);
-            let _ = cause.tell(&mut client, &context, ip).await;
+            let _ = cause.tell(&mut client, &context, address).await;
             return;
         }
     };
     let handle = context.registry.register(address);
     let id = handle.id;
     // Boxed: logging in needs much more room than the session does afterwards.
-    let origin = Origin::of(ip);
-    let session = Box::pin(establish(client, handle, Arc::clone(&context), origin, &peer)).await;
+    let session = Box::pin(establish(client, handle, Arc::clone(&context), &mut visitor)).await;
     let Some(mut session) = session else { return };
     let _count = context.metrics.session();
     let end = session.until_end().await;
     session.farewell(&end).await;
     session.leave();
     tracing::debug!(session = id, %end, "session ended");
-}
-
-/// Why a client was turned away, for metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RejectCause {
-    /// `max_clients` are there.
-    MaxClients,
-    /// `max_clients_per_address` are there from this address.
-    MaxClientsPerAddress,
-    /// `max_clients_per_account` are there of this account.
-    MaxClientsPerAccount,
-    /// lagwise is being stopped.
-    Shutdown,
-    /// `allowed_networks` do not have its address.
-    AllowedNetworks,
-}
-
-impl RejectCause {
-    /// The label values.
-    pub const NAMES: &'static [&'static str] = &[
-        "max_clients",
-        "max_clients_per_address",
-        "max_clients_per_account",
-        "shutdown",
-        "allowed_networks",
-    ];
-
-    /// Tells a client at this address, in the place of the greeting.
-    async fn tell(
-        self,
-        client: &mut PacketStream,
-        context: &Context,
-        address: Option<IpAddr>,
-    ) -> Result<(), End> {
-        match (self, address) {
-            (Self::AllowedNetworks, Some(address)) => {
-                let facts = context.cluster.load().primary_facts();
-                let is_mariadb = facts.is_some_and(|facts| facts.is_mariadb);
-                let err = error::host_not_allowed(address, is_mariadb);
-                reply::err_before_greeting(client, &err).await
-            }
-            _ => reply::err(client, 0, &error::too_many_connections()).await,
-        }
-    }
 }
 
 fn to_socket(accepted: Accepted) -> std::io::Result<Socket> {
@@ -265,13 +216,13 @@ async fn establish(
     mut client: PacketStream,
     handle: Registration,
     context: Arc<Context>,
-    origin: Origin,
-    peer: &str,
+    visitor: &mut Visitor,
 ) -> Option<Box<Session>> {
     let settings = context.settings.load_full();
-    let login = login::login(&mut client, &handle, &context, &settings, origin);
+    let login = login::login(&mut client, &handle, &context, &settings, visitor);
     let result = tokio::time::timeout(settings.login_timeout, login).await;
     let metrics = context.metrics.local();
+    let peer = &*visitor;
     match result {
         Ok(Ok(established)) => {
             metrics.login(LoginResult::Ok);
@@ -279,11 +230,11 @@ async fn establish(
         }
         Ok(Err(Failure::Denied(error))) => {
             metrics.login(LoginResult::Denied);
-            tracing::info!(peer, ?error, "login denied");
+            tracing::info!(%peer, ?error, "login denied");
         }
         Ok(Err(Failure::Limit)) => {
             metrics.login(LoginResult::Error);
-            tracing::debug!(peer, "too many clients of the account");
+            tracing::debug!(%peer, "too many clients of the account");
         }
         Ok(Err(Failure::Ended(end))) => {
             metrics.login(LoginResult::Error);
@@ -293,13 +244,13 @@ async fn establish(
                 _ => Kind::Internal,
             };
             metrics.error(kind.blame(), kind.index());
-            tracing::debug!(peer, ?end, "login failed");
+            tracing::debug!(%peer, ?end, "login failed");
         }
         Err(_) => {
             metrics.login(LoginResult::Timeout);
             let seq = client.answer_seq();
             let _ = reply::err(&mut client, seq, &error::login_timeout()).await;
-            tracing::debug!(peer, "login timed out");
+            tracing::debug!(%peer, "login timed out");
         }
     }
     None

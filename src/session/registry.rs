@@ -51,7 +51,7 @@ pub struct SessionHandle {
     /// The connection id that the client was told.
     pub id: u32,
     /// Where the client is; `None`: on a Unix socket.
-    client: Option<SocketAddr>,
+    client: Mutex<Option<SocketAddr>>,
     /// The user that it is logged in as.
     user: Mutex<Vec<u8>>,
     places: Mutex<Places>,
@@ -133,6 +133,11 @@ impl Drop for Aim {
 }
 
 impl SessionHandle {
+    /// Notes that the client is elsewhere: a proxy has said so.
+    pub fn set_client(&self, client: SocketAddr) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) = Some(client);
+    }
+
     /// Notes the user that the session is logged in as.
     pub fn set_user(&self, user: &[u8]) {
         *self.user.lock().unwrap_or_else(PoisonError::into_inner) = user.to_vec();
@@ -288,7 +293,7 @@ impl Registry {
         }
         let handle = Arc::new(SessionHandle {
             id,
-            client,
+            client: Mutex::new(client),
             user: Mutex::default(),
             places: Mutex::default(),
             on_replica: AtomicBool::new(false),

@@ -7,6 +7,7 @@ mod raw;
 mod support;
 
 mod doors;
+mod proxied;
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

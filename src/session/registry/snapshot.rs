@@ -73,7 +73,7 @@ impl SessionHandle {
         SessionView {
             id: self.id,
             user: self.user.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            client: self.client,
+            client: *self.client.lock().unwrap_or_else(PoisonError::into_inner),
             activity: self.activity(),
             primary,
             replica,

@@ -10,6 +10,12 @@ pub(super) const ROWS: &[Row] = &[
         &["access.allowed_networks: [] -> [10.0.0.0/8, ::1/128]"],
     ),
     (
+        "access.proxy_protocol_networks",
+        ["", "access.proxy_protocol_networks = \"::1\""],
+        ["", ""],
+        &["access.proxy_protocol_networks: [::1/128] -> []"],
+    ),
+    (
         "access.allowed_users",
         ["", ""],
         ["", "access.allowed_users = \"app\""],

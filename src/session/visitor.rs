@@ -1,0 +1,204 @@
+//! Who has come, and from where: a client from its socket to its login, with its places among the
+//! limits.
+//!
+//! Mostly the peer is the client. A proxy in `proxy_protocol_networks` may say by a PROXY header that its
+//! client is elsewhere, and that address is the client's from then on. The header comes first of all
+//! bytes, but the server speaks first in MySQL's protocol, and a client without a header waits for the
+//! greeting; so, as MariaDB does it, the greeting is sent, and then it is seen whether a header comes.
+//! Until then a proxy's connection counts for no address, and is in no list.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::context::{Context, Permit, Settings};
+use super::error::{self, End};
+use super::guesses::Origin;
+use super::limits::Place;
+use super::login::Failure;
+use super::registry::SessionHandle;
+use super::reply;
+use crate::net::PacketStream;
+use crate::protocol::ErrPacket;
+use crate::protocol::proxy_header::{self, BEGIN_LEN, Said, Step};
+
+/// Why a client was turned away, for metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectCause {
+    /// `max_clients` are there.
+    MaxClients,
+    /// `max_clients_per_address` are there from this address.
+    MaxClientsPerAddress,
+    /// `max_clients_per_account` are there of this account.
+    MaxClientsPerAccount,
+    /// lagwise is being stopped.
+    Shutdown,
+    /// `allowed_networks` do not have its address.
+    AllowedNetworks,
+}
+
+impl RejectCause {
+    /// The label values.
+    pub const NAMES: &'static [&'static str] = &[
+        "max_clients",
+        "max_clients_per_address",
+        "max_clients_per_account",
+        "shutdown",
+        "allowed_networks",
+    ];
+
+    /// Tells a client at this address, in the place of the greeting.
+    pub async fn tell(
+        self,
+        client: &mut PacketStream,
+        context: &Context,
+        address: Option<SocketAddr>,
+    ) -> Result<(), End> {
+        let err = self.err(context, address.map(ip));
+        match self {
+            Self::AllowedNetworks => reply::err_before_greeting(client, &err).await,
+            _ => reply::err(client, 0, &err).await,
+        }
+    }
+
+    /// The words for it.
+    fn err(self, context: &Context, address: Option<IpAddr>) -> ErrPacket {
+        match (self, address) {
+            (Self::AllowedNetworks, Some(address)) => {
+                let facts = context.cluster.load().primary_facts();
+                error::host_not_allowed(address, facts.is_some_and(|facts| facts.is_mariadb))
+            }
+            _ => error::too_many_connections(),
+        }
+    }
+}
+
+/// A client that is there, until dropped.
+#[derive(Debug)]
+pub struct Visitor {
+    /// Where it is; `None`: on a Unix socket.
+    address: Option<SocketAddr>,
+    /// The proxy that has told it.
+    through: Option<SocketAddr>,
+    /// A proxy that may tell it, and has not been heard yet.
+    is_proxy: bool,
+    _permit: Permit,
+    /// Among those of its address.
+    place: Option<Place>,
+}
+
+fn ip(address: SocketAddr) -> IpAddr {
+    address.ip().to_canonical()
+}
+
+impl Visitor {
+    /// A peer has connected from `address` (`None`: on a Unix socket).
+    ///
+    /// # Errors
+    /// It may not come in, or there are too many.
+    pub fn arrive(
+        context: &Arc<Context>,
+        address: Option<SocketAddr>,
+    ) -> Result<Self, RejectCause> {
+        let settings = context.settings.load();
+        let is_proxy = settings.access.trusts_proxy(address.map(ip));
+        let place = if is_proxy { Ok(None) } else { place(context, &settings, address) };
+        let permit = context.admit().ok_or(RejectCause::MaxClients);
+        match place.and_then(|place| Ok((place, permit?))) {
+            Ok((place, permit)) => {
+                Ok(Self { address, through: None, is_proxy, _permit: permit, place })
+            }
+            Err(cause) => {
+                context.metrics.local().client_rejected(cause as usize);
+                Err(cause)
+            }
+        }
+    }
+
+    /// What wrong passwords of this client count for.
+    pub fn origin(&self) -> Origin {
+        Origin::of(self.address.map(ip))
+    }
+
+    /// The greeting has been sent: reads the PROXY header, if one comes. Nothing of what follows is
+    /// taken from the socket but its first bytes.
+    ///
+    /// # Errors
+    /// The peer leaves, or sends a header that it may not send or that is none; it has been told.
+    pub async fn look_for_header(
+        &mut self,
+        client: &mut PacketStream,
+        handle: &SessionHandle,
+    ) -> Result<(), Failure> {
+        client.require_alone(BEGIN_LEN).await?;
+        if !proxy_header::begins(client.buffered()) {
+            return Ok(());
+        }
+        if !self.is_proxy {
+            let err = error::proxy_header_refused(self.address.map(ip));
+            reply::err(client, 1, &err).await?;
+            return Err(End::Refused(err.to_string()).into());
+        }
+        loop {
+            let buffered = client.buffered();
+            match proxy_header::step(buffered) {
+                Ok(Step::Read(count)) => {
+                    let wanted = buffered.len().saturating_add(count);
+                    client.require_alone(wanted).await?;
+                }
+                Ok(Step::Done(said)) => {
+                    client.consume(buffered.len());
+                    if let Said::Client(address) = said {
+                        self.through = self.address.replace(address);
+                        handle.set_client(address);
+                    }
+                    return Ok(());
+                }
+                Err(malformed) => {
+                    reply::err(client, 1, &error::bad_handshake()).await?;
+                    return Err(End::Refused(malformed.to_string()).into());
+                }
+            }
+        }
+    }
+
+    /// The client's first packet is there, so that its address is known: whether it may come in, and its
+    /// place among those of that address, if that was not settled when it arrived.
+    ///
+    /// # Errors
+    /// What it is to be told.
+    pub fn take_place(&mut self, context: &Context, settings: &Settings) -> Result<(), ErrPacket> {
+        if !std::mem::take(&mut self.is_proxy) {
+            return Ok(());
+        }
+        self.place = place(context, settings, self.address).map_err(|cause| {
+            context.metrics.local().client_rejected(cause as usize);
+            cause.err(context, self.address.map(ip))
+        })?;
+        Ok(())
+    }
+}
+
+/// A client at this address may come in, and its place among those of that address.
+fn place(
+    context: &Context,
+    settings: &Settings,
+    address: Option<SocketAddr>,
+) -> Result<Option<Place>, RejectCause> {
+    let address = address.map(ip);
+    if !settings.access.admits_address(address) {
+        return Err(RejectCause::AllowedNetworks);
+    }
+    context.place_of(address).ok_or(RejectCause::MaxClientsPerAddress)
+}
+
+/// For the log.
+impl fmt::Display for Visitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.address, self.through) {
+            (None, _) => f.write_str("a Unix socket"),
+            (Some(address), None) => address.fmt(f),
+            (Some(address), Some(proxy)) => write!(f, "{address} (through {proxy})"),
+        }
+    }
+}
