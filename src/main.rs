@@ -114,6 +114,12 @@ fn check(config: &Config, path: &Path) -> ExitCode {
             "warning: {name} holds a secret and every user may read it; chmod o-r {name}"
         ));
     }
+    if config.http.as_ref().is_some_and(lagwise::config::HttpConfig::is_open) {
+        complain(
+            "warning: other hosts may reach [http] and need no token: whoever does sees users and \
+             addresses",
+        );
+    }
     if config.replicas().next().is_none() {
         complain("warning: there are no replicas: every read goes to the primary");
     } else if !has_replica(config, None) {

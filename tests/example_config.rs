@@ -65,9 +65,14 @@ fn parse(text: &str) -> Result<Config, ConfigErrors> {
     let pem = b"-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n";
     let read = |path: &Path| {
         let is_pem = path.extension().is_some_and(|extension| extension == "pem");
-        Ok(if is_pem { pem.to_vec() } else { b"password\n".to_vec() })
+        Ok(if is_pem { pem.to_vec() } else { b"password.password\n".to_vec() })
     };
-    Config::parse(text, Path::new("proxy.toml.example"), &|_| Some("password".into()), &read)
+    Config::parse(
+        text,
+        Path::new("proxy.toml.example"),
+        &|_| Some("password.password".into()),
+        &read,
+    )
 }
 
 fn join(lines: &[Line<'_>], keep: impl Fn(&Line<'_>) -> bool) -> String {
@@ -153,13 +158,22 @@ fn every_value_shown_is_allowed() {
             .iter()
             .enumerate()
             .filter(|(index, line)| chosen(line, *index > account, alternative))
+            .filter(|(_, line)| !["token_file", "token_env"].contains(&line.key()))
             .map(|(_, line)| line.text)
             .collect();
         let config = parse(&kept.join("\n")).unwrap_or_else(|e| panic!("{alternative}: {e}"));
         assert_eq!(config.accounts.len(), 1, "{alternative}");
         assert!(config.client_tls.key.is_some(), "{alternative}");
     }
-    // The same of [monitor].
+    // The same of [http] and [monitor].
+    for alternative in ["token", "token_file", "token_env"] {
+        let kept = join(&lines, |line| !line.off && !line.is_alternative());
+        let line = lines.iter().find(|line| line.key() == alternative).expect(alternative);
+        let text = kept.replace("[http]", &format!("[http]\n{}", line.text));
+        let text = text.replace("user = ", "password = \"\"\nuser = ");
+        let config = parse(&text).unwrap_or_else(|e| panic!("{alternative}: {e}"));
+        assert!(config.http.is_some_and(|http| http.token.is_some()), "{alternative}");
+    }
     for alternative in ["password", "password_env"] {
         let kept = join(&lines, |line| !line.off && !line.is_alternative());
         let line = lines.iter().find(|line| line.key() == alternative).expect(alternative);

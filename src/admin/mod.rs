@@ -1,17 +1,18 @@
 //! The HTTP endpoints for machines: `/metrics`, `/healthz`, `/readyz` and `/sessions`.
 //!
-//! - [`sessions`]: the list of sessions.
+//! - [`sessions`]: the list of sessions. [`token`]: who may look.
 //!
 //! They answer GET and HEAD only and read no request body. Because they share the process with
 //! the proxy, a hostile or broken scraper must not cost it more than a little: connections, header
 //! size, the time to send a header, and the life of a connection are bounded by [`Limits`].
 //!
-//! Deliberately absent: TLS and passwords (bind to loopback, which is the default, or put a
-//! reverse proxy before it), and anything that changes state.
+//! Deliberately absent: TLS (bind to loopback, which is the default, or put a reverse proxy before
+//! it), and anything that changes state.
 
 mod sessions;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use std::future::Future;
 use std::io;
@@ -33,6 +34,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 pub use sessions::{Connection, Connections, Session, SessionSource, Sessions};
+pub use token::Token;
 
 use crate::metrics::{CONTENT_TYPE, Metrics};
 
@@ -54,6 +56,8 @@ pub struct AdminState {
     pub readiness: Arc<dyn Readiness>,
     /// Asked at `/sessions`.
     pub sessions: Arc<dyn SessionSource>,
+    /// What is asked of those who look.
+    pub token: Token,
 }
 
 /// The bounds of the HTTP side.
@@ -183,6 +187,7 @@ fn router(state: AdminState) -> Router {
         .route("/sessions", get(sessions::sessions))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn_with_state(state.clone(), token::check))
         .with_state(state)
 }
 

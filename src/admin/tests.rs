@@ -75,7 +75,8 @@ async fn start(ready: Result<(), String>, limits: Limits) -> Server {
     let metrics = Metrics::new(LABELS, 1, "0.0.0", SystemTime::now()).unwrap();
     let readiness = Arc::new(Answer(Mutex::new(ready)));
     let sessions = Arc::new(Listed);
-    let state = AdminState { metrics: metrics.clone(), readiness, sessions };
+    let state =
+        AdminState { metrics: metrics.clone(), readiness, sessions, token: Token::default() };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(serve_with(listener, state, stopped, limits));
     Server { address, metrics, stop, task }

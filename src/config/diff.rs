@@ -129,7 +129,10 @@ impl Config {
     pub fn keeping_restart_keys(mut self, running: &Self) -> Self {
         self.listen.clone_from(&running.listen);
         self.worker_threads = running.worker_threads;
-        self.http.clone_from(&running.http);
+        self.http = match (self.http, &running.http) {
+            (Some(next), Some(running)) => Some(next.after(running)),
+            (_, running) => running.clone(),
+        };
         self.log.format = running.log.format;
         self
     }

@@ -101,8 +101,11 @@ impl Entries {
         entries.file("client_tls.key_file", key.as_ref());
         let ClientProtocolConfig { compression } = client_protocol;
         entries.add("client_protocol.compression", compression);
-        if let Some(HttpConfig { listen }) = http {
+        if let Some(HttpConfig { listen, token }) = http {
             entries.add("http.listen", listen);
+            if let Some(token) = token {
+                entries.secret("http.token", token.expose());
+            }
         }
         let LogConfig { level, format, sql } = log;
         entries.add("log.level", level);

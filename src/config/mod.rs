@@ -5,7 +5,7 @@
 //! Code that takes a `Config` never checks it again and never opens a file that it names, so a
 //! reload has only two outcomes, all or nothing.
 //!
-//! Reading order: the types are in this file, in [`sections`], [`access`] and [`consistency`]; [`address`], [`units`] and
+//! Reading order: the types are in this file, in [`sections`], [`access`], [`http`] and [`consistency`]; [`address`], [`units`] and
 //! [`secret`] hold the small value types; `file` walks the TOML tree and keeps the line of every
 //! value; `validate`, `servers`, `rules` and `sources` turn it into a `Config`; [`error`] says what was wrong, all of it at once;
 //! [`diff`] compares two configurations for a reload; `load` is the only place that touches the
@@ -29,6 +29,7 @@ mod diff;
 mod entries;
 pub mod error;
 mod file;
+pub mod http;
 mod load;
 mod rules;
 pub mod secret;
@@ -50,13 +51,14 @@ pub use address::{ListenAddress, ServerAddress};
 pub use consistency::{ConsistencyConfig, Pin, Scope};
 pub use diff::{ConfigDiff, KeyChange, ServerChange, diff};
 pub use error::{ConfigError, ConfigErrors};
+pub use http::HttpConfig;
 pub use load::{ReadFile, Variable};
 pub use secret::{NativeHash, PemFile, Secret};
 pub use sections::{
     AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, ClientTls, ClientTlsMode,
-    Credential, HttpConfig, LogConfig, LogFormat, LogLevel, LogSql, MonitorConfig, PoolConfig,
-    PoolMode, Role, RoutingConfig, RuleConfig, RuleTarget, ServerConfig, ServerTls, ServerTlsMode,
-    TlsVerify, UnknownFunctions, WhenAllLag,
+    Credential, LogConfig, LogFormat, LogLevel, LogSql, MonitorConfig, PoolConfig, PoolMode, Role,
+    RoutingConfig, RuleConfig, RuleTarget, ServerConfig, ServerTls, ServerTlsMode, TlsVerify,
+    UnknownFunctions, WhenAllLag,
 };
 pub use validate::known_keys;
 pub use word::Word;

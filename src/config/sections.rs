@@ -1,7 +1,6 @@
 //! The tables of `proxy.toml`, one type each. `Default` gives the documented defaults; tables
 //! with a required key have none.
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{NativeHash, PemFile, Secret, ServerAddress};
@@ -375,19 +374,6 @@ pub struct ClientProtocolConfig {
 impl Default for ClientProtocolConfig {
     fn default() -> Self {
         Self { compression: true }
-    }
-}
-
-/// `[http]`: metrics and health over HTTP.
-#[derive(Clone, Debug, PartialEq)]
-pub struct HttpConfig {
-    /// `listen`. Restart.
-    pub listen: SocketAddr,
-}
-
-impl Default for HttpConfig {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9104)) }
     }
 }
 

@@ -36,11 +36,27 @@ impl Sources<'_> {
     /// The password of `table`: from exactly one of `password`, `password_file` and
     /// `password_env`. `None`: there is none, or it was in error.
     pub fn password(&self, table: &Table<'_>) -> Option<Secret> {
-        let inline = table.parsed("password", PASSWORD_FORM, |text| secret(text.as_bytes()));
+        let keys = ["password", "password_file", "password_env"];
+        self.secret(table, keys, PASSWORD_FORM, &password)
+    }
+
+    /// The token of `table`: as [`Sources::password`], from `token`, `token_file` or `token_env`.
+    pub fn token(&self, table: &Table<'_>) -> Option<Secret> {
+        self.secret(table, ["token", "token_file", "token_env"], TOKEN_FORM, &token)
+    }
+
+    fn secret(
+        &self,
+        table: &Table<'_>,
+        [inline, file, env]: [&str; 3],
+        form: &str,
+        check: &impl Fn(&[u8]) -> Result<Secret, String>,
+    ) -> Option<Secret> {
+        let inline = table.parsed(inline, form, |text| check(text.as_bytes()));
         if inline.is_some() {
             self.holds_secret(self.config_path.to_path_buf());
         }
-        let file = table.parsed("password_file", "the path of a file", |name| {
+        let file = table.parsed(file, "the path of a file", |name| {
             let path = self.resolve(name)?;
             let contents = self.read(&path)?;
             let line = contents.strip_suffix(b"\n").unwrap_or(&contents);
@@ -51,15 +67,15 @@ impl Sources<'_> {
             if line.contains(&b'\n') {
                 return Err(format!("{} holds more than one line", path.display()));
             }
-            let secret = secret(line)?;
+            let secret = check(line)?;
             self.holds_secret(path);
             Ok(secret)
         });
-        let env = table.parsed("password_env", "the name of an environment variable", |name| {
+        let env = table.parsed(env, "the name of an environment variable", |name| {
             let value = (self.variable)(name).map(Zeroizing::new);
             let value = value.filter(|value| !value.is_empty());
             let value = value.ok_or("names a variable that is unset, empty or not UTF-8")?;
-            secret(value.as_bytes())
+            check(value.as_bytes())
         });
         inline.or(file).or(env).map(|found| found.value)
     }
@@ -126,7 +142,7 @@ pub(super) const PRIVATE_KEY_FORM: &str = "the path of a PEM file with an unencr
 
 const PASSWORD_FORM: &str = "a string of at most 256 bytes without NUL";
 
-fn secret(bytes: &[u8]) -> Result<Secret, String> {
+fn password(bytes: &[u8]) -> Result<Secret, String> {
     if bytes.len() > MAX_PASSWORD {
         return Err(format!("the password has {} bytes, more than {MAX_PASSWORD}", bytes.len()));
     }
@@ -134,4 +150,16 @@ fn secret(bytes: &[u8]) -> Result<Secret, String> {
         return Err("the password holds a NUL byte".to_owned());
     }
     Ok(Secret::new(bytes))
+}
+
+/// What RFC 6750 lets follow `Bearer`.
+const TOKEN_FORM: &str = "16 to 256 characters out of A-Z a-z 0-9 - . _ ~ + / =";
+
+fn token(bytes: &[u8]) -> Result<Secret, String> {
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(byte);
+    if (16..=256).contains(&bytes.len()) && bytes.iter().all(good) {
+        Ok(Secret::new(bytes))
+    } else {
+        Err(format!("is of {} bytes, or holds others than these", bytes.len()))
+    }
 }

@@ -136,6 +136,7 @@ ca_file = "/abs/cert.pem"
 compression = false
 [http]
 listen = "[::1]:9999"
+token = "hunter2.hunter2.hunter2"
 [log]
 level = "trace"
 format = "json"
@@ -232,7 +233,8 @@ fn every_key_arrives_where_it_belongs() {
 
 fn is_table_or_password_source(key: &str) -> bool {
     let inner = format!("{key}.");
-    key.starts_with("monitor.password") || known_keys().iter().any(|name| name.starts_with(&inner))
+    let is_source = key.starts_with("monitor.password") || key.starts_with("http.token_");
+    is_source || known_keys().iter().any(|name| name.starts_with(&inner))
 }
 
 #[test]

@@ -15,8 +15,8 @@ use super::sources::{CERTIFICATE_FORM, PRIVATE_KEY_FORM, PemKind, Sources};
 use super::units::format_duration;
 use super::{
     AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config, ConfigErrors,
-    ConsistencyConfig, Credential, HttpConfig, ListenAddress, LogConfig, MonitorConfig, Pin,
-    PoolConfig, RoutingConfig, Secret, ServerTls, access, address, rules, servers, units,
+    ConsistencyConfig, Credential, ListenAddress, LogConfig, MonitorConfig, Pin, PoolConfig,
+    RoutingConfig, Secret, ServerTls, access, address, http, rules, servers, units,
 };
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -90,7 +90,7 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
         client_tls: client_tls(&root.table("client_tls"), sources),
         server_tls,
         client_protocol: client_protocol(&root.table("client_protocol")),
-        http: http(&root.table("http")),
+        http: http::read(&root.table("http"), sources),
         log: log(&root.table("log")),
         secret_files: Vec::new(),
     };
@@ -291,18 +291,6 @@ fn client_protocol(table: &Table<'_>) -> ClientProtocolConfig {
     ClientProtocolConfig {
         compression: table.boolean("compression").unwrap_or(default.compression),
     }
-}
-
-fn http(table: &Table<'_>) -> Option<HttpConfig> {
-    let allowed = "\"IPv4:port\" or \"[IPv6]:port\"";
-    let listen = table.parsed("listen", allowed, |text| match text.parse() {
-        Ok(ListenAddress::Tcp(socket)) => Ok(socket),
-        Ok(ListenAddress::Unix(_)) => Err(format!("{} is a Unix socket", quoted(text))),
-        Err(error) => Err(format!("{} {error}", quoted(text))),
-    });
-    table.is_present().then(|| {
-        listen.map_or_else(HttpConfig::default, |listen| HttpConfig { listen: listen.value })
-    })
 }
 
 fn log(table: &Table<'_>) -> LogConfig {

@@ -25,9 +25,9 @@ use std::time::{Duration, SystemTime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::admin::{self, AdminState, Readiness};
+use crate::admin::{self, AdminState, Readiness, Token};
 use crate::cluster::ClusterHandle;
-use crate::config::{Config, ListenAddress};
+use crate::config::{Config, ListenAddress, Secret};
 use crate::logging::{self, LogHandle};
 use crate::metrics::Metrics;
 use crate::net::listen::Bound;
@@ -71,6 +71,7 @@ struct Server {
     path: PathBuf,
     config: Config,
     self_signed: Arc<rustls::ServerConfig>,
+    token: Token,
     context: Arc<Context>,
     cluster: Arc<ClusterHandle>,
     metrics: Arc<Metrics>,
@@ -117,8 +118,19 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
         Context::new(Arc::clone(&cluster), Arc::clone(&metrics), settings, rsa_key, watching);
     let workers = workers::start(threads, &bound, &context)?;
     let addresses: Vec<String> = bound.iter().map(shown_address).collect();
-    let mut server =
-        Server { path, config, self_signed, context, cluster, metrics, log, notifier, lifecycle };
+    let mut server = Server {
+        path,
+        config,
+        self_signed,
+        token: Token::default(),
+        context,
+        cluster,
+        metrics,
+        log,
+        notifier,
+        lifecycle,
+    };
+    server.set_token();
     let http = http.map(|listener| tokio::spawn(server.http(listener)));
     let hashes = tokio::spawn(crate::cluster::native_hashes::refresh(
         Arc::clone(&server.cluster),
@@ -216,8 +228,22 @@ impl Server {
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::new(readiness),
             sessions: Arc::new(sessions::Sessions(Arc::clone(&self.context.registry))),
+            token: self.token.clone(),
         };
         admin::serve(listener, state, std::future::pending::<()>())
+    }
+
+    /// Asks those who look over HTTP for the token that the configuration has.
+    fn set_token(&self) {
+        let Some(http) = &self.config.http else { return };
+        self.token.set(http.token.as_ref().map(Secret::expose));
+        if http.is_open() {
+            let listen = http.listen;
+            tracing::warn!(
+                %listen,
+                "other hosts may reach [http] and need no token: whoever does sees users and addresses"
+            );
+        }
     }
 
     fn watchdog(&self, pulse: workers::Pulse) -> Option<tokio::task::JoinHandle<()>> {

@@ -42,6 +42,7 @@ impl Server {
             self.context.registry.servers_removed();
         }
         self.config = next;
+        self.set_token();
         if difference.is_empty() {
             tracing::info!("reloaded, nothing has changed");
         } else {

@@ -7,6 +7,7 @@ mod raw;
 mod support;
 
 mod doors;
+mod http;
 mod proxied;
 
 use std::io::Read;

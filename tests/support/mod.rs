@@ -20,6 +20,12 @@ use std::time::{Duration, Instant};
 pub use behind::MYSQL_SHOWS_LOCKS;
 pub use lab::{Lab, LogEntry, Make};
 pub use process::{package_dir, target_dir, unique_name};
+/// A port on 127.0.0.1 that is free now, and the caller's in this process from now on.
+pub fn free_port() -> u16 {
+    let [port] = process::free_ports();
+    port
+}
+
 pub use proxy::{Metrics, Proxy};
 
 /// How long a condition that must come true may take on a loaded machine.

@@ -55,6 +55,18 @@ impl Proxy {
         Self { child, dir, port, http_port, servers }
     }
 
+    /// Like [`Proxy::start_unready`], where `extra` has an `[http]` that listens on this port.
+    pub fn start_unready_at(lab: &Lab, extra: &str, http_port: u16) -> Self {
+        let mut proxy = Self::start_unready(lab, extra);
+        proxy.http_port = http_port;
+        proxy
+    }
+
+    /// Sends a signal, by name without `SIG`.
+    pub fn signal(&self, name: &str) {
+        signal(self.pid(), name);
+    }
+
     /// Waits until `/readyz` says yes; panics when the process ends before.
     pub fn wait_ready(&mut self) {
         eventually("lagwise is ready", || {

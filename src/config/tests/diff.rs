@@ -427,10 +427,12 @@ fn no_key_is_left_out() {
     let tables = |key: &String| known_keys().iter().any(|k| k.starts_with(&format!("{key}.")));
     let left: Vec<String> =
         known_keys().into_iter().filter(|key| !tables(key) && !covered.contains(key)).collect();
-    // Other sources of what monitor.password, account.password and server.tls cover.
+    // Other sources of what monitor.password, account.password, http.token and server.tls cover.
     let same = [
         "account.password_env",
         "account.password_file",
+        "http.token_env",
+        "http.token_file",
         "monitor.password_env",
         // There is one word for it so far.
         "pool.mode",

@@ -57,4 +57,10 @@ pub(super) const ROWS: &[Row] = &[
         ["", "[http]"],
         &["http.listen: added, 127.0.0.1:9104 (after a restart)"],
     ),
+    (
+        "http.token",
+        ["", "[http]\ntoken = \"hunter2.hunter2.hunter2\""],
+        ["", "[http]\ntoken = \"hunter3.hunter3.hunter3\""],
+        &["http.token: changed"],
+    ),
 ];
