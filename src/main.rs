@@ -31,8 +31,8 @@ struct Cli {
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.
-Signals to a running lagwise: SIGHUP reads the configuration again, SIGTERM ends it once
-running work is done.";
+Signals to a running lagwise: SIGHUP reads the configuration again, SIGUSR2 has a new process of
+the program take over without an outage, SIGTERM ends it once running work is done.";
 
 #[derive(Subcommand)]
 enum Command {

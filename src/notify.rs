@@ -81,6 +81,15 @@ impl Notifier {
         self.send(&[NotifyState::Reloading, NotifyState::monotonic_usec_now()?])
     }
 
+    /// Another process is the service's main one from now on, and is alive. systemd believes this only of
+    /// the one that is it now, and nothing of that one afterwards (`NotifyAccess=main`).
+    ///
+    /// # Errors
+    /// The message could not be sent.
+    pub fn main_pid(&self, pid: u32) -> io::Result<()> {
+        self.send(&[NotifyState::MainPid(pid), NotifyState::Watchdog])
+    }
+
     /// Shutdown has begun.
     ///
     /// # Errors

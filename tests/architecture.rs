@@ -41,8 +41,21 @@ const TABLE: &[(&str, &[&str])] = &[
     (
         "server",
         &[
-            "admin", "auth", "backend", "cluster", "config", "logging", "metrics", "net", "notify",
-            "pool", "protocol", "route", "session", "sql",
+            "admin",
+            "auth",
+            "backend",
+            "cluster",
+            "config",
+            "consistency",
+            "logging",
+            "metrics",
+            "net",
+            "notify",
+            "pool",
+            "protocol",
+            "route",
+            "session",
+            "sql",
         ],
     ),
 ];

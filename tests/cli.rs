@@ -238,7 +238,7 @@ fn version_and_help() {
     let output = Command::new(env!("CARGO_BIN_EXE_lagwise")).arg("--help").output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     let help = String::from_utf8(output.stdout).unwrap();
-    for word in ["run", "check", "explain", "Exit codes", "SIGHUP"] {
+    for word in ["run", "check", "explain", "Exit codes", "SIGHUP", "SIGUSR2"] {
         assert!(help.contains(word), "{word} in {help}");
     }
 }

@@ -49,6 +49,7 @@ pub mod view;
 mod waiters;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::Guard;
 use tokio::sync::{oneshot, watch};
@@ -69,6 +70,12 @@ use crate::pool;
 use monitor::Monitor;
 use topology::{NewMember, Topology};
 use waiters::Awaited;
+
+/// Idle connections of a process that gets no new sessions are closed after this long.
+const SHORT_IDLE: Duration = Duration::from_secs(1);
+
+/// How long a process that is to take over waits for replicas that take no reads yet.
+const REPLICAS_WAIT: Duration = Duration::from_secs(2);
 
 /// The running cluster. Share it behind an `Arc`; when the last one goes, the monitors stop.
 #[derive(Debug)]
@@ -180,6 +187,36 @@ impl ClusterHandle {
     /// Closes idle connections, and all others when they are given back: lagwise is being stopped.
     pub fn close_pools(&self) {
         self.snapshot().members().for_each(|member| member.pool().close());
+    }
+
+    /// Keeps connections no longer than for a moment: there will be no new sessions.
+    pub fn shrink_pools(&self) {
+        for member in self.snapshot().members() {
+            let limits = member.pool().limits();
+            let idle_timeout = limits.idle_timeout.min(SHORT_IDLE);
+            member.pool().set_limits(pool::Limits { min_idle: 0, idle_timeout, ..limits });
+        }
+    }
+
+    /// Returns true once clients can be greeted, and either every replica takes reads or a while has passed
+    /// for those that do not; false if the primary cannot be reached until `deadline`.
+    pub async fn until_useful(&self, deadline: Instant) -> bool {
+        if self.primary_facts(deadline).await.is_none() {
+            return false;
+        }
+        let mut changed = self.changed();
+        let deadline = deadline.min(Instant::now() + REPLICAS_WAIT);
+        let all_serve = || {
+            let cluster = self.load();
+            cluster.replicas().iter().all(|replica| cluster.excluded(replica).is_none())
+        };
+        while !all_serve() {
+            match timeout_at(deadline, changed.changed()).await {
+                Ok(Ok(())) => {}
+                _ => break,
+            }
+        }
+        true
     }
 
     /// Connections of sessions to the servers that the configuration names.

@@ -1,6 +1,6 @@
 //! The writes of all sessions that others must see.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
@@ -29,19 +29,50 @@ pub struct Writes {
     changing: AtomicU64,
     changed: Notify,
     is_used: AtomicBool,
+    /// Other processes that serve clients of the same lagwise: see [`Writes::other_begins`].
+    others: AtomicUsize,
 }
 
 impl Writes {
-    /// Nothing has been written.
+    /// Whatever was written before `now` is not known here: it counts as written then, by everybody and to
+    /// everything.
     pub fn new(now: Instant) -> Self {
-        Self {
+        let writes = Self {
             stamps: Stamps::new(now),
             catalogue: ArcSwapOption::empty(),
             changes: AtomicU64::new(0),
             changing: AtomicU64::new(0),
             changed: Notify::new(),
             is_used: AtomicBool::new(false),
-        }
+            others: AtomicUsize::new(0),
+        };
+        writes.unknown_until(now);
+        writes
+    }
+
+    /// Anybody may have written anything until `now`.
+    fn unknown_until(&self, now: Instant) {
+        self.stamps.write(Group::EVERY, EVERY_TABLE, now);
+        self.stamps.write(Group::EVERY, ANY_WRITE, now);
+    }
+
+    /// Another process serves clients from now on, or may do so: what is written there is not known here.
+    pub fn other_begins(&self) {
+        self.others.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// That process has ended by `now`.
+    pub fn other_ended(&self, now: Instant) {
+        // First: whoever sees that it has ended finds what it may have written.
+        self.unknown_until(now);
+        self.others.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether the primary is to be asked what was written, because others write whom this process does
+    /// not hear of.
+    #[inline]
+    pub fn has_others(&self) -> bool {
+        self.others.load(Ordering::SeqCst) > 0
     }
 
     /// Something was written to these tables, and is acknowledged from `now` on. `tables` are those that

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,6 +49,37 @@ impl Bound {
         Ok(bound)
     }
 
+    /// Takes a socket that listens at `address` already. The file of a Unix socket is somebody else's.
+    ///
+    /// # Errors
+    /// The socket is of no use.
+    pub(super) fn of(socket: socket2::Socket, address: &ListenAddress) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, address: address.clone(), path: None })
+    }
+
+    /// The socket, to be passed on to another process.
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    /// Whether there is a file that is removed with it.
+    pub fn owns_file(&self) -> bool {
+        self.path.is_some()
+    }
+
+    /// The file of a Unix socket is this process's from now on.
+    pub fn own_file(&mut self) {
+        if let ListenAddress::Unix(path) = &self.address {
+            self.path = Some(path.clone());
+        }
+    }
+
+    /// Leaves the file to another process.
+    pub fn leave_file(&mut self) {
+        self.path = None;
+    }
+
     /// What was asked for.
     pub fn address(&self) -> &ListenAddress {
         &self.address
@@ -56,6 +88,14 @@ impl Bound {
     /// The TCP address that was bound, with the port that the kernel chose for port 0.
     pub fn local_address(&self) -> Option<SocketAddr> {
         self.socket.local_addr().ok()?.as_socket()
+    }
+
+    /// The same as [`Bound::listener`], of an address that is TCP.
+    ///
+    /// # Errors
+    /// Out of descriptors, or no runtime.
+    pub fn tcp_listener(&self) -> io::Result<TcpListener> {
+        TcpListener::from_std(self.socket.try_clone()?.into())
     }
 
     /// Registers the socket with the current runtime, to accept from it.

@@ -7,6 +7,7 @@
 //! - [`packet_stream`]: a transport with a read buffer, the compressed protocol where negotiated,
 //!   and whole packets.
 //! - [`listen`]: binding, accepting, and backing off when the process is out of descriptors.
+//!   [`inherited`]: listening sockets that others made.
 //!
 //! Deliberately absent: any knowledge of who is client and who is server, and any deadline of its
 //! own but the one on writes to a peer that does not read.
@@ -14,6 +15,7 @@
 pub mod buffer;
 pub mod compress;
 pub mod compressed;
+pub mod inherited;
 pub mod listen;
 pub mod packet_stream;
 pub mod socket;

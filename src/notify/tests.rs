@@ -57,6 +57,7 @@ fn each_message_is_one_datagram() {
     };
     check(&|notifier| notifier.ready(), "READY=1\n");
     check(&|notifier| notifier.stopping(), "STOPPING=1\n");
+    check(&|notifier| notifier.main_pid(4711), "MAINPID=4711\nWATCHDOG=1\n");
     check(&|notifier| notifier.watchdog(), "WATCHDOG=1\n");
     check(&|notifier| notifier.status("serving 3 clients"), "STATUS=serving 3 clients\n");
     check(&|notifier| notifier.status("a\nREADY=1\r\nb"), "STATUS=a READY=1  b\n");

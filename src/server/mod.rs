@@ -1,8 +1,11 @@
 //! The running program: builds everything from the configuration, and owns tasks, signals,
 //! reload and drain.
 //!
-//! - [`build`]: from the configuration to what the modules take. Fallible, and first.
+//! - [`build`]: from the configuration to what the modules take. Fallible, and first. [`sockets`]: where
+//!   clients come.
 //! - [`workers`]: the threads that serve clients.
+//! - [`life`]: signals, drain and end. [`upgrade`]: SIGUSR2, a new process takes over. [`handover`]: what
+//!   the two say to each other. [`elders`]: processes before this one that still have sessions.
 //! - [`reload`]: SIGHUP, all or nothing. [`downs`]: what sessions are told of servers.
 //! - [`samples`]: what a scrape asks of the topology. [`sessions`]: what a look at the sessions shows.
 //!
@@ -12,9 +15,14 @@
 
 mod build;
 mod downs;
+mod elders;
+mod handover;
+mod life;
 mod reload;
 mod samples;
 mod sessions;
+mod sockets;
+mod upgrade;
 mod workers;
 
 use std::io;
@@ -22,24 +30,31 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::admin::{self, AdminState, Readiness, Token};
 use crate::cluster::ClusterHandle;
-use crate::config::{Config, ListenAddress, Secret};
+use crate::config::{Config, Secret};
 use crate::logging::{self, LogHandle};
 use crate::metrics::Metrics;
-use crate::net::listen::Bound;
 use crate::notify::{self, Notifier};
 use crate::session::Context;
 use crate::session::context::Lifecycle;
-use crate::session::registry::Interrupt;
+use elders::Elders;
+use handover::{Estate, Word};
+use life::Signals;
+use sockets::Sockets;
+use upgrade::Program;
+use workers::Load;
 
 pub use build::{BuildError, policy};
 
-/// How long sessions get to say goodbye when the drain timeout has passed.
-const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// How long a process that is to take over waits for the primary.
+const USEFUL_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long it then waits for the word to serve.
+const GO_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the program could not run.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +70,15 @@ pub enum RunError {
         /// What the system says.
         source: io::Error,
     },
+    /// The sockets that systemd passes on are not those that clients are to be accepted from.
+    #[error("sockets passed by systemd: {0}")]
+    Passed(String),
+    /// The process that this one should take over from does not say what it should.
+    #[error("cannot take over from the process before: {0}")]
+    Handover(io::Error),
+    /// A process that takes over serves only when it can.
+    #[error("does not take over: the primary was not reached within {0:?}")]
+    NoPrimaryYet(Duration),
     /// Threads, signals, or the log cannot be set up.
     #[error("cannot start: {0}")]
     Start(String),
@@ -69,6 +93,7 @@ impl From<io::Error> for RunError {
 /// What the control thread owns.
 struct Server {
     path: PathBuf,
+    program: Program,
     config: Config,
     self_signed: Arc<rustls::ServerConfig>,
     token: Token,
@@ -78,9 +103,14 @@ struct Server {
     log: LogHandle,
     notifier: Arc<Notifier>,
     lifecycle: watch::Sender<Lifecycle>,
+    load: Load,
+    sockets: Sockets,
+    elders: Elders,
+    /// What runs beside the workers.
+    tasks: Vec<JoinHandle<()>>,
 }
 
-/// Serves clients until SIGTERM or SIGINT.
+/// Serves clients until SIGTERM or SIGINT, or until a new process has taken over and the last session ends.
 ///
 /// # Errors
 /// See [`RunError`]; nothing has been served then.
@@ -99,14 +129,15 @@ fn start_log(config: &Config) -> Result<LogHandle, RunError> {
 }
 
 async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunError> {
+    let program = Program::of_this_process();
     let notifier = Arc::new(Notifier::from_env()?);
     let mut signals = Signals::new()?;
+    let mut estate = handover::receive().map_err(RunError::Handover)?;
     let self_signed = build::self_signed()?;
     let settings = build::settings(&config, &self_signed)?;
     let servers = build::servers(&config)?;
     let rsa_key = build::rsa_key(&config)?;
-    let bound = bind(&config.listen)?;
-    let http = bind_http(&config).await?;
+    let sockets = sockets::open(&config, estate.as_mut())?;
     let threads = build::worker_threads(&config);
     let metrics = Metrics::new(build::LABELS, threads + 1, crate::VERSION, SystemTime::now())
         .map_err(|error| RunError::Start(error.to_string()))?;
@@ -116,10 +147,12 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
     let (lifecycle, watching) = watch::channel(Lifecycle::Running);
     let context =
         Context::new(Arc::clone(&cluster), Arc::clone(&metrics), settings, rsa_key, watching);
-    let workers = workers::start(threads, &bound, &context)?;
-    let addresses: Vec<String> = bound.iter().map(shown_address).collect();
+    let elders = arrive(estate.as_mut(), &cluster, &context).await?;
+    let workers = workers::start(threads, &sockets.clients, &context)?;
+    let load = workers.load();
     let mut server = Server {
         path,
+        program,
         config,
         self_signed,
         token: Token::default(),
@@ -129,73 +162,44 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
         log,
         notifier,
         lifecycle,
+        load,
+        sockets,
+        elders,
+        tasks: Vec::new(),
     };
     server.set_token();
-    let http = http.map(|listener| tokio::spawn(server.http(listener)));
-    let hashes = tokio::spawn(crate::cluster::native_hashes::refresh(
-        Arc::clone(&server.cluster),
-        Arc::clone(&server.context.native_hashes),
-    ));
-    let catalogue = tokio::spawn(crate::cluster::catalogue::refresh(
-        Arc::clone(&server.cluster),
-        Arc::clone(&server.context.writes),
-    ));
-    let downs = tokio::spawn(downs::tell(
-        Arc::clone(&server.cluster),
-        Arc::clone(&server.context.registry),
-    ));
-    let watchdog = server.watchdog(workers.pulse());
-    tracing::info!(listen = addresses.join(", "), workers = threads, "lagwise is ready");
-    server.tell(server.notifier.ready());
-    server.until_stopped(&mut signals).await;
-    drop(bound);
-    server.drain(&mut signals).await;
-    for task in [http, watchdog, Some(hashes), Some(catalogue), Some(downs)].into_iter().flatten() {
-        task.abort();
+    server.start_tasks(workers.pulse())?;
+    if let Some(estate) = estate {
+        server.take_over(estate)?;
     }
+    let listen = server.sockets.addresses().join(", ");
+    tracing::info!(listen, workers = threads, "lagwise is ready");
+    server.tell(server.notifier.ready());
+    server.live(&mut signals).await;
     workers.stop();
     tracing::info!("lagwise has ended");
     Ok(())
 }
 
-fn bind(addresses: &[ListenAddress]) -> Result<Vec<Bound>, RunError> {
-    let bind = |address: &ListenAddress| {
-        Bound::bind(address)
-            .map_err(|source| RunError::Listen { address: address.to_string(), source })
-    };
-    addresses.iter().map(bind).collect()
-}
-
-async fn bind_http(config: &Config) -> Result<Option<tokio::net::TcpListener>, RunError> {
-    let Some(http) = &config.http else { return Ok(None) };
-    let listener = tokio::net::TcpListener::bind(http.listen).await;
-    let named = |source| RunError::Listen { address: format!("http {}", http.listen), source };
-    listener.map(Some).map_err(named)
-}
-
-/// The address with the port that was really bound.
-fn shown_address(bound: &Bound) -> String {
-    match bound.local_address() {
-        Some(address) => address.to_string(),
-        None => bound.address().to_string(),
+/// What comes before the first client if there is a process before this one: looks at the servers, tells
+/// it, and waits for the word to serve.
+async fn arrive(
+    estate: Option<&mut Estate>,
+    cluster: &ClusterHandle,
+    context: &Context,
+) -> Result<Elders, RunError> {
+    let Some(estate) = estate else { return Ok(Elders::watch(Vec::new(), &context.writes)?) };
+    context.registry.begin_at(estate.first_session);
+    if !cluster.until_useful(tokio::time::Instant::now() + USEFUL_TIMEOUT).await {
+        return Err(RunError::NoPrimaryYet(USEFUL_TIMEOUT));
     }
-}
-
-/// The signals that lagwise listens to.
-struct Signals {
-    hangup: Signal,
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
+    let elder = estate.elder()?;
+    handover::say(&elder, Word::Ready).map_err(RunError::Handover)?;
+    elder.set_nonblocking(true)?;
+    let elder = tokio::net::UnixStream::from_std(elder)?;
+    handover::expect(&elder, Word::Go, GO_TIMEOUT).await.map_err(RunError::Handover)?;
+    drop(elder);
+    Ok(Elders::watch(std::mem::take(&mut estate.elders), &context.writes)?)
 }
 
 /// Ready: some server can be used, and lagwise is not being stopped.
@@ -260,54 +264,24 @@ impl Server {
         }
     }
 
-    async fn until_stopped(&mut self, signals: &mut Signals) {
-        loop {
-            tokio::select! {
-                _ = signals.hangup.recv() => {
-                    let notifier = Arc::clone(&self.notifier);
-                    notify::around_reload(&notifier, async { self.reload() }).await;
-                }
-                _ = signals.terminate.recv() => return,
-                _ = signals.interrupt.recv() => return,
-            }
+    /// What runs beside the workers.
+    fn start_tasks(&mut self, pulse: workers::Pulse) -> io::Result<()> {
+        let context = &self.context;
+        let hashes = crate::cluster::native_hashes::refresh(
+            Arc::clone(&self.cluster),
+            Arc::clone(&context.native_hashes),
+        );
+        let catalogue = crate::cluster::catalogue::refresh(
+            Arc::clone(&self.cluster),
+            Arc::clone(&context.writes),
+        );
+        let downs = downs::tell(Arc::clone(&self.cluster), Arc::clone(&context.registry));
+        let mut tasks = vec![tokio::spawn(hashes), tokio::spawn(catalogue), tokio::spawn(downs)];
+        if let Some(http) = self.sockets.http()? {
+            tasks.push(tokio::spawn(self.http(http)));
         }
-    }
-
-    /// Lets sessions finish what they are at, at most for `drain_timeout`; a second signal ends
-    /// the wait.
-    async fn drain(&mut self, signals: &mut Signals) {
-        self.tell(self.notifier.stopping());
-        self.lifecycle.send_replace(Lifecycle::Draining);
-        let registry = Arc::clone(&self.context.registry);
-        registry.interrupt_all(Interrupt::Drain);
-        self.cluster.close_pools();
-        let limit = self.config.drain_timeout;
-        tracing::info!(sessions = self.context.sessions(), ?limit, "draining");
-        tokio::select! {
-            () = self.until_empty(limit) => {}
-            _ = signals.terminate.recv() => {}
-            _ = signals.interrupt.recv() => {}
-        }
-        if self.context.sessions() > 0 {
-            tracing::warn!(sessions = self.context.sessions(), "closing sessions that still run");
-            self.lifecycle.send_replace(Lifecycle::Closing);
-            registry.interrupt_all(Interrupt::Close);
-            self.until_empty(CLOSE_GRACE).await;
-        }
-        // Servers count connections that end without a goodbye, and write of them to their logs.
-        let closed = until(|| self.cluster.open_connections() == 0);
-        let _ = tokio::time::timeout(CLOSE_GRACE, closed).await;
-    }
-
-    async fn until_empty(&self, limit: Duration) {
-        let empty = until(|| self.context.sessions() == 0);
-        // Running out of time is one of the two ways in which this ends.
-        let _ = tokio::time::timeout(limit, empty).await;
-    }
-}
-
-async fn until(is_so: impl Fn() -> bool) {
-    while !is_so() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tasks.extend(self.watchdog(pulse));
+        self.tasks = tasks;
+        Ok(())
     }
 }

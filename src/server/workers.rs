@@ -2,6 +2,9 @@
 //!
 //! Every worker accepts from every address. A worker that has more sessions than another hands a
 //! new client over to that one, so that the load is even also when a few clients stay for long.
+//!
+//! What was accepted is served, also when accepting has ended in the same moment: it is counted from then
+//! on ([`Load`]).
 
 use std::io;
 use std::sync::Arc;
@@ -32,6 +35,10 @@ pub struct Workers {
 struct Shared {
     sessions: Vec<AtomicUsize>,
     queues: Vec<mpsc::Sender<Detached>>,
+    /// Clients in `queues`.
+    on_the_way: AtomicUsize,
+    /// Workers that accept.
+    accepting: AtomicUsize,
     /// Milliseconds since `started` when each last turned its event loop.
     pulses: Vec<AtomicU64>,
     started: Instant,
@@ -53,6 +60,21 @@ impl Pulse {
     }
 }
 
+/// What the workers have to do.
+#[derive(Clone)]
+pub struct Load(Arc<Shared>);
+
+impl Load {
+    /// True once no worker accepts clients and all that came have left.
+    pub fn is_none(&self) -> bool {
+        let shared = &self.0;
+        // In the order in which a client comes: none slips through behind the look at it.
+        shared.accepting.load(Ordering::SeqCst) == 0
+            && shared.on_the_way.load(Ordering::SeqCst) == 0
+            && shared.sessions.iter().all(|count| count.load(Ordering::SeqCst) == 0)
+    }
+}
+
 /// Starts `count` workers that accept from all of `bound`.
 pub fn start(count: usize, bound: &[Bound], context: &Arc<Context>) -> io::Result<Workers> {
     let (queues, receivers): (Vec<_>, Vec<_>) =
@@ -60,6 +82,8 @@ pub fn start(count: usize, bound: &[Bound], context: &Arc<Context>) -> io::Resul
     let shared = Arc::new(Shared {
         sessions: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         queues,
+        on_the_way: AtomicUsize::new(0),
+        accepting: AtomicUsize::new(count),
         pulses: (0..count).map(|_| AtomicU64::new(0)).collect(),
         started: Instant::now(),
     });
@@ -83,6 +107,11 @@ impl Workers {
     /// For the watchdog.
     pub fn pulse(&self) -> Pulse {
         Pulse(Arc::clone(&self.shared))
+    }
+
+    /// For those who wait until nothing is left to do.
+    pub fn load(&self) -> Load {
+        Load(Arc::clone(&self.shared))
     }
 
     /// Ends the workers, with whatever they still serve.
@@ -110,7 +139,7 @@ impl Worker {
         mut stopped: watch::Receiver<bool>,
     ) {
         let worker = Arc::new(self);
-        let accepting: Vec<_> = listeners
+        let mut accepting: Vec<_> = listeners
             .into_iter()
             .map(|listener| tokio::spawn(Arc::clone(&worker).accept(listener)))
             .collect();
@@ -123,13 +152,19 @@ impl Worker {
                     if let Ok(accepted) = detached.attach() {
                         worker.serve(accepted);
                     }
+                    worker.shared.on_the_way.fetch_sub(1, Ordering::SeqCst);
                 }
                 _ = pulse.tick() => worker.show_life(),
                 changed = lifecycle.wait_for(|now| *now != Lifecycle::Running), if !draining => {
                     draining = true;
                     let _ = changed;
-                    // Dropped, the listeners close; clients are then refused by the kernel.
-                    accepting.iter().for_each(tokio::task::JoinHandle::abort);
+                    // Dropped, the listeners close; clients are then refused by the kernel, or accepted
+                    // by the process that has taken over.
+                    for task in accepting.drain(..) {
+                        task.abort();
+                        let _ = task.await;
+                    }
+                    worker.shared.accepting.fetch_sub(1, Ordering::SeqCst);
                 }
                 _ = stopped.changed() => return,
             }
@@ -166,6 +201,7 @@ impl Worker {
         let Some(queue) = self.shared.queues.get(other) else { return self.serve(accepted) };
         let Ok(permit) = queue.try_reserve() else { return self.serve(accepted) };
         if let Ok(detached) = accepted.detach() {
+            self.shared.on_the_way.fetch_add(1, Ordering::SeqCst);
             permit.send(detached);
         }
     }
@@ -186,7 +222,7 @@ struct Counted(Arc<Shared>, usize);
 impl Counted {
     fn new(shared: Arc<Shared>, index: usize) -> Self {
         if let Some(count) = shared.sessions.get(index) {
-            count.fetch_add(1, Ordering::Relaxed);
+            count.fetch_add(1, Ordering::SeqCst);
         }
         Self(shared, index)
     }
@@ -195,7 +231,7 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         if let Some(count) = self.0.sessions.get(self.1) {
-            count.fetch_sub(1, Ordering::Relaxed);
+            count.fetch_sub(1, Ordering::SeqCst);
         }
     }
 }

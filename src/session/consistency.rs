@@ -21,7 +21,6 @@ use super::scope::CLUSTER_WAIT;
 use super::seen::Place;
 use crate::cluster::shown::LIMIT;
 use crate::cluster::{Cluster, Floor, Member, Part};
-use crate::config::Scope;
 use crate::consistency::says_any;
 use crate::metrics::WaitOutcome;
 use crate::protocol::response::ResponseKind;
@@ -88,7 +87,7 @@ impl Session {
         cluster: &mut Arc<Cluster>,
         tried: &mut Tried,
     ) -> Result<Routed, End> {
-        if settings.scope == Scope::Cluster {
+        if self.asks_primary(job, settings) {
             tried.began = Some(Instant::now());
         }
         let mut routed = self.route(job, settings, cluster, tried);
@@ -200,9 +199,10 @@ impl Session {
             None => {
                 // Where there is no primary to go to, the read waits as for a connection.
                 let of_kept = self.is_kept().then_some(settings.checkout_timeout);
+                let asks_primary = self.asks_primary(job, settings);
                 let of_own_reads = || self.seen.wait(now).filter(|_| *part == Part::Seen);
                 let configured = Some(settings.wait).filter(|wait| !wait.is_zero());
-                let of_cluster = (settings.scope == Scope::Cluster).then_some(CLUSTER_WAIT);
+                let of_cluster = asks_primary.then_some(CLUSTER_WAIT);
                 let time = of_kept.or(configured).or(of_cluster).or_else(of_own_reads);
                 now + time.unwrap_or_default()
             }

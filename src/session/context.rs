@@ -93,6 +93,8 @@ pub struct Settings {
 pub enum Lifecycle {
     /// Serving.
     Running,
+    /// Another process gets the new sessions; those that are here go on.
+    Leaving,
     /// No new sessions; running ones may finish what they are at.
     Draining,
     /// Sessions end now.

@@ -283,6 +283,16 @@ impl Registry {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The id that the next session gets.
+    pub fn next_id(&self) -> u32 {
+        self.next_id.load(Ordering::Relaxed)
+    }
+
+    /// Gives out ids from this one on.
+    pub fn begin_at(&self, id: u32) {
+        self.next_id.store(id, Ordering::Relaxed);
+    }
+
     /// A new session of a client there (`None`: on a Unix socket); it is removed when the returned
     /// registration is dropped.
     pub fn register(self: &Arc<Self>, client: Option<SocketAddr>) -> Registration {

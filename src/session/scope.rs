@@ -20,7 +20,7 @@ use crate::sql::{Flags, LexMode, Statement, StatementKind};
 const MAX_GROUPS: usize = 64;
 /// So many tables that were read on the primary are told apart in a session.
 const MAX_SEEN: usize = 64;
-/// `consistency.scope = "cluster"` asks the primary; this long is waited for that and for a replica, if
+/// A read for which the primary is asked (`consistency.scope = "cluster"`) takes a moment; this long is waited for that and for a replica, if
 /// `consistency.wait` says nothing else.
 pub(super) const CLUSTER_WAIT: std::time::Duration = std::time::Duration::from_millis(20);
 
@@ -122,6 +122,13 @@ impl Session {
         of_scope.into_iter().chain(key.or(self.key))
     }
 
+    /// Whether the primary is asked for its position before a read: others write of whom lagwise, or this
+    /// process of it, does not hear, and their writes must be seen.
+    pub(super) fn asks_primary(&self, job: &Job<'_>, settings: &Settings) -> bool {
+        settings.scope == Scope::Cluster
+            || self.context.writes.has_others() && self.groups(job, settings).next().is_some()
+    }
+
     /// Before a statement runs: says so, if it may change views, triggers and such.
     pub(super) fn begin_change(&self, job: &Job<'_>) -> Changing {
         if !job.statement.may_write() || job.kind == ResponseKind::Prepare {
@@ -193,7 +200,7 @@ impl Session {
         tried: &Tried,
         floor: &mut Floor,
     ) {
-        if settings.scope == Scope::Cluster {
+        if self.asks_primary(job, settings) {
             floor.others = tried.began;
         }
         let writes = &self.context.writes;
@@ -291,14 +298,16 @@ mod tests {
         let mut pending = Unacknowledged::default();
         pending.add(&[one], &tables(&["a"]));
         pending.add(&[other], &tables(&["b"]));
-        assert_eq!(writes.last(one), None);
-        pending.acknowledge(&writes, start);
+        let first = start + Duration::from_millis(1);
+        let before = |at: Option<Instant>| at.is_some_and(|at| at < first);
+        assert!(before(writes.last(one)), "what was before the start is not known");
+        pending.acknowledge(&writes, first);
         for group in [one, other] {
-            assert!(writes.last_of(group, &tables(&["a"])).is_some());
-            assert!(writes.last_of(group, &tables(&["b"])).is_some());
-            assert!(writes.last_of(group, &tables(&["c"])).is_none());
+            assert_eq!(writes.last_of(group, &tables(&["a"])), Some(first));
+            assert_eq!(writes.last_of(group, &tables(&["b"])), Some(first));
+            assert!(before(writes.last_of(group, &tables(&["c"]))));
         }
-        let later = start + Duration::from_millis(1);
+        let later = first + Duration::from_millis(1);
         pending.clear();
         pending.acknowledge(&writes, later);
         assert!(writes.last(one) < Some(later), "nothing was written since");
@@ -307,5 +316,23 @@ mod tests {
         }
         pending.acknowledge(&writes, later);
         assert_eq!(writes.last(Group::of_key(b"any")), Some(later));
+    }
+
+    #[test]
+    fn what_another_process_wrote_may_be_anything() {
+        let start = Instant::now();
+        let writes = Writes::new(start);
+        writes.set_catalogue(0, Some(crate::consistency::Catalogue::default()));
+        assert!(!writes.has_others());
+        writes.other_begins();
+        writes.other_begins();
+        let end = start + Duration::from_millis(1);
+        writes.other_ended(end);
+        assert!(writes.has_others(), "there is one more");
+        writes.other_ended(end);
+        assert!(!writes.has_others());
+        assert_eq!(writes.last_of(Group::ALL, &tables(&["a"])), Some(end));
+        assert_eq!(writes.last_of(Group::of_key(b"1"), &Tables::every()), Some(end));
+        assert!(!writes.is_used(), "nobody here has written");
     }
 }

@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 
 pub use behind::MYSQL_SHOWS_LOCKS;
 pub use lab::{Lab, LogEntry, Make};
-pub use process::{package_dir, target_dir, unique_name};
+pub use process::{
+    free_ports, is_running, package_dir, signal, target_dir, unique_name, wait_gone,
+};
 /// A port on 127.0.0.1 that is free now, and the caller's in this process from now on.
 pub fn free_port() -> u16 {
     let [port] = process::free_ports();

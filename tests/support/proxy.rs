@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -36,6 +36,11 @@ impl Proxy {
 
     /// Like [`Proxy::start`], but returns as soon as the process runs.
     pub fn start_unready(lab: &Lab, extra: &str) -> Self {
+        Self::start_program(env!("CARGO_BIN_EXE_lagwise").as_ref(), lab, extra)
+    }
+
+    /// The same with another path of the program.
+    pub fn start_program(program: &Path, lab: &Lab, extra: &str) -> Self {
         let dir = target_dir().join("lab").join(format!("proxy-{}", unique_name()));
         std::fs::create_dir_all(&dir).unwrap();
         let [port, http_port] = free_ports();
@@ -43,7 +48,7 @@ impl Proxy {
         let config = config_text(&servers, port, http_port, extra);
         std::fs::write(dir.join("proxy.toml"), config).unwrap();
         let log = File::create(dir.join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_lagwise"))
+        let child = Command::new(program)
             .arg("run")
             .arg("--config")
             .arg(dir.join("proxy.toml"))
