@@ -115,6 +115,7 @@ impl From<ReadError> for Error {
             ReadError::Closed | ReadError::Truncated => {
                 Self::Lost(io::Error::new(io::ErrorKind::UnexpectedEof, error.to_string()))
             }
+            ReadError::Stalled(_) => Self::TimedOut("the rest of a packet"),
             ReadError::TooLarge { .. } => Self::Protocol(Malformed("oversized packet")),
         }
     }

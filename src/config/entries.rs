@@ -7,8 +7,8 @@
 use super::units::{format_duration, format_size};
 use super::{
     AccessConfig, AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config,
-    ConsistencyConfig, Credential, HttpConfig, LogConfig, MonitorConfig, PemFile, Pin, PoolConfig,
-    RoutingConfig, RuleConfig, Secret, ServerConfig, ServerTls,
+    ConsistencyConfig, Credential, HttpConfig, LimitsConfig, LogConfig, MonitorConfig, PemFile,
+    Pin, PoolConfig, RoutingConfig, RuleConfig, Secret, ServerConfig, ServerTls,
 };
 
 /// A value to compare and to show.
@@ -65,6 +65,7 @@ impl Entries {
             routing,
             rules,
             consistency,
+            limits,
             pool,
             auth,
             accounts,
@@ -93,6 +94,7 @@ impl Entries {
         entries.add("consistency.monotonic_reads", monotonic_reads);
         entries.add("consistency.scope", scope);
         entries.add("consistency.by_table", by_table);
+        entries.limits(limits);
         entries.pool(pool);
         entries.auth(auth, accounts);
         let ClientTls { mode, cert, key } = client_tls;
@@ -121,6 +123,31 @@ impl Entries {
         self.add("access.proxy_protocol_networks", join(proxy_protocol_networks));
         self.add("access.allowed_users", join(allowed_users));
         self.add("access.denied_users", join(denied_users));
+    }
+
+    fn limits(&mut self, limits: &LimitsConfig) {
+        let LimitsConfig {
+            max_logins,
+            max_logins_per_address,
+            max_connect_errors,
+            unblock_after,
+            wait_timeout,
+            interactive_timeout,
+            net_read_timeout,
+            net_write_timeout,
+            max_statement_size,
+            max_open_statements,
+        } = limits;
+        self.add("limits.max_logins", max_logins);
+        self.add("limits.max_logins_per_address", max_logins_per_address);
+        self.add("limits.max_connect_errors", max_connect_errors);
+        self.add("limits.unblock_after", format_duration(*unblock_after));
+        self.add("limits.wait_timeout", format_duration(*wait_timeout));
+        self.add("limits.interactive_timeout", format_duration(*interactive_timeout));
+        self.add("limits.net_read_timeout", format_duration(*net_read_timeout));
+        self.add("limits.net_write_timeout", format_duration(*net_write_timeout));
+        self.add("limits.max_statement_size", format_size(*max_statement_size as u64));
+        self.add("limits.max_open_statements", max_open_statements);
     }
 
     fn pool(&mut self, pool: &PoolConfig) {

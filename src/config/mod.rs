@@ -5,7 +5,7 @@
 //! Code that takes a `Config` never checks it again and never opens a file that it names, so a
 //! reload has only two outcomes, all or nothing.
 //!
-//! Reading order: the types are in this file, in [`sections`], [`access`], [`http`] and [`consistency`]; [`address`], [`units`] and
+//! Reading order: the types are in this file, in [`sections`], [`access`], [`http`], [`consistency`] and [`limits`]; [`address`], [`units`] and
 //! [`secret`] hold the small value types; `file` walks the TOML tree and keeps the line of every
 //! value; `validate`, `servers`, `rules` and `sources` turn it into a `Config`; [`error`] says what was wrong, all of it at once;
 //! [`diff`] compares two configurations for a reload; `load` is the only place that touches the
@@ -30,6 +30,7 @@ mod entries;
 pub mod error;
 mod file;
 pub mod http;
+pub mod limits;
 mod load;
 mod rules;
 pub mod secret;
@@ -52,6 +53,7 @@ pub use consistency::{ConsistencyConfig, Pin, Scope};
 pub use diff::{ConfigDiff, KeyChange, ServerChange, diff};
 pub use error::{ConfigError, ConfigErrors};
 pub use http::HttpConfig;
+pub use limits::LimitsConfig;
 pub use load::{ReadFile, Variable};
 pub use secret::{NativeHash, PemFile, Secret};
 pub use sections::{
@@ -103,6 +105,8 @@ pub struct Config {
     pub rules: Vec<RuleConfig>,
     /// `[consistency]`.
     pub consistency: ConsistencyConfig,
+    /// `[limits]`.
+    pub limits: LimitsConfig,
     /// `[pool]`.
     pub pool: PoolConfig,
     /// `[auth]`.

@@ -105,6 +105,17 @@ wait = "10s"
 monotonic_reads = false
 scope = "global"
 by_table = false
+[limits]
+max_logins = 9
+max_logins_per_address = 8
+max_connect_errors = 7
+unblock_after = "6s"
+wait_timeout = "5s"
+interactive_timeout = "4s"
+net_read_timeout = "3s"
+net_write_timeout = "2s"
+max_statement_size = "1MiB"
+max_open_statements = 10
 [pool]
 connect_timeout = "20ms"
 checkout_timeout = "10m"
@@ -195,6 +206,19 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.routing.read_only_functions, ["total", "shop.price$2"]);
     assert_eq!(config.routing.unknown_functions, UnknownFunctions::Try);
     assert_eq!(config.consistency.pin, Pin::For(Duration::from_millis(500)));
+    let expected = LimitsConfig {
+        max_logins: 9,
+        max_logins_per_address: 8,
+        max_connect_errors: 7,
+        unblock_after: Duration::from_secs(6),
+        wait_timeout: Duration::from_secs(5),
+        interactive_timeout: Duration::from_secs(4),
+        net_read_timeout: Duration::from_secs(3),
+        net_write_timeout: Duration::from_secs(2),
+        max_statement_size: 1 << 20,
+        max_open_statements: 10,
+    };
+    assert_eq!(config.limits, expected);
     let expected = PoolConfig {
         mode: PoolMode::Session,
         connect_timeout: Duration::from_millis(20),

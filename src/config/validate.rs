@@ -16,13 +16,13 @@ use super::units::format_duration;
 use super::{
     AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config, ConfigErrors,
     ConsistencyConfig, Credential, ListenAddress, LogConfig, MonitorConfig, Pin, PoolConfig,
-    RoutingConfig, Secret, ServerTls, access, address, http, rules, servers, units,
+    RoutingConfig, Secret, ServerTls, access, address, http, limits, rules, servers, units,
 };
 
 pub(super) const MS: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 const MIB: u64 = 1 << 20;
@@ -84,6 +84,7 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
         routing: routing(&root.table("routing")),
         rules: Vec::new(),
         consistency: consistency(&root.table("consistency")),
+        limits: limits::read(&root.table("limits")),
         pool: pool(&root.table("pool")),
         auth: auth(&root.table("auth"), sources),
         accounts: accounts(root, sources),

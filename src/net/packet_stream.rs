@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::buffer::Buffer;
+use super::buffer::{BLOCK, Buffer};
 use super::compressed::Compression;
 use super::transport::Transport;
 use crate::protocol::frame::{HEADER_LEN, Header};
@@ -30,10 +30,17 @@ pub enum ReadError {
         /// The bound, in bytes.
         limit: usize,
     },
+    /// The peer has stopped in the midst of what it sends.
+    #[error("nothing more has come of a packet for {0:?}")]
+    Stalled(Duration),
     /// The socket failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
+
+/// How long a peer may take nothing of what is sent, unless [`PacketStream::set_stalls`] says otherwise;
+/// MySQL's default for net_write_timeout.
+const WRITE_STALL: Duration = Duration::from_secs(60);
 
 /// One peer's byte stream.
 #[derive(Debug)]
@@ -43,13 +50,31 @@ pub struct PacketStream {
     input: Buffer,
     compression: Option<Box<Compression>>,
     answer_seq: u8,
+    /// How long the peer may stop in the midst of what it sends; `None`: for ever.
+    read_stall: Option<Duration>,
+    /// How long it may take nothing of what is sent.
+    write_stall: Duration,
 }
 
 impl PacketStream {
     /// Wraps a transport.
     pub fn new(transport: Transport) -> Self {
         let (input, compression) = (Buffer::default(), None);
-        Self { transport: Some(transport), input, compression, answer_seq: 1 }
+        let transport = Some(transport);
+        let (read_stall, write_stall) = (None, WRITE_STALL);
+        Self { transport, input, compression, answer_seq: 1, read_stall, write_stall }
+    }
+
+    /// Bounds how long the peer may stop in the midst of what it sends, which is where
+    /// [`PacketStream::require`] and [`PacketStream::next_header`] wait, and how long it may take nothing
+    /// of what is sent.
+    pub fn set_stalls(&mut self, read: Duration, write: Duration) {
+        (self.read_stall, self.write_stall) = (Some(read), write);
+    }
+
+    /// How long the peer may take nothing of what is sent.
+    pub fn write_stall(&self) -> Duration {
+        self.write_stall
     }
 
     /// In the connection phase: the sequence id of an answer to the last packet that was read by
@@ -118,8 +143,8 @@ impl PacketStream {
         self.input.release();
     }
 
-    /// Reads once; returns the number of new bytes, 0 at the end of the stream. Makes room so that
-    /// at least `at_least` bytes in a row can be buffered.
+    /// Reads once; returns the number of new bytes, 0 at the end of the stream. Makes room for `at_least`
+    /// bytes in a row, as far as that is no more than twice of what is buffered, or a block.
     ///
     /// # Errors
     /// The socket fails, or compressed data is malformed.
@@ -213,13 +238,28 @@ impl PacketStream {
         }
     }
 
+    /// As [`PacketStream::header`], of a frame that must follow.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub async fn next_header(&mut self) -> Result<Header, ReadError> {
+        self.require(HEADER_LEN).await?;
+        self.header().await
+    }
+
     /// Waits until at least `count` bytes are buffered.
     ///
     /// # Errors
     /// See [`ReadError`].
     pub async fn require(&mut self, count: usize) -> Result<(), ReadError> {
         while self.buffered().len() < count {
-            self.fill_or_end(count).await?;
+            match self.read_stall {
+                None => self.fill_or_end(count).await?,
+                Some(stall) => {
+                    let filled = tokio::time::timeout(stall, self.fill_or_end(count)).await;
+                    filled.map_err(|_| ReadError::Stalled(stall))??;
+                }
+            }
         }
         Ok(())
     }
@@ -375,7 +415,8 @@ fn poll_read(
         ready!(transport.poll_readable(cx))?;
     }
     input.grow_for_streaming();
-    let room = input.room(at_least);
+    // Room for what has come so far once more, not for all that the peer announces.
+    let room = input.room(at_least.min(BLOCK.max(2 * input.filled().len())));
     let limit = limit.min(room.len());
     let mut target = ReadBuf::new(room.get_mut(..limit).unwrap_or_default());
     match Pin::new(transport).poll_read(cx, &mut target) {

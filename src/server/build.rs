@@ -22,7 +22,7 @@ use crate::protocol::Command;
 use crate::route::{PinCause, Policy, Reason, Rule, Rules, Side};
 use crate::session::access::Access;
 use crate::session::error::Kind;
-use crate::session::{Hold, LearnedFunctions, RejectCause, Settings};
+use crate::session::{Bounds, Hold, LearnedFunctions, RejectCause, Settings};
 use crate::sql::Prefix;
 
 /// Silent peers among the servers are given up after this long.
@@ -95,12 +95,24 @@ pub fn settings(
         max_clients: config.max_clients,
         max_clients_per_account: config.max_clients_per_account,
         max_clients_per_address: config.max_clients_per_address,
+        logins: Bounds {
+            all: config.limits.max_logins,
+            of_origin: config.limits.max_logins_per_address,
+        },
+        max_connect_errors: config.limits.max_connect_errors,
+        unblock_after: config.limits.unblock_after,
         login_timeout: config.login_timeout,
         connect_timeout: config.pool.connect_timeout,
         checkout_timeout: config.pool.checkout_timeout,
         max_prepared_statements: config.pool.max_prepared_statements,
         pool_mode: config.pool.mode,
         max_packet: config.max_packet,
+        max_statement_size: config.limits.max_statement_size,
+        max_open_statements: config.limits.max_open_statements,
+        wait_timeout: config.limits.wait_timeout,
+        interactive_timeout: config.limits.interactive_timeout,
+        net_read_timeout: config.limits.net_read_timeout,
+        net_write_timeout: config.limits.net_write_timeout,
         client_tls,
         require_tls: config.client_tls.mode == ClientTlsMode::Require,
         log_sql: config.log.sql == LogSql::Full,

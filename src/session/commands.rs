@@ -3,18 +3,22 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Session;
+use super::context::Settings;
 use super::diagnostics::Aside;
 use super::error::{self, End, Kind};
+use super::idle::IdleClock;
 use super::incoming::Incoming;
 use super::job::Job;
 use super::registry::{Activity, Interrupt, SessionHandle};
 use super::reply;
 use crate::protocol::command::Command;
 use crate::protocol::flags::Capabilities;
+use crate::protocol::frame::HEADER_LEN;
 use crate::protocol::query;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Side, Transaction};
@@ -27,10 +31,13 @@ impl Session {
         let mut settings = self.context.settings.load_full();
         // What proved the login is not needed before the first statement.
         self.park(settings.pool_mode);
+        self.client.set_stalls(settings.net_read_timeout, settings.net_write_timeout);
+        let mut idle = IdleClock::new();
         loop {
             // To count a reference anew each time would write to what all cores share.
             if !Arc::ptr_eq(&settings, &self.context.settings.load()) {
                 settings = self.context.settings.load_full();
+                self.client.set_stalls(settings.net_read_timeout, settings.net_write_timeout);
             }
             (self.busy, self.touched) = (false, false);
             let free = self.state.transaction() == Transaction::None && self.state.hold().is_none();
@@ -38,6 +45,7 @@ impl Session {
                 return End::Shutdown;
             }
             self.handle.set_activity(if free { Activity::Idle } else { Activity::Waits });
+            let wait_timeout = wait_timeout(self, &settings);
             let read = tokio::select! {
                 biased;
                 read = incoming.read(&mut self.client, &settings) => read,
@@ -54,6 +62,16 @@ impl Session {
                 }
                 () = at(self.settle_at) => {
                     self.settle().await;
+                    continue;
+                }
+                () = idle.rings(wait_timeout) => {
+                    if self.client.buffered().len() >= HEADER_LEN {
+                        // A command has begun.
+                        idle.restart();
+                    } else if Arc::ptr_eq(&settings, &self.context.settings.load()) {
+                        return self.counted(End::Idle);
+                    }
+                    // Else a reload may have given it more time.
                     continue;
                 }
             };
@@ -76,14 +94,16 @@ impl Session {
                 self.park(settings.pool_mode);
             }
             if let Err(end) = result {
-                match end {
-                    End::Refused(_) => self.count_error(Kind::BadPacket),
-                    End::ClientGone(_) => self.count_error(Kind::Vanished),
-                    _ => {}
-                }
-                return end;
+                return self.counted(end);
             }
+            idle.restart();
         }
+    }
+
+    /// Counts the end as an error, if it is one.
+    fn counted(&self, end: End) -> End {
+        end.kind().into_iter().for_each(|kind| self.count_error(kind));
+        end
     }
 
     async fn command(&mut self, incoming: &mut Incoming) -> Result<(), End> {
@@ -96,6 +116,9 @@ impl Session {
             }
         };
         self.context.metrics.local().command(command.index());
+        if incoming.is_too_long() {
+            return self.over_limit(incoming, &error::statement_too_large()).await;
+        }
         self.follow_rules();
         match command {
             Command::Quit => Err(End::Quit),
@@ -263,11 +286,38 @@ impl Session {
         incoming: &mut Incoming,
         err: &crate::protocol::ErrPacket,
     ) -> Result<(), End> {
-        self.count_error(Kind::Unsupported);
+        self.refuse_as(Kind::Unsupported, incoming, err).await
+    }
+
+    /// Answers a command that exceeds a limit.
+    pub(super) async fn over_limit(
+        &mut self,
+        incoming: &mut Incoming,
+        err: &crate::protocol::ErrPacket,
+    ) -> Result<(), End> {
+        self.refuse_as(Kind::Limit, incoming, err).await
+    }
+
+    async fn refuse_as(
+        &mut self,
+        kind: Kind,
+        incoming: &mut Incoming,
+        err: &crate::protocol::ErrPacket,
+    ) -> Result<(), End> {
+        self.count_error(kind);
         let settings = self.context.settings.load_full();
         let seq = incoming.discard_rest(&mut self.client, settings.max_packet).await?;
         reply::err(&mut self.client, seq.wrapping_add(1), err).await
     }
+}
+
+/// How long the client may be idle.
+fn wait_timeout(session: &Session, settings: &Settings) -> Duration {
+    let is_interactive = session.login.capabilities.contains(Capabilities::INTERACTIVE);
+    session.state.wait_timeout().unwrap_or(match is_interactive {
+        true => settings.interactive_timeout,
+        false => settings.wait_timeout,
+    })
 }
 
 /// The text of a COM_QUERY that is held whole.

@@ -11,15 +11,18 @@ use tokio::sync::{Semaphore, watch};
 use super::abandoned::Abandoned;
 use super::access::{Access, WrongPassword};
 use super::advice::Advice;
+use super::connect_errors::ConnectErrors;
 use super::credentials::Credentials;
 use super::guesses::Guesses;
 use super::known_sets::KnownSets;
 use super::known_statements::KnownStatements;
 use super::learned::LearnedFunctions;
 use super::limits::{Clients, Place, Who};
+use super::logins::{Bounds, Logins};
 use super::prepare_answers::PrepareAnswers;
 use super::proofs::Proofs;
 use super::registry::Registry;
+use super::visitor::RejectCause;
 use crate::auth::{Credential, KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
@@ -62,6 +65,12 @@ pub struct Settings {
     pub max_clients_per_account: usize,
     /// Most sessions from one address; 0: no limit.
     pub max_clients_per_address: usize,
+    /// Most clients that log in at a time.
+    pub logins: Bounds,
+    /// Logins that an address may break off one after the other; 0: no limit.
+    pub max_connect_errors: u32,
+    /// For how long it is blocked then.
+    pub unblock_after: Duration,
     /// From accept to OK.
     pub login_timeout: Duration,
     /// From the start of connecting to a server to the end of that login.
@@ -74,6 +83,18 @@ pub struct Settings {
     pub pool_mode: PoolMode,
     /// Longest command of a client, in bytes.
     pub max_packet: usize,
+    /// Longest text of a statement, in bytes.
+    pub max_statement_size: usize,
+    /// Most prepared statements of one session.
+    pub max_open_statements: usize,
+    /// How long a client may be idle; zero: for ever.
+    pub wait_timeout: Duration,
+    /// The same for those that say that they are interactive.
+    pub interactive_timeout: Duration,
+    /// How long a client may be silent in the midst of a command.
+    pub net_read_timeout: Duration,
+    /// How long a client may take nothing of a response.
+    pub net_write_timeout: Duration,
     /// TLS towards clients, where it is offered.
     pub client_tls: Option<Arc<rustls::ServerConfig>>,
     /// A login without TLS is refused.
@@ -126,6 +147,10 @@ pub struct Context {
     pub abandoned: Abandoned,
     /// Clients by account and address.
     pub clients: Arc<Clients>,
+    /// Clients that log in.
+    pub logins: Arc<Logins>,
+    /// Logins that were broken off.
+    pub connect_errors: ConnectErrors,
     /// Hashes of mysql_native_password accounts as the servers store them.
     pub native_hashes: Arc<ArcSwap<NativeHashes>>,
     /// Which users the log has spoken of.
@@ -166,6 +191,8 @@ impl Context {
             wrong_password: WrongPassword::default(),
             abandoned: Abandoned::default(),
             clients: Arc::default(),
+            logins: Arc::default(),
+            connect_errors: ConnectErrors::default(),
             native_hashes: Arc::default(),
             advice: Advice::default(),
             known_statements: KnownStatements::default(),
@@ -206,13 +233,21 @@ impl Context {
         self.clients.take(Who::Address(address), max).map(Some)
     }
 
-    /// Counts a session until the permit is dropped; `None` if there are `max_clients` already.
+    /// Counts a session until the permit is dropped; `None` if there are `max_clients` already, and none of
+    /// those that have not logged in gives way.
     pub fn admit(self: &Arc<Self>) -> Option<Permit> {
         let max = self.settings.load().max_clients;
         let taken = self.sessions.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |count| {
             (count < max).then_some(count + 1)
         });
-        taken.ok().map(|_| Permit(Arc::clone(self)))
+        if taken.is_err() {
+            // Who gives way is counted until it is gone, which is at once.
+            if !self.logins.make_room(RejectCause::MaxClients, Instant::now()) {
+                return None;
+            }
+            self.sessions.fetch_add(1, Ordering::Relaxed);
+        }
+        Some(Permit(Arc::clone(self)))
     }
 }
 

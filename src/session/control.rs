@@ -171,6 +171,7 @@ impl Session {
             nonce: self.nonce,
             is_change: true,
             origin: self.origin,
+            login_place: None,
         };
         let context = Arc::clone(&self.context);
         self.client.restart_answers();
@@ -183,7 +184,7 @@ impl Session {
             Ok(Err(Failure::Ended(end))) => return Err(end),
             Err(_) => {
                 let seq = self.client.answer_seq();
-                reply::err(&mut self.client, seq, &error::login_timeout()).await?;
+                reply::err(&mut self.client, seq, &error::read_timeout()).await?;
                 return Err(End::Refused("COM_CHANGE_USER timed out".into()));
             }
         };

@@ -4,10 +4,13 @@
 //! that drivers take as "reconnect and run it again" ("server has gone away", "Lost connection")
 //! are not used where the statement may have run.
 
+use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::auth::AuthError;
 use crate::backend;
+use crate::config::units::format_duration;
 use crate::metrics::Side as Blame;
 use crate::net::ReadError;
 use crate::pool;
@@ -22,6 +25,15 @@ pub enum End {
     /// The client closed its connection, or the network did.
     #[error("the client is gone: {0}")]
     ClientGone(String),
+    /// The client was idle for longer than `wait_timeout`.
+    #[error("the client was idle for too long")]
+    Idle,
+    /// The client has stopped in the midst of a command: `net_read_timeout`.
+    #[error("the client has stopped in the midst of a command")]
+    ReadStalled,
+    /// The client takes nothing of a response: `net_write_timeout`.
+    #[error("the client takes nothing of what it is sent")]
+    WriteStalled,
     /// The client sent what no client may send, or did not log in.
     #[error("refused: {0}")]
     Refused(String),
@@ -38,7 +50,31 @@ pub enum End {
 
 impl From<ReadError> for End {
     fn from(error: ReadError) -> Self {
-        Self::ClientGone(error.to_string())
+        match error {
+            ReadError::Stalled(_) => Self::ReadStalled,
+            _ => Self::ClientGone(error.to_string()),
+        }
+    }
+}
+
+impl End {
+    /// What could not be written to the client.
+    pub fn of_write(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::WriteStalled,
+            _ => Self::ClientGone(error.to_string()),
+        }
+    }
+
+    /// As what it is counted, if it is an error.
+    pub fn kind(&self) -> Option<Kind> {
+        match self {
+            Self::Refused(_) => Some(Kind::BadPacket),
+            Self::ClientGone(_) => Some(Kind::Vanished),
+            Self::Idle => Some(Kind::Idle),
+            Self::ReadStalled | Self::WriteStalled => Some(Kind::Stalled),
+            Self::Quit | Self::ServerLost(_) | Self::Killed | Self::Shutdown => None,
+        }
     }
 }
 
@@ -49,6 +85,10 @@ pub enum Kind {
     BadPacket,
     /// The client went away inside a command or a response.
     Vanished,
+    /// The client was idle for too long.
+    Idle,
+    /// The client has stopped in the midst of a command or a response.
+    Stalled,
     /// A command or feature that lagwise does not pass on.
     Unsupported,
     /// No connection to a server came about.
@@ -70,6 +110,8 @@ impl Kind {
     pub const NAMES: &'static [&'static str] = &[
         "bad_packet",
         "vanished",
+        "idle",
+        "stalled",
         "unsupported",
         "connect",
         "lost",
@@ -87,7 +129,9 @@ impl Kind {
     /// Whose fault it is.
     pub fn blame(self) -> Blame {
         match self {
-            Self::BadPacket | Self::Vanished | Self::Unsupported => Blame::Client,
+            Self::BadPacket | Self::Vanished | Self::Idle | Self::Stalled | Self::Unsupported => {
+                Blame::Client
+            }
             Self::Connect | Self::Lost | Self::Sync => Blame::Server,
             Self::Limit | Self::Refused | Self::Internal => Blame::Proxy,
         }
@@ -150,8 +194,38 @@ pub fn too_large() -> ErrPacket {
     ErrPacket::new(1153, b"08S01", text)
 }
 
+/// ER_NET_PACKET_TOO_LARGE
+pub fn statement_too_large() -> ErrPacket {
+    let text = "Got a packet bigger than lagwise's 'max_statement_size' bytes";
+    ErrPacket::new(1153, b"08S01", text)
+}
+
+/// ER_MAX_PREPARED_STMT_COUNT_REACHED, as the servers word it.
+pub fn too_many_statements(max: usize) -> ErrPacket {
+    let text =
+        format!("Can't create more than max_prepared_stmt_count statements (current value: {max})");
+    ErrPacket::new(1461, b"42000", text)
+}
+
+/// ER_HOST_IS_BLOCKED, with another cure than the servers'.
+pub fn host_blocked(host: IpAddr, unblock_after: Duration) -> ErrPacket {
+    let text = format!(
+        "Host '{host}' is blocked because of many connection errors; lagwise lets it in again \
+         after {}",
+        format_duration(unblock_after)
+    );
+    ErrPacket::new(1129, b"HY000", text)
+}
+
+/// ER_CLIENT_INTERACTION_TIMEOUT, as MySQL words it.
+pub fn idle() -> ErrPacket {
+    let text = "The client was disconnected by the server because of inactivity. See wait_timeout \
+                and interactive_timeout for configuring this behavior.";
+    ErrPacket::new(4031, b"HY000", text)
+}
+
 /// ER_NET_READ_INTERRUPTED
-pub fn login_timeout() -> ErrPacket {
+pub fn read_timeout() -> ErrPacket {
     ErrPacket::new(1159, b"08S01", "Got timeout reading communication packets")
 }
 

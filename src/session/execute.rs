@@ -445,7 +445,7 @@ impl Session {
                 if is_watched(job) {
                     self.abandon(side);
                 }
-                Err(End::ClientGone(error.to_string()))
+                Err(End::of_write(error))
             }
             Err(RelayError::File(error)) => Err(error.into()),
         }

@@ -33,6 +33,8 @@ pub struct Incoming {
     last_seq: u8,
     /// Payload bytes of all frames that were begun.
     total: usize,
+    /// How many they may be.
+    limit: usize,
 }
 
 impl Incoming {
@@ -46,6 +48,11 @@ impl Incoming {
     #[inline]
     pub fn is_whole(&self) -> bool {
         self.left == 0 && !self.continued
+    }
+
+    /// True if it is a statement that is longer than `max_statement_size`, as far as is known.
+    pub fn is_too_long(&self) -> bool {
+        self.total > self.limit
     }
 
     /// True if the command was too large to be held: what was passed on cannot be sent again.
@@ -80,8 +87,13 @@ impl Incoming {
             return Err(End::Refused("an empty command".into()));
         }
         client.require(HEADER_LEN + 1).await?;
+        let command = client.buffered().get(HEADER_LEN).copied();
+        self.limit = match command {
+            Some(code::QUERY | code::STMT_PREPARE) => settings.max_statement_size.saturating_add(1),
+            _ => usize::MAX,
+        };
         // A statement that is prepared must be known whole, to be prepared elsewhere.
-        let prepare = client.buffered().get(HEADER_LEN) == Some(&code::STMT_PREPARE);
+        let prepare = command == Some(code::STMT_PREPARE) && header.len <= self.limit;
         let whole = header.len <= MAX_HELD || prepare && !header.is_continued();
         let held = if whole { header.len } else { HEAD };
         client.require(HEADER_LEN + held).await?;
@@ -110,10 +122,17 @@ impl Incoming {
             if !self.continued {
                 return Ok(None);
             }
-            let header = client.header().await?;
+            let header = client.next_header().await?;
+            let was_within = self.total <= self.limit;
             self.total = self.total.saturating_add(header.len);
-            if self.total > max_packet {
-                reply::err(client, header.seq.wrapping_add(1), &error::too_large()).await?;
+            // Of what is too long already the rest is only dropped.
+            let is_too_long = was_within && self.total > self.limit;
+            if self.total > max_packet || is_too_long {
+                let err = match is_too_long {
+                    true => error::statement_too_large(),
+                    false => error::too_large(),
+                };
+                reply::err(client, header.seq.wrapping_add(1), &err).await?;
                 return Err(End::Refused(format!("a command of {} bytes", self.total)));
             }
             self.left = header.len + HEADER_LEN;

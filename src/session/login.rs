@@ -10,18 +10,18 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::RejectCause;
 use super::context::{Context, Settings};
 use super::error::{self, End, Kind};
 use super::guesses::Origin;
 use super::limits::{Place, Who};
+use super::logins::LoginPlace;
 use super::proofs::{Refusal, Welcome};
 use super::prove::{Admitted, admit, hold_back};
 use super::registry::SessionHandle;
 use super::reply;
 use super::servers::{Held, LoginRecord};
 use super::tracked::Tracked;
-use super::visitor::Visitor;
+use super::visitor::{RejectCause, Visitor};
 use crate::auth::{
     ClientAuth, ClientLogin, ClientLoginStep, Credential, CredentialSecret, KnownAccount,
     LoginContext, LoginPath, Nonce, Plugin, RejectReason,
@@ -101,6 +101,7 @@ pub async fn login(
     visitor: &mut Visitor,
 ) -> Result<Established, Failure> {
     let Some(facts) = server_facts(context, settings).await else {
+        visitor.login_done();
         return refuse(client, 0, error::no_server_yet()).await;
     };
     let nonce = Nonce::generate().map_err(|error| End::Refused(error.to_string()))?;
@@ -134,9 +135,11 @@ pub async fn login(
         return refuse(client, next_seq, error::bad_handshake()).await;
     };
     if let Err(err) = visitor.take_place(context, settings) {
+        visitor.login_done();
         return refuse(client, next_seq, err).await;
     }
     if settings.require_tls && !client.is_secure() {
+        visitor.login_done();
         return refuse(client, next_seq, tls_required()).await;
     }
     response.capabilities &= offered;
@@ -152,6 +155,7 @@ pub async fn login(
         nonce,
         is_change: false,
         origin: visitor.origin(),
+        login_place: visitor.take_login_place(),
     };
     let established = authenticate(client, next_seq, asking, handle, context, settings).await?;
     start_compression(client, &response)?;
@@ -180,6 +184,15 @@ pub struct Asking {
     pub is_change: bool,
     /// Where the client is.
     pub origin: Origin,
+    /// Its place among those that log in, unless it has logged in before.
+    pub login_place: Option<Box<LoginPlace>>,
+}
+
+impl Asking {
+    /// The client has done its part.
+    fn done(&self) {
+        self.login_place.iter().for_each(|place| place.done());
+    }
 }
 
 /// Has the client prove itself, and the proof judged by a server; then sends OK.
@@ -195,6 +208,7 @@ pub async fn authenticate(
     settings: &Settings,
 ) -> Result<Established, Failure> {
     let (seq, secret, path) = converse(client, seq, &asking, context, settings).await?;
+    asking.done();
     if path == LoginPath::FullInClear {
         let user = String::from_utf8_lossy(&asking.user);
         tracing::warn!(?user, "the client sent its password in clear over a network without TLS");
@@ -315,6 +329,9 @@ async fn converse(
             ClientLoginStep::Authenticated { secret, path } => return Ok((seq, secret, path)),
             ClientLoginStep::Reject(reason) => {
                 let err = rejection(&reason, &asking.user, context, settings).await;
+                if !matches!(reason, RejectReason::Malformed(_)) {
+                    asking.done();
+                }
                 if reason == RejectReason::WrongPassword {
                     let _turn = hold_back(context, settings, asking.origin, &asking.user).await;
                     context.guesses.failed(asking.origin, &asking.user, Instant::now());

@@ -2,11 +2,12 @@
 //!
 //! In reading order:
 //! - [`context`]: what all sessions share. [`registry`]: sessions by id, for KILL and shutdown.
-//! - [`visitor`]: who has come, and from where. [`access`]: who may come in. [`login`]: from an accepted socket to a proven account. [`prove`]: which server judges it.
+//! - [`arrival`]: a client arrives. [`visitor`]: who has come, and from where. [`access`]: who may come in. [`login`]: from its socket to a proven account. [`prove`]: which server judges it.
 //!   [`proofs`]: what one has said lately. [`credentials`]: passwords that one has accepted.
-//!   [`guesses`]: wrong ones. [`limits`]: clients of each account and address.
+//!   [`guesses`]: wrong ones. [`limits`]: clients of each account and address. [`logins`]: those that
+//!   have not logged in. [`connect_errors`]: logins that were broken off.
 //!   [`advice`]: what the log says about logins that cannot work.
-//! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes.
+//! - [`commands`]: what each command leads to. [`incoming`]: one command as it comes. [`idle`]: none.
 //! - [`execute`]: one statement: decide, connect, send, relay, observe. [`job`]: what that is. [`routing`]: where it goes.
 //!   [`rules`]: what operator and application say to that. [`failure`]: when it fails, [`farewell`]: without having run. [`learned`]:
 //!   functions that replicas refuse.
@@ -30,8 +31,10 @@
 mod abandoned;
 pub mod access;
 pub mod advice;
+mod arrival;
 mod commands;
 mod conditions;
+mod connect_errors;
 mod consistency;
 pub mod context;
 mod control;
@@ -46,6 +49,7 @@ mod found_rows;
 mod guesses;
 mod held;
 mod holds;
+mod idle;
 mod incoming;
 mod job;
 mod key;
@@ -54,6 +58,7 @@ mod known_statements;
 mod learned;
 mod limits;
 mod login;
+mod logins;
 mod names;
 mod pin;
 mod prepare;
@@ -87,15 +92,17 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+pub use arrival::serve;
 pub use context::{Context, Settings};
-use error::{End, Kind};
+use error::End;
 use found_rows::FoundRowsUse;
 use guesses::Origin;
 pub use holds::Hold;
 use known_sets::Learning;
 pub use learned::LearnedFunctions;
 use limits::Place;
-use login::{Established, Failure};
+use login::Established;
+pub use logins::Bounds;
 use pin::Pin;
 use prepared::Prepared;
 use proofs::Welcome;
@@ -107,15 +114,13 @@ use state::SessionState;
 use strays::Stray;
 pub use text_prepared::TextPrepared;
 pub use visitor::RejectCause;
-use visitor::Visitor;
 
 use crate::auth::Nonce;
 use crate::cluster::Flavor;
 use crate::config::PoolMode;
 use crate::consistency::Group;
-use crate::metrics::{HoldCount, LoginResult, PinCount};
-use crate::net::listen::Accepted;
-use crate::net::{PacketStream, Socket, Transport};
+use crate::metrics::{HoldCount, PinCount};
+use crate::net::PacketStream;
 use crate::route::{PinCause, Side, UserRules};
 use crate::sql::{ClientCharset, LexMode, Make};
 
@@ -172,88 +177,6 @@ pub struct Session {
     knows_thread: bool,
     /// It has opened a cursor, or sent long data.
     uses_cursors: bool,
-}
-
-/// Serves one accepted client until it leaves.
-pub async fn serve(accepted: Accepted, context: Arc<Context>) {
-    let address = match &accepted {
-        Accepted::Tcp(_, address) => Some(*address),
-        Accepted::Unix(_) => None,
-    };
-    let Ok(socket) = to_socket(accepted) else { return };
-    let mut client = PacketStream::new(Transport::Plain(socket));
-    let mut visitor = match Visitor::arrive(&context, address) {
-        Ok(visitor) => visitor,
-        Err(cause) => {
-            let _ = cause.tell(&mut client, &context, address).await;
-            return;
-        }
-    };
-    let handle = context.registry.register(address);
-    let id = handle.id;
-    // Boxed: logging in needs much more room than the session does afterwards.
-    let session = Box::pin(establish(client, handle, Arc::clone(&context), &mut visitor)).await;
-    let Some(mut session) = session else { return };
-    let _count = context.metrics.session();
-    let end = session.until_end().await;
-    session.farewell(&end).await;
-    session.leave();
-    tracing::debug!(session = id, %end, "session ended");
-}
-
-fn to_socket(accepted: Accepted) -> std::io::Result<Socket> {
-    match accepted {
-        Accepted::Tcp(stream, _) => Socket::tcp(stream, CLIENT_DEAD_AFTER),
-        Accepted::Unix(stream) => Ok(Socket::Unix(stream)),
-    }
-}
-
-/// A client that vanished silently is given up after about this long. Longer than for servers:
-/// clients may be far away.
-const CLIENT_DEAD_AFTER: std::time::Duration = std::time::Duration::from_secs(60);
-
-async fn establish(
-    mut client: PacketStream,
-    handle: Registration,
-    context: Arc<Context>,
-    visitor: &mut Visitor,
-) -> Option<Box<Session>> {
-    let settings = context.settings.load_full();
-    let login = login::login(&mut client, &handle, &context, &settings, visitor);
-    let result = tokio::time::timeout(settings.login_timeout, login).await;
-    let metrics = context.metrics.local();
-    let peer = &*visitor;
-    match result {
-        Ok(Ok(established)) => {
-            metrics.login(LoginResult::Ok);
-            return Some(Box::new(Session::new(client, handle, context, established)));
-        }
-        Ok(Err(Failure::Denied(error))) => {
-            metrics.login(LoginResult::Denied);
-            tracing::info!(%peer, ?error, "login denied");
-        }
-        Ok(Err(Failure::Limit)) => {
-            metrics.login(LoginResult::Error);
-            tracing::debug!(%peer, "too many clients of the account");
-        }
-        Ok(Err(Failure::Ended(end))) => {
-            metrics.login(LoginResult::Error);
-            let kind = match end {
-                End::ClientGone(_) => Kind::Vanished,
-                End::Refused(_) => Kind::BadPacket,
-                _ => Kind::Internal,
-            };
-            metrics.error(kind.blame(), kind.index());
-            tracing::debug!(%peer, ?end, "login failed");
-        }
-        Err(_) => {
-            metrics.login(LoginResult::Timeout);
-            let seq = client.answer_seq();
-            let _ = reply::err(&mut client, seq, &error::login_timeout()).await;
-            tracing::debug!(%peer, "login timed out");
-        }
-    }
-    None
 }
 
 impl Session {
@@ -339,7 +262,20 @@ impl Session {
             End::Shutdown => error::shutdown(),
             // As a server: a statement is answered, an idle connection just closed.
             End::Killed if self.busy => error::killed(),
-            End::Killed | End::ServerLost(_) | End::Refused(_) | End::ClientGone(_) | End::Quit => {
+            // MySQL says it as the first of its words, MariaDB just closes.
+            End::Idle if self.state.lex_mode().make == Make::MySql => {
+                let _ = reply::err(&mut self.client, 0, &error::idle()).await;
+                return self.client.shutdown().await;
+            }
+            End::ReadStalled => error::read_timeout(),
+            // Not even the end would be taken.
+            End::WriteStalled => return,
+            End::Idle
+            | End::Killed
+            | End::ServerLost(_)
+            | End::Refused(_)
+            | End::ClientGone(_)
+            | End::Quit => {
                 return self.client.shutdown().await;
             }
         };

@@ -27,6 +27,11 @@ impl Session {
             incoming.discard_rest(&mut self.client, settings.max_packet).await?;
             return reply::err(&mut self.client, 1, &error::too_large()).await;
         }
+        let max = self.context.settings.load().max_open_statements;
+        if self.prepared.open() >= max {
+            self.prepared.failed();
+            return self.over_limit(incoming, &error::too_many_statements(max)).await;
+        }
         let parse_state = self.state.replayed.parse_state();
         let text = incoming.payload().get(1..).unwrap_or_default();
         let mode = self.state.lex_mode();

@@ -230,6 +230,11 @@ impl Prepared {
         id
     }
 
+    /// How many are open.
+    pub fn open(&self) -> usize {
+        self.statements.len()
+    }
+
     /// Keeps a statement under [`Prepared::next_id`].
     pub fn insert(&mut self, statement: ClientStatement) -> u32 {
         let id = self.next_id();

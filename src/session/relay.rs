@@ -18,7 +18,6 @@ use super::failure::BEHIND;
 use super::farewell::farewell;
 use super::learned::REFUSALS;
 use super::prepare_answers::MAX_ANSWER;
-use super::reply::WRITE_STALL;
 use super::tracked::Tracked;
 use crate::backend::error::codes;
 use crate::backend::{self, Connection};
@@ -421,7 +420,8 @@ impl Relay<'_> {
         if let Some(copy) = &mut self.copy {
             copy.extend_from_slice(bytes);
         }
-        self.client.write_all(bytes, WRITE_STALL).await?;
+        let stall = self.client.write_stall();
+        self.client.write_all(bytes, stall).await?;
         self.server.stream().consume(count);
         Ok(sent)
     }
@@ -430,7 +430,7 @@ impl Relay<'_> {
     /// sequence id.
     async fn forward_file(&mut self) -> Result<u8, RelayError> {
         loop {
-            let header = self.client.header().await.map_err(RelayError::File)?;
+            let header = self.client.next_header().await.map_err(RelayError::File)?;
             forward_frame(self.client, self.server, header.len).await?;
             if header.len == 0 {
                 return Ok(header.seq);

@@ -1,16 +1,11 @@
 //! Packets that lagwise itself sends to a client.
 
-use std::time::Duration;
-
 use super::error::End;
 use crate::net::PacketStream;
 use crate::protocol::ErrPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::frame::build_packet;
 use crate::protocol::ok::{OK, OkPacket};
-
-/// How long a client may take none of what is written to it; MySQL's net_write_timeout.
-pub const WRITE_STALL: Duration = Duration::from_secs(60);
 
 /// Sends one packet with sequence id `seq`.
 ///
@@ -79,6 +74,6 @@ pub const OF_SESSION: StatusFlags = StatusFlags::IN_TRANS
 /// # Errors
 /// The client is gone.
 pub async fn write(client: &mut PacketStream, bytes: &[u8]) -> Result<(), End> {
-    let result = client.write_all(bytes, WRITE_STALL).await;
-    result.map_err(|error| End::ClientGone(error.to_string()))
+    let stall = client.write_stall();
+    client.write_all(bytes, stall).await.map_err(End::of_write)
 }

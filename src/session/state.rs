@@ -6,7 +6,7 @@
 
 mod variables;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::diagnostics::{Aside, Diagnostics, Told};
 use super::effects::{leaves_something, may_set_insert_id, only_looks, runs_unseen, was_not_run};
@@ -54,6 +54,8 @@ pub struct SessionState {
     /// A characteristic of the session's transactions was set within one. Ended by SET autocommit,
     /// MySQL gives it to the next transaction but one: which that is, the primary alone knows.
     unsettled: bool,
+    /// What the session has set `wait_timeout` to.
+    wait_timeout: Option<Duration>,
     /// Where the last statement's warnings and counts are.
     pub diagnostics: Diagnostics,
     /// The session's unreplicated writes.
@@ -76,6 +78,7 @@ impl SessionState {
             untracked: false,
             outlives_reset: false,
             unsettled: false,
+            wait_timeout: None,
             diagnostics: Diagnostics::default(),
             pin,
         }
@@ -102,6 +105,11 @@ impl SessionState {
     /// How the session's text is to be lexed.
     pub fn lex_mode(&self) -> &LexMode {
         &self.lex_mode
+    }
+
+    /// How long the client may be idle, if the session has set that.
+    pub fn wait_timeout(&self) -> Option<Duration> {
+        self.wait_timeout
     }
 
     /// The default schema, if there is one.

@@ -16,6 +16,7 @@ use super::error::{self, End};
 use super::guesses::Origin;
 use super::limits::Place;
 use super::login::Failure;
+use super::logins::{LoginPlace, Notice};
 use super::registry::SessionHandle;
 use super::reply;
 use crate::net::PacketStream;
@@ -35,6 +36,12 @@ pub enum RejectCause {
     Shutdown,
     /// `allowed_networks` do not have its address.
     AllowedNetworks,
+    /// `max_logins` log in.
+    MaxLogins,
+    /// `max_logins_per_address` log in from its address.
+    MaxLoginsPerAddress,
+    /// Its address has broken off `max_connect_errors` logins.
+    MaxConnectErrors,
 }
 
 impl RejectCause {
@@ -45,6 +52,9 @@ impl RejectCause {
         "max_clients_per_account",
         "shutdown",
         "allowed_networks",
+        "max_logins",
+        "max_logins_per_address",
+        "max_connect_errors",
     ];
 
     /// Tells a client at this address, in the place of the greeting.
@@ -56,7 +66,9 @@ impl RejectCause {
     ) -> Result<(), End> {
         let err = self.err(context, address.map(ip));
         match self {
-            Self::AllowedNetworks => reply::err_before_greeting(client, &err).await,
+            Self::AllowedNetworks | Self::MaxConnectErrors => {
+                reply::err_before_greeting(client, &err).await
+            }
             _ => reply::err(client, 0, &err).await,
         }
     }
@@ -67,6 +79,9 @@ impl RejectCause {
             (Self::AllowedNetworks, Some(address)) => {
                 let facts = context.cluster.load().primary_facts();
                 error::host_not_allowed(address, facts.is_some_and(|facts| facts.is_mariadb))
+            }
+            (Self::MaxConnectErrors, Some(address)) => {
+                error::host_blocked(address, context.settings.load().unblock_after)
             }
             _ => error::too_many_connections(),
         }
@@ -85,6 +100,8 @@ pub struct Visitor {
     _permit: Permit,
     /// Among those of its address.
     place: Option<Place>,
+    /// Among those that log in, until its part of the login begins to be looked at.
+    login_place: Option<Box<LoginPlace>>,
 }
 
 fn ip(address: SocketAddr) -> IpAddr {
@@ -103,16 +120,34 @@ impl Visitor {
         let settings = context.settings.load();
         let is_proxy = settings.access.trusts_proxy(address.map(ip));
         let place = if is_proxy { Ok(None) } else { place(context, &settings, address) };
-        let permit = context.admit().ok_or(RejectCause::MaxClients);
-        match place.and_then(|place| Ok((place, permit?))) {
-            Ok((place, permit)) => {
-                Ok(Self { address, through: None, is_proxy, _permit: permit, place })
+        let admit = || context.admit().ok_or(RejectCause::MaxClients);
+        let log_in = || login_place(context, &settings, address, is_proxy);
+        match place.and_then(|place| Ok((place, admit()?, log_in()?))) {
+            Ok((place, permit, login_place)) => {
+                let login_place = Some(Box::new(login_place));
+                let _permit = permit;
+                Ok(Self { address, through: None, is_proxy, _permit, place, login_place })
             }
             Err(cause) => {
                 context.metrics.local().client_rejected(cause as usize);
                 Err(cause)
             }
         }
+    }
+
+    /// By which it is told that it has to give way to another login.
+    pub fn notice(&self) -> Arc<Notice> {
+        self.login_place.as_ref().map(|place| place.notice()).unwrap_or_default()
+    }
+
+    /// It has done its part of the login, or is refused for no fault in it.
+    pub fn login_done(&self) {
+        self.login_place.iter().for_each(|place| place.done());
+    }
+
+    /// Its place among those that log in.
+    pub fn take_login_place(&mut self) -> Option<Box<LoginPlace>> {
+        self.login_place.take()
     }
 
     /// What wrong passwords of this client count for.
@@ -189,7 +224,27 @@ fn place(
     if !settings.access.admits_address(address) {
         return Err(RejectCause::AllowedNetworks);
     }
+    let (max, memory) = (settings.max_connect_errors, settings.unblock_after);
+    let now = std::time::Instant::now();
+    if address.is_some() && context.connect_errors.is_blocked(Origin::of(address), max, memory, now)
+    {
+        return Err(RejectCause::MaxConnectErrors);
+    }
     context.place_of(address).ok_or(RejectCause::MaxClientsPerAddress)
+}
+
+/// A client's place among those that log in. Of a proxy's it is not known whose it is.
+fn login_place(
+    context: &Context,
+    settings: &Settings,
+    address: Option<SocketAddr>,
+    is_proxy: bool,
+) -> Result<LoginPlace, RejectCause> {
+    let mut bounds = settings.logins;
+    if is_proxy || address.is_none() {
+        bounds.of_origin = 0;
+    }
+    context.logins.enter(Origin::of(address.map(ip)), bounds, std::time::Instant::now())
 }
 
 /// For the log.

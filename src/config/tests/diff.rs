@@ -2,6 +2,7 @@
 
 mod access;
 mod consistency;
+mod limits;
 
 use std::collections::BTreeSet;
 
@@ -399,9 +400,13 @@ const ROWS: &[Row] = &[
     ("log.sql", ["", ""], ["", "log.sql = \"full\""], &["log.sql: none -> full"]),
 ];
 
+fn rows() -> impl Iterator<Item = &'static Row> {
+    [ROWS, access::ROWS, consistency::ROWS, limits::ROWS].into_iter().flatten()
+}
+
 #[test]
 fn each_key_is_named_with_old_and_new() {
-    for (key, old, new, lines) in ROWS.iter().chain(consistency::ROWS).chain(access::ROWS) {
+    for (key, old, new, lines) in rows() {
         let (old, new) = (with(old[0], old[1]), with(new[0], new[1]));
         let found = diff(&old, &new);
         assert_eq!(found.lines(), *lines, "{key}");
@@ -418,12 +423,7 @@ fn each_key_is_named_with_old_and_new() {
 
 #[test]
 fn no_key_is_left_out() {
-    let covered: BTreeSet<String> = ROWS
-        .iter()
-        .chain(consistency::ROWS)
-        .chain(access::ROWS)
-        .map(|row| row.0.to_owned())
-        .collect();
+    let covered: BTreeSet<String> = rows().map(|row| row.0.to_owned()).collect();
     let tables = |key: &String| known_keys().iter().any(|k| k.starts_with(&format!("{key}.")));
     let left: Vec<String> =
         known_keys().into_iter().filter(|key| !tables(key) && !covered.contains(key)).collect();

@@ -108,7 +108,7 @@ fn unknown_keys() {
         &[&format!("7: routing.nonsense: unknown key; {routing}")],
     );
     let root = "allowed: access, account, auth, client_protocol, client_tls, consistency, drain_timeout, \
-                http, listen, log, login_timeout, max_clients, max_clients_per_account, \
+                http, limits, listen, log, login_timeout, max_clients, max_clients_per_account, \
                 max_clients_per_address, max_packet, monitor, pool, primary, \
                 replicas, routing, rule, server, server_tls, worker_threads";
     appended(
@@ -180,6 +180,11 @@ fn types() {
 fn bounds() {
     for (key, low, least, most, high) in [
         ("login_timeout", "99ms", "100ms", "1h", "61m"),
+        ("limits.unblock_after", "999ms", "1s", "1d", "25h"),
+        ("limits.wait_timeout", "", "0s", "365d", "366d"),
+        ("limits.interactive_timeout", "", "0s", "365d", "366d"),
+        ("limits.net_read_timeout", "99ms", "100ms", "1h", "61m"),
+        ("limits.net_write_timeout", "99ms", "100ms", "1m", "61s"),
         ("monitor.check_interval", "9ms", "10ms", "1m", "61s"),
         ("monitor.min_check_interval", "4ms", "5ms", "1m", "1h"),
         ("monitor.check_timeout", "0s", "10ms", "1m", "1h"),
@@ -210,6 +215,10 @@ fn bounds_of_counts() {
         ("max_clients", 1, 1_000_000),
         ("max_clients_per_account", 0, 1_000_000),
         ("max_clients_per_address", 0, 1_000_000),
+        ("limits.max_logins", 1, 1_000_000),
+        ("limits.max_logins_per_address", 0, 1_000_000),
+        ("limits.max_connect_errors", 0, 1_000_000),
+        ("limits.max_open_statements", 1, 1_000_000),
         ("monitor.up_after", 1, 100),
         ("monitor.down_after", 1, 100),
         ("pool.max_connections_per_account", 0, 100_000),

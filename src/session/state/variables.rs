@@ -40,6 +40,7 @@ impl SessionState {
                 self.lex_mode.charset = ClientCharset::from_name(value);
             }
             b"last_gtid" => self.pin.gtids(value, now),
+            b"wait_timeout" => self.wait_timeout = seconds(value),
             // On MariaDB, SHOW PROFILES goes on showing the statements.
             b"profiling" => self.outlives_reset = true,
             b"transaction_isolation" | b"transaction_read_only" => {
@@ -92,4 +93,9 @@ impl SessionState {
         self.lex_mode.no_backslash_escapes = has(b"NO_BACKSLASH_ESCAPES");
         self.lex_mode.ignore_space = has(b"IGNORE_SPACE");
     }
+}
+
+/// A variable's value in whole seconds.
+fn seconds(value: &[u8]) -> Option<Duration> {
+    std::str::from_utf8(value).ok()?.parse().ok().map(Duration::from_secs)
 }
