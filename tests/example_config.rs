@@ -139,6 +139,7 @@ fn stated_defaults_are_the_real_ones() {
     assert_eq!(config.rules.len(), 1);
     config.accounts.clear();
     config.rules.clear();
+    config.listeners.clear();
     config.secret_files.clone_from(&as_it_is.secret_files);
     assert_eq!(config, as_it_is);
 }

@@ -7,8 +7,9 @@
 use super::units::{format_duration, format_size};
 use super::{
     AccessConfig, AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config,
-    ConsistencyConfig, Credential, HttpConfig, LimitsConfig, LogConfig, MonitorConfig, PemFile,
-    Pin, PoolConfig, RoutingConfig, RuleConfig, Secret, ServerConfig, ServerTls,
+    ConsistencyConfig, Credential, HttpConfig, LimitsConfig, ListenerConfig, LogConfig,
+    MonitorConfig, PemFile, Pin, PoolConfig, RoutingConfig, RuleConfig, Secret, ServerConfig,
+    ServerTls,
 };
 
 /// A value to compare and to show.
@@ -52,6 +53,7 @@ impl Entries {
         let mut entries = Self::default();
         let Config {
             listen,
+            listeners,
             worker_threads,
             max_clients,
             max_clients_per_account,
@@ -77,6 +79,7 @@ impl Entries {
             secret_files: _, // follows from other keys
         } = config;
         entries.add("listen", join(listen));
+        entries.listeners(listeners);
         entries.add("worker_threads", worker_threads);
         entries.add("max_clients", max_clients);
         entries.add("max_clients_per_account", max_clients_per_account);
@@ -97,10 +100,12 @@ impl Entries {
         entries.limits(limits);
         entries.pool(pool);
         entries.auth(auth, accounts);
-        let ClientTls { mode, cert, key } = client_tls;
+        let ClientTls { mode, cert, key, client_certificates, ca } = client_tls;
         entries.add("client_tls.mode", mode);
         entries.file("client_tls.cert_file", cert.as_ref());
         entries.file("client_tls.key_file", key.as_ref());
+        entries.add("client_tls.client_certificates", client_certificates);
+        entries.file("client_tls.ca_file", ca.as_ref());
         let ClientProtocolConfig { compression } = client_protocol;
         entries.add("client_protocol.compression", compression);
         if let Some(HttpConfig { listen, token }) = http {
@@ -114,6 +119,14 @@ impl Entries {
         entries.add("log.format", format);
         entries.add("log.sql", sql);
         entries
+    }
+
+    fn listeners(&mut self, listeners: &[ListenerConfig]) {
+        for ListenerConfig { address, tls_mode } in listeners {
+            if let Some(mode) = tls_mode {
+                self.add(&format!("listener.{address}.tls_mode"), mode);
+            }
+        }
     }
 
     fn access(&mut self, access: &AccessConfig) {
@@ -184,7 +197,7 @@ impl Entries {
             zone,
             tags,
             max_connections,
-            tls: ServerTls { mode, verify, ca },
+            tls: ServerTls { mode, verify, ca, cert, key },
         } = server;
         entries.add("address", address);
         entries.add("role", role);
@@ -195,6 +208,8 @@ impl Entries {
         entries.add("tls.mode", mode);
         entries.add("tls.verify", verify);
         entries.file("tls.ca_file", ca.as_ref());
+        entries.file("tls.cert_file", cert.as_ref());
+        entries.file("tls.key_file", key.as_ref());
         entries
     }
 

@@ -24,6 +24,7 @@ mod word;
 
 pub mod access;
 pub mod address;
+pub mod client_tls;
 pub mod consistency;
 mod diff;
 mod entries;
@@ -31,6 +32,7 @@ pub mod error;
 mod file;
 pub mod http;
 pub mod limits;
+pub mod listeners;
 mod load;
 mod rules;
 pub mod secret;
@@ -49,18 +51,19 @@ use std::time::Duration;
 
 pub use access::AccessConfig;
 pub use address::{ListenAddress, ServerAddress};
+pub use client_tls::{ClientCertificates, ClientTls, ClientTlsMode};
 pub use consistency::{ConsistencyConfig, Pin, Scope};
 pub use diff::{ConfigDiff, KeyChange, ServerChange, diff};
 pub use error::{ConfigError, ConfigErrors};
 pub use http::HttpConfig;
 pub use limits::LimitsConfig;
+pub use listeners::ListenerConfig;
 pub use load::{ReadFile, Variable};
 pub use secret::{NativeHash, PemFile, Secret};
 pub use sections::{
-    AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, ClientTls, ClientTlsMode,
-    Credential, LogConfig, LogFormat, LogLevel, LogSql, MonitorConfig, PoolConfig, PoolMode, Role,
-    RoutingConfig, RuleConfig, RuleTarget, ServerConfig, ServerTls, ServerTlsMode, TlsVerify,
-    UnknownFunctions, WhenAllLag,
+    AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, Credential, LogConfig, LogFormat,
+    LogLevel, LogSql, MonitorConfig, PoolConfig, PoolMode, Role, RoutingConfig, RuleConfig,
+    RuleTarget, ServerConfig, ServerTls, ServerTlsMode, TlsVerify, UnknownFunctions, WhenAllLag,
 };
 pub use validate::known_keys;
 pub use word::Word;
@@ -71,8 +74,10 @@ pub use word::Word;
 /// show themselves as `***`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// `listen`: where clients connect; at least one, no two equal. Restart.
+    /// `listen` and `listener.address`: where clients connect; at least one, no two equal. Restart.
     pub listen: Vec<ListenAddress>,
+    /// `[[listener]]`: no two of the same address, which is one of `listen`.
+    pub listeners: Vec<ListenerConfig>,
     /// `worker_threads`: threads of the runtime, at most 1024; 0 is one per core. Restart.
     pub worker_threads: usize,
     /// `max_clients`: client connections served at once, 1 to 1 000 000. One more gets MySQL's

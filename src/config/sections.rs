@@ -92,11 +92,16 @@ pub struct ServerTls {
     pub verify: TlsVerify,
     /// `ca_file`: the authorities to trust, PEM.
     pub ca: Option<PemFile>,
+    /// `cert_file`: lagwise's own certificate, for accounts that must show one, PEM.
+    pub cert: Option<PemFile>,
+    /// `key_file`: its private key, PEM; there exactly when `cert` is.
+    pub key: Option<PemFile>,
 }
 
 impl Default for ServerTls {
     fn default() -> Self {
-        Self { mode: ServerTlsMode::AsClient, verify: TlsVerify::None, ca: None }
+        let (mode, verify) = (ServerTlsMode::AsClient, TlsVerify::None);
+        Self { mode, verify, ca: None, cert: None, key: None }
     }
 }
 
@@ -332,36 +337,6 @@ pub struct AccountConfig {
     pub user: String,
     /// What proves it.
     pub credential: Credential,
-}
-
-word_enum! {
-    /// Whether clients use TLS.
-    pub enum ClientTlsMode {
-        /// Not offered.
-        Off = "off",
-        /// Offered; clients choose.
-        Allow = "allow",
-        /// A login without it is refused.
-        Require = "require",
-    }
-}
-
-/// `[client_tls]`: TLS from clients.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ClientTls {
-    /// `mode`.
-    pub mode: ClientTlsMode,
-    /// `cert_file`: the certificate chain, PEM; without one, lagwise makes itself a self-signed
-    /// certificate at each start, as the servers do.
-    pub cert: Option<PemFile>,
-    /// `key_file`: the private key, PEM; there exactly when `cert` is.
-    pub key: Option<PemFile>,
-}
-
-impl Default for ClientTls {
-    fn default() -> Self {
-        Self { mode: ClientTlsMode::Allow, cert: None, key: None }
-    }
 }
 
 /// `[client_protocol]`: what lagwise offers to clients.

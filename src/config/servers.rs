@@ -7,7 +7,9 @@
 use super::error::quoted;
 use super::file::{Located, Table};
 use super::sources::{CERTIFICATE_FORM, PemKind, Sources};
-use super::{Role, ServerAddress, ServerConfig, ServerTls, ServerTlsMode, TlsVerify, address};
+use super::{
+    Role, ServerAddress, ServerConfig, ServerTls, ServerTlsMode, TlsVerify, address, client_tls,
+};
 
 const MAX_SERVERS: usize = 1000;
 const MAX_TAGS: usize = 32;
@@ -116,10 +118,13 @@ fn read_one(
 
 /// Reads `[server_tls]` or `[server.tls]`; what is missing is as in `default`.
 pub(super) fn tls(table: &Table<'_>, sources: &Sources<'_>, default: &ServerTls) -> ServerTls {
+    let (cert, key) = client_tls::identity(table, sources);
     let tls = ServerTls {
         mode: table.word("mode").unwrap_or(default.mode),
         verify: table.word("verify").unwrap_or(default.verify),
         ca: sources.pem(table, "ca_file", PemKind::Certificate).or_else(|| default.ca.clone()),
+        cert: cert.or_else(|| default.cert.clone()),
+        key: key.or_else(|| default.key.clone()),
     };
     if tls == *default {
         // Not to say of each server what is wrong with [server_tls].

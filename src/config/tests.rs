@@ -139,10 +139,14 @@ read_native_hashes = false
 mode = "require"
 cert_file = "/abs/cert.pem"
 key_file = "/abs/key.pem"
+client_certificates = "required"
+ca_file = "/abs/new.pem"
 [server_tls]
 mode = "required"
 verify = "full"
 ca_file = "/abs/cert.pem"
+cert_file = "/abs/cert.pem"
+key_file = "/abs/key.pem"
 [client_protocol]
 compression = false
 [http]
@@ -164,6 +168,11 @@ tls = { mode = "off" }
 [[server]]
 address = "db2.EXAMPLE:3306"
 name = "db2"
+[[listener]]
+address = "[::1]:3307"
+tls_mode = "off"
+[[listener]]
+address = "127.0.0.9:3309"
 [[rule]]
 name = "bi"
 user = ["metabase", "tableau"]
@@ -183,11 +192,18 @@ password = ""
 "#;
 
 #[test]
+fn a_listener_has_its_own_mode_or_that_of_all() {
+    let config = good(FULL);
+    let modes = [1, 3].map(|at: usize| config.tls_mode(&config.listen[at]));
+    assert_eq!(modes, [ClientTlsMode::Off, ClientTlsMode::Require]);
+}
+
+#[test]
 fn every_key_arrives_where_it_belongs() {
     let config = good(FULL);
     let plain = good(MINIMAL);
     let Config { servers, listen, .. } = &config;
-    assert_eq!(listen.len(), 3);
+    assert_eq!(listen.len(), 4);
     assert_eq!(listen[1].to_string(), "[::1]:3307");
     let names: Vec<&str> = servers.iter().map(|server| server.name.as_str()).collect();
     assert_eq!(names, ["unix:/run/mysqld.sock", "db2", "reports"]);
@@ -249,7 +265,9 @@ fn every_key_arrives_where_it_belongs() {
     let changed: Vec<&str> = differ.changed.iter().map(|change| change.key.as_str()).collect();
     let missing: Vec<String> = known_keys()
         .into_iter()
-        .filter(|key| !["server", "account", "rule"].iter().any(|table| key.starts_with(table)))
+        .filter(|key| {
+            !["server", "account", "rule", "listener"].iter().any(|table| key.starts_with(table))
+        })
         .filter(|key| !is_table_or_password_source(key) && !changed.contains(&key.as_str()))
         .collect();
     assert_eq!(missing, ["primary", "replicas"], "these keys changed nothing");

@@ -11,12 +11,12 @@ use std::time::Duration;
 use super::error::quoted;
 use super::file::{Document, Table};
 use super::load::{ReadFile, Variable};
-use super::sources::{CERTIFICATE_FORM, PRIVATE_KEY_FORM, PemKind, Sources};
+use super::sources::{PemKind, Sources};
 use super::units::format_duration;
 use super::{
-    AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config, ConfigErrors,
-    ConsistencyConfig, Credential, ListenAddress, LogConfig, MonitorConfig, Pin, PoolConfig,
-    RoutingConfig, Secret, ServerTls, access, address, http, limits, rules, servers, units,
+    AccountConfig, AuthConfig, ClientProtocolConfig, Config, ConfigErrors, ConsistencyConfig,
+    Credential, ListenAddress, LogConfig, MonitorConfig, Pin, PoolConfig, RoutingConfig, Secret,
+    ServerTls, access, client_tls, http, limits, listeners, rules, servers, units,
 };
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -28,7 +28,6 @@ pub(super) const DAY: Duration = Duration::from_secs(86_400);
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
-const MAX_LISTENERS: usize = 64;
 const MAX_ACCOUNTS: usize = 10_000;
 const MAX_FUNCTIONS: usize = 10_000;
 
@@ -54,7 +53,7 @@ pub(super) fn config(
 /// reference of the file must describe.
 pub fn known_keys() -> BTreeSet<String> {
     // Keys of repeated tables are asked for only where there is such a table.
-    let text = "[[server]]\naddress = \"a:1\"\n[[account]]\n[[rule]]\n";
+    let text = "[[server]]\naddress = \"a:1\"\n[[account]]\n[[rule]]\n[[listener]]\n";
     let path = Path::new("");
     let Ok(document) = Document::parse(text, path) else { return BTreeSet::new() };
     let sources = Sources {
@@ -69,8 +68,10 @@ pub fn known_keys() -> BTreeSet<String> {
 
 fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
     let server_tls = servers::tls(&root.table("server_tls"), sources, &ServerTls::default());
+    let (listen, listeners) = listeners::read(root);
     let mut config = Config {
-        listen: listen(root),
+        listen,
+        listeners,
         worker_threads: root.integer("worker_threads", 0..=1024).unwrap_or(0) as usize,
         max_clients: root.integer("max_clients", 1..=1_000_000).unwrap_or(10_000) as usize,
         max_clients_per_account: client_limit(root, "max_clients_per_account"),
@@ -88,7 +89,7 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
         pool: pool(&root.table("pool")),
         auth: auth(&root.table("auth"), sources),
         accounts: accounts(root, sources),
-        client_tls: client_tls(&root.table("client_tls"), sources),
+        client_tls: client_tls::read(&root.table("client_tls"), sources),
         server_tls,
         client_protocol: client_protocol(&root.table("client_protocol")),
         http: http::read(&root.table("http"), sources),
@@ -103,29 +104,6 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
 /// A limit of clients that are alike; 0 for none.
 fn client_limit(root: &Table<'_>, key: &str) -> usize {
     root.integer(key, 0..=1_000_000).unwrap_or(0) as usize
-}
-
-fn listen(root: &Table<'_>) -> Vec<ListenAddress> {
-    let found = root.list("listen", MAX_LISTENERS, address::LISTEN_FORM, |text| {
-        text.parse::<ListenAddress>().map_err(|error| format!("{} {error}", quoted(text)))
-    });
-    let Some(found) = found else {
-        root.error("listen", "missing", address::LISTEN_FORM);
-        return Vec::new();
-    };
-    if found.is_empty() && !root.has_errors("listen") {
-        root.error("listen", "is empty", address::LISTEN_FORM);
-    }
-    let mut addresses: Vec<ListenAddress> = Vec::new();
-    for entry in found {
-        if addresses.contains(&entry.value) {
-            let problem = format!("{} is there twice", entry.value);
-            root.error_at(entry.offset, "listen", problem, "each address once");
-        } else {
-            addresses.push(entry.value);
-        }
-    }
-    addresses
 }
 
 fn monitor(table: &Table<'_>, sources: &Sources<'_>) -> MonitorConfig {
@@ -271,20 +249,6 @@ fn accounts(root: &Table<'_>, sources: &Sources<'_>) -> Vec<AccountConfig> {
         }
     }
     accounts
-}
-
-fn client_tls(table: &Table<'_>, sources: &Sources<'_>) -> ClientTls {
-    let cert = sources.pem(table, "cert_file", PemKind::Certificate);
-    let key = sources.pem(table, "key_file", PemKind::PrivateKey);
-    let has_cert = table.has("cert_file");
-    let mode = table.word("mode").unwrap_or(ClientTls::default().mode);
-    let has_key = table.has("key_file");
-    if !has_cert && has_key {
-        table.error("cert_file", "missing, as key_file needs it", CERTIFICATE_FORM);
-    } else if has_cert && !has_key {
-        table.error("key_file", "missing, as cert_file needs it", PRIVATE_KEY_FORM);
-    }
-    ClientTls { mode, cert, key }
 }
 
 fn client_protocol(table: &Table<'_>) -> ClientProtocolConfig {

@@ -173,6 +173,17 @@ pub enum Detached {
 }
 
 impl Accepted {
+    /// What the client has connected to. `None`: the system does not say.
+    pub fn local_address(&self) -> Option<ListenAddress> {
+        match self {
+            Self::Tcp(stream, _) => stream.local_addr().ok().map(ListenAddress::Tcp),
+            Self::Unix(stream) => {
+                let address = stream.local_addr().ok()?;
+                address.as_pathname().map(|path| ListenAddress::Unix(path.to_owned()))
+            }
+        }
+    }
+
     /// Takes the socket from this worker's event queue.
     ///
     /// # Errors

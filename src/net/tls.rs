@@ -4,8 +4,7 @@
 //! that no other crate can change it. TLS 1.2 and 1.3; sessions are resumed on both sides.
 //!
 //! Deliberately absent: the operating system's and the browsers' lists of authorities, because a
-//! database's certificate comes from an authority that its operator names; client certificates;
-//! revocation lists.
+//! database's certificate comes from an authority that its operator names; revocation lists.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,8 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::server::ParsedCertificate;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{
     ClientConfig, DigitallySignedStruct, InconsistentKeys, RootCertStore, ServerConfig,
     SignatureScheme,
@@ -101,54 +101,124 @@ pub enum TlsError {
 /// The configuration for clients that connect to lagwise.
 ///
 /// `cert` holds the certificate and then its issuers, `key` its private key (PKCS#8, PKCS#1 or
-/// SEC1, not encrypted), both PEM. Blocks on reading the two files.
+/// SEC1, not encrypted), both PEM; `None`: a self-signed one of lagwise's own. Blocks on reading the
+/// files.
 ///
 /// # Errors
 /// Any [`TlsError`] but `CaFileRequired` and `ServerName`.
-pub fn server_config(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let chain = read_certificates(cert)?;
-    let text = zeroize::Zeroizing::new(read(key)?);
-    let private_key = PrivateKeyDer::from_pem_slice(&text)
-        .map_err(|_| TlsError::NoPrivateKey { path: key.to_owned() })?;
-    let mut config = ServerConfig::builder_with_provider(provider())
+pub fn server_config(
+    identity: Identity<'_>,
+    clients: ClientAuth<'_>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, private_key)
-        .map_err(|error| match error {
-            rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
-                TlsError::KeyMismatch { cert: cert.to_owned(), key: key.to_owned() }
-            }
-            rustls::Error::InvalidCertificate(reason) => {
-                TlsError::Invalid { path: cert.to_owned(), reason: format!("{reason:?}") }
-            }
-            other => TlsError::Invalid { path: key.to_owned(), reason: other.to_string() },
-        })?;
+        .with_client_cert_verifier(client_verifier(clients)?);
+    let mut config = match identity {
+        Identity::Files { cert, key } => {
+            let (chain, private_key) = read_identity(cert, key)?;
+            builder
+                .with_single_cert(chain, private_key)
+                .map_err(|error| identity_error(error, cert, key))?
+        }
+        Identity::Own(own) => builder.with_single_cert(own.chain.clone(), own.key.clone_key())?,
+    };
     // Sessions live in tickets that the clients keep. Without, rustls keeps 256 in all, here.
     config.ticketer = aws_lc_rs::Ticketer::new()?;
     Ok(Arc::new(config))
 }
 
-/// The configuration for clients where no certificate is configured: a new key and a certificate
-/// that nobody signed. It keeps passwords and data from eavesdroppers, and spares clients that
-/// insist on TLS for sending a password (the mysql command line client) any set-up; who wants
-/// clients to verify lagwise configures a certificate.
+/// With what certificate lagwise shows itself to clients.
+#[derive(Clone, Copy, Debug)]
+pub enum Identity<'a> {
+    /// PEM files.
+    Files {
+        /// The certificate and then its issuers.
+        cert: &'a Path,
+        /// Its private key.
+        key: &'a Path,
+    },
+    /// One of lagwise's own making.
+    Own(&'a SelfSigned),
+}
+
+/// Whether clients show certificates, and whose are good.
+#[derive(Clone, Copy, Debug)]
+pub enum ClientAuth<'a> {
+    /// None is asked for.
+    None,
+    /// One that is shown must be of an authority in this file.
+    Optional(&'a Path),
+    /// There must be one of an authority in this file.
+    Required(&'a Path),
+}
+
+fn client_verifier(clients: ClientAuth<'_>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let (ClientAuth::Optional(path) | ClientAuth::Required(path)) = clients else {
+        return Ok(WebPkiClientVerifier::no_client_auth());
+    };
+    let roots = Arc::new(Trusted::read(path)?.roots);
+    let builder = WebPkiClientVerifier::builder_with_provider(roots, provider());
+    let builder = match clients {
+        ClientAuth::Optional(_) => builder.allow_unauthenticated(),
+        _ => builder,
+    };
+    builder
+        .build()
+        .map_err(|error| TlsError::Invalid { path: path.to_owned(), reason: error.to_string() })
+}
+
+fn read_identity(
+    cert: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let chain = read_certificates(cert)?;
+    let text = zeroize::Zeroizing::new(read(key)?);
+    let private_key = PrivateKeyDer::from_pem_slice(&text)
+        .map_err(|_| TlsError::NoPrivateKey { path: key.to_owned() })?;
+    Ok((chain, private_key))
+}
+
+fn identity_error(error: rustls::Error, cert: &Path, key: &Path) -> TlsError {
+    match error {
+        rustls::Error::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
+            TlsError::KeyMismatch { cert: cert.to_owned(), key: key.to_owned() }
+        }
+        rustls::Error::InvalidCertificate(reason) => {
+            TlsError::Invalid { path: cert.to_owned(), reason: format!("{reason:?}") }
+        }
+        other => TlsError::Invalid { path: key.to_owned(), reason: other.to_string() },
+    }
+}
+
+/// A certificate that lagwise has made itself.
+pub struct SelfSigned {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl fmt::Debug for SelfSigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SelfSigned")
+    }
+}
+
+/// A new key and a certificate that nobody signed, for clients where none is configured. It keeps
+/// passwords and data from eavesdroppers, and spares clients that insist on TLS for sending a password
+/// (the mysql command line client) any set-up; who wants clients to verify lagwise configures a
+/// certificate.
 ///
 /// # Errors
-/// [`TlsError::SelfSigned`] and [`TlsError::Setup`].
-pub fn self_signed_config() -> Result<Arc<ServerConfig>, TlsError> {
+/// [`TlsError::SelfSigned`].
+pub fn self_signed() -> Result<SelfSigned, TlsError> {
     let certified = rcgen::generate_simple_self_signed(vec!["lagwise".to_owned()])
         .map_err(|error| TlsError::SelfSigned(error.to_string()))?;
     let key = PrivateKeyDer::Pkcs8(certified.signing_key.serialize_der().into());
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(vec![certified.cert.der().clone()], key)?;
-    config.ticketer = aws_lc_rs::Ticketer::new()?;
-    Ok(Arc::new(config))
+    Ok(SelfSigned { chain: vec![certified.cert.der().clone()], key })
 }
 
 /// The configuration for lagwise's own connections to servers. Keep it: it remembers the
-/// sessions that can be resumed. Blocks on reading the file.
+/// sessions that can be resumed. `identity` is lagwise's own certificate and its key, for accounts that
+/// must show one. Blocks on reading the files.
 ///
 /// # Errors
 /// [`TlsError::CaFileRequired`] when `verify` asks for a check and there is no `ca_file`; the
@@ -156,6 +226,7 @@ pub fn self_signed_config() -> Result<Arc<ServerConfig>, TlsError> {
 pub fn client_config(
     verify: VerifyMode,
     ca_file: Option<&Path>,
+    identity: Option<(&Path, &Path)>,
 ) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -167,8 +238,11 @@ pub fn client_config(
     };
     let check_name = verify == VerifyMode::Full;
     let verifier = Arc::new(Verifier { trusted, check_name, provider });
-    let config = builder.dangerous().with_custom_certificate_verifier(verifier);
-    Ok(Arc::new(config.with_no_client_auth()))
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let Some((cert, key)) = identity else { return Ok(Arc::new(builder.with_no_client_auth())) };
+    let (chain, private_key) = read_identity(cert, key)?;
+    let config = builder.with_client_auth_cert(chain, private_key);
+    Ok(Arc::new(config.map_err(|error| identity_error(error, cert, key))?))
 }
 
 /// The name under which TLS looks for a server: a host name, or an IP address with or without

@@ -10,17 +10,17 @@ use crate::backend::Endpoint;
 use crate::backend::endpoint::{EndpointTls, UseFor};
 use crate::cluster::{NoPrimary, Server};
 use crate::config::{
-    AuthPlugin, ClientTls, ClientTlsMode, Config, Credential, LogConfig, LogFormat, LogSql,
-    PoolConfig, RuleConfig, RuleTarget, ServerAddress, ServerConfig, ServerTlsMode, TlsVerify,
-    UnknownFunctions,
+    AuthPlugin, ClientCertificates, ClientTls, Config, Credential, LogConfig, LogFormat, LogSql,
+    PemFile, PoolConfig, RuleConfig, RuleTarget, ServerAddress, ServerConfig, ServerTlsMode,
+    TlsVerify, UnknownFunctions,
 };
 use crate::logging::Format;
 use crate::metrics::LabelSets;
-use crate::net::tls::{self, TlsError, VerifyMode};
+use crate::net::tls::{self, ClientAuth, Identity, SelfSigned, TlsError, VerifyMode};
 use crate::pool::Limits;
 use crate::protocol::Command;
 use crate::route::{PinCause, Policy, Reason, Rule, Rules, Side};
-use crate::session::access::Access;
+use crate::session::access::{Access, ListenerTls};
 use crate::session::error::Kind;
 use crate::session::{Bounds, Hold, LearnedFunctions, RejectCause, Settings};
 use crate::sql::Prefix;
@@ -62,24 +62,32 @@ pub const LABELS: LabelSets = LabelSets {
 };
 
 /// A certificate for clients where none is configured.
-pub fn self_signed() -> Result<Arc<rustls::ServerConfig>, BuildError> {
-    tls::self_signed_config().map_err(BuildError::ClientTls)
+pub fn self_signed() -> Result<SelfSigned, BuildError> {
+    tls::self_signed().map_err(BuildError::ClientTls)
+}
+
+/// TLS from clients, wherever they connect.
+fn client_tls(config: &Config, own: &SelfSigned) -> Result<ListenerTls, TlsError> {
+    let ClientTls { mode, cert, key, client_certificates, ca } = &config.client_tls;
+    let identity = match (cert, key) {
+        (Some(cert), Some(key)) => Identity::Files { cert: &cert.path, key: &key.path },
+        _ => Identity::Own(own),
+    };
+    let clients = match (client_certificates, ca) {
+        (ClientCertificates::Optional, Some(ca)) => ClientAuth::Optional(&ca.path),
+        (ClientCertificates::Required, Some(ca)) => ClientAuth::Required(&ca.path),
+        _ => ClientAuth::None,
+    };
+    let modes = config
+        .listeners
+        .iter()
+        .filter_map(|listener| Some((listener.address.clone(), listener.tls_mode?)));
+    Ok(ListenerTls::new(tls::server_config(identity, clients)?, *mode, modes.collect()))
 }
 
 /// What sessions need but the counters of rules, which are exchanged when nothing can fail any more;
 /// `self_signed` serves clients where no certificate is configured.
-pub fn settings(
-    config: &Config,
-    self_signed: &Arc<rustls::ServerConfig>,
-) -> Result<Settings, BuildError> {
-    let ClientTls { mode, cert, key } = &config.client_tls;
-    let client_tls = match (mode, cert, key) {
-        (ClientTlsMode::Off, ..) => None,
-        (_, Some(cert), Some(key)) => {
-            Some(tls::server_config(&cert.path, &key.path).map_err(BuildError::ClientTls)?)
-        }
-        _ => Some(Arc::clone(self_signed)),
-    };
+pub fn settings(config: &Config, self_signed: &SelfSigned) -> Result<Settings, BuildError> {
     Ok(Settings {
         policy: policy(config),
         max_lag: config.routing.max_lag,
@@ -113,8 +121,7 @@ pub fn settings(
         interactive_timeout: config.limits.interactive_timeout,
         net_read_timeout: config.limits.net_read_timeout,
         net_write_timeout: config.limits.net_write_timeout,
-        client_tls,
-        require_tls: config.client_tls.mode == ClientTlsMode::Require,
+        tls: client_tls(config, self_signed).map_err(BuildError::ClientTls)?,
         log_sql: config.log.sql == LogSql::Full,
         compression: config.client_protocol.compression,
         greeting_plugin: match config.auth.default_plugin {
@@ -209,7 +216,10 @@ fn endpoint_tls(server: &ServerConfig) -> Result<Option<EndpointTls>, TlsError> 
         TlsVerify::Full => VerifyMode::Full,
     };
     let ca = server.tls.ca.as_ref().map(|ca| ca.path.as_path());
-    let config = tls::client_config(verify, ca)?;
+    let path = |file: &'_ Option<PemFile>| file.as_ref().map(|file| file.path.clone());
+    let own = path(&server.tls.cert).zip(path(&server.tls.key));
+    let own = own.as_ref().map(|(cert, key)| (cert.as_path(), key.as_path()));
+    let config = tls::client_config(verify, ca, own)?;
     Ok(Some(EndpointTls { config, name: tls::server_name(host)?, use_for }))
 }
 

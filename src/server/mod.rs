@@ -38,6 +38,7 @@ use crate::cluster::ClusterHandle;
 use crate::config::{Config, Secret};
 use crate::logging::{self, LogHandle};
 use crate::metrics::Metrics;
+use crate::net::tls::SelfSigned;
 use crate::notify::{self, Notifier};
 use crate::session::Context;
 use crate::session::context::Lifecycle;
@@ -95,7 +96,7 @@ struct Server {
     path: PathBuf,
     program: Program,
     config: Config,
-    self_signed: Arc<rustls::ServerConfig>,
+    self_signed: SelfSigned,
     token: Token,
     context: Arc<Context>,
     cluster: Arc<ClusterHandle>,

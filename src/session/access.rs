@@ -1,4 +1,4 @@
-//! Who may come in: networks and users, before any server is asked.
+//! Who may come in, and by what: networks, users and TLS, before any server is asked.
 //!
 //! A client from elsewhere is told so, as servers tell it. A user that may not log in is told what a
 //! wrong password is told, after as long, so that nobody learns from the answer which users there
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::context::{Context, Settings};
 use super::error;
-use crate::config::AccessConfig;
+use crate::config::{AccessConfig, ClientTlsMode, ListenAddress};
 use crate::protocol::ErrPacket;
 
 /// `[access]`, to be asked.
@@ -54,6 +54,46 @@ impl Access {
     /// Whether this user may log in.
     pub fn admits_user(&self, user: &[u8]) -> bool {
         (self.allowed.is_empty() || self.allowed.contains(user)) && !self.denied.contains(user)
+    }
+}
+
+/// TLS from clients, by where they connect.
+#[derive(Debug)]
+pub struct ListenerTls {
+    config: Arc<rustls::ServerConfig>,
+    mode: ClientTlsMode,
+    modes: Vec<(ListenAddress, ClientTlsMode)>,
+}
+
+impl ListenerTls {
+    /// `modes` are those of addresses that have one of their own.
+    pub fn new(
+        config: Arc<rustls::ServerConfig>,
+        mode: ClientTlsMode,
+        modes: Vec<(ListenAddress, ClientTlsMode)>,
+    ) -> Self {
+        Self { config, mode, modes }
+    }
+
+    /// What holds for a client that has connected to `local`; `None`: that is not known.
+    pub fn mode(&self, local: Option<&ListenAddress>) -> ClientTlsMode {
+        let Some(local) = local.filter(|_| !self.modes.is_empty()) else { return self.mode };
+        let is_it = |listener: &ListenAddress| match (listener, local) {
+            (ListenAddress::Tcp(listener), ListenAddress::Tcp(local)) => {
+                listener == local
+                    || listener.ip().is_unspecified()
+                        && listener.port() == local.port()
+                        && listener.is_ipv4() == local.is_ipv4()
+            }
+            (listener, local) => listener == local,
+        };
+        let own = self.modes.iter().find(|(listener, _)| is_it(listener));
+        own.map_or(self.mode, |(_, mode)| *mode)
+    }
+
+    /// How to speak it, where it is offered.
+    pub fn offered(&self, mode: ClientTlsMode) -> Option<Arc<rustls::ServerConfig>> {
+        (mode != ClientTlsMode::Off).then(|| Arc::clone(&self.config))
     }
 }
 

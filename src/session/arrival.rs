@@ -22,9 +22,10 @@ pub async fn serve(accepted: Accepted, context: Arc<Context>) {
         Accepted::Tcp(_, address) => Some(*address),
         Accepted::Unix(_) => None,
     };
+    let accepted_at = accepted.local_address();
     let Ok(socket) = to_socket(accepted) else { return };
     let mut client = PacketStream::new(Transport::Plain(socket));
-    let mut visitor = match Visitor::arrive(&context, address) {
+    let mut visitor = match Visitor::arrive(&context, address, accepted_at) {
         Ok(visitor) => visitor,
         Err(cause) => {
             let _ = cause.tell(&mut client, &context, address).await;

@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::{Semaphore, watch};
 
 use super::abandoned::Abandoned;
-use super::access::{Access, WrongPassword};
+use super::access::{Access, ListenerTls, WrongPassword};
 use super::advice::Advice;
 use super::connect_errors::ConnectErrors;
 use super::credentials::Credentials;
@@ -95,10 +95,8 @@ pub struct Settings {
     pub net_read_timeout: Duration,
     /// How long a client may take nothing of a response.
     pub net_write_timeout: Duration,
-    /// TLS towards clients, where it is offered.
-    pub client_tls: Option<Arc<rustls::ServerConfig>>,
-    /// A login without TLS is refused.
-    pub require_tls: bool,
+    /// TLS towards clients.
+    pub tls: ListenerTls,
     /// Each statement is logged, with its text.
     pub log_sql: bool,
     /// The compressed protocol is offered.

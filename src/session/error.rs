@@ -161,6 +161,13 @@ pub fn proxy_header_refused(address: Option<IpAddr>) -> ErrPacket {
     ErrPacket::new(1130, b"HY000", format!("Proxy header is not accepted from {from}"))
 }
 
+/// ER_SECURE_TRANSPORT_REQUIRED, as MySQL words it.
+pub fn insecure_transport() -> ErrPacket {
+    let text = "Connections using insecure transport are prohibited while \
+                --require_secure_transport=ON.";
+    ErrPacket::new(3159, b"HY000", text)
+}
+
 /// ER_ACCESS_DENIED_ERROR, as the servers word it; `host` is where they see lagwise, if that is known.
 pub fn access_denied(user: &[u8], host: Option<&str>, has_password: bool) -> ErrPacket {
     let user = String::from_utf8_lossy(user);

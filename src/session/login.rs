@@ -28,6 +28,7 @@ use crate::auth::{
 };
 use crate::backend::connection::ServerFacts;
 use crate::cluster::Member;
+use crate::config::ClientTlsMode;
 use crate::net::compress::Algorithm;
 use crate::net::compressed::Compression;
 use crate::net::{PacketStream, Transport};
@@ -105,7 +106,7 @@ pub async fn login(
         return refuse(client, 0, error::no_server_yet()).await;
     };
     let nonce = Nonce::generate().map_err(|error| End::Refused(error.to_string()))?;
-    let offered = offered(&facts, settings);
+    let offered = offered(&facts, settings, visitor.tls_mode);
     let greeting = Greeting {
         server_version: facts.version.clone(),
         thread_id: handle.id,
@@ -122,7 +123,7 @@ pub async fn login(
     visitor.look_for_header(client, handle).await?;
     let (mut seq, mut payload) = client.packet_alone(MAX_LOGIN_PACKET).await?;
     if HandshakeResponse::is_ssl_request(&payload) {
-        let Some(tls) = settings.client_tls.clone() else {
+        let Some(tls) = settings.tls.offered(visitor.tls_mode) else {
             return refuse(client, seq.wrapping_add(1), error::bad_handshake()).await;
         };
         let upgrade = |transport: Transport| transport.accept_tls(tls);
@@ -138,9 +139,9 @@ pub async fn login(
         visitor.login_done();
         return refuse(client, next_seq, err).await;
     }
-    if settings.require_tls && !client.is_secure() {
+    if visitor.tls_mode == ClientTlsMode::Require && !client.is_secure() {
         visitor.login_done();
-        return refuse(client, next_seq, tls_required()).await;
+        return refuse(client, next_seq, error::insecure_transport()).await;
     }
     response.capabilities &= offered;
     let schema = response.schema.clone().unwrap_or_default();
@@ -411,11 +412,11 @@ async fn server_facts(context: &Context, settings: &Settings) -> Option<Arc<Serv
 
 /// What the greeting offers: what the primary has and lagwise passes on, and what lagwise does
 /// itself.
-fn offered(facts: &ServerFacts, settings: &Settings) -> Capabilities {
+fn offered(facts: &ServerFacts, settings: &Settings, tls: ClientTlsMode) -> Capabilities {
     let mut offered = facts.server_capabilities & Capabilities::OFFERED;
     offered |= Capabilities::PROTOCOL_41 | Capabilities::SECURE_CONNECTION;
     offered |= Capabilities::PLUGIN_AUTH | Capabilities::PLUGIN_AUTH_LENENC_CLIENT_DATA;
-    offered.set(Capabilities::SSL, settings.client_tls.is_some());
+    offered.set(Capabilities::SSL, tls != ClientTlsMode::Off);
     if settings.compression {
         offered |= Capabilities::COMPRESS;
         offered |= facts.server_capabilities & Capabilities::ZSTD_COMPRESSION;
@@ -474,11 +475,6 @@ async fn rejection(
             ErrPacket::new(1043, b"08S01", format!("Bad handshake: {what}"))
         }
     }
-}
-
-fn tls_required() -> ErrPacket {
-    let text = "Connections using insecure transport are prohibited by lagwise's client_tls.mode";
-    ErrPacket::new(3159, b"HY000", text)
 }
 
 async fn refuse<T>(client: &mut PacketStream, seq: u8, err: ErrPacket) -> Result<T, Failure> {

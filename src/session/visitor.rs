@@ -19,6 +19,7 @@ use super::login::Failure;
 use super::logins::{LoginPlace, Notice};
 use super::registry::SessionHandle;
 use super::reply;
+use crate::config::{ClientTlsMode, ListenAddress};
 use crate::net::PacketStream;
 use crate::protocol::ErrPacket;
 use crate::protocol::proxy_header::{self, BEGIN_LEN, Said, Step};
@@ -93,6 +94,8 @@ impl RejectCause {
 pub struct Visitor {
     /// Where it is; `None`: on a Unix socket.
     address: Option<SocketAddr>,
+    /// Whether it uses TLS, by where it has connected.
+    pub tls_mode: ClientTlsMode,
     /// The proxy that has told it.
     through: Option<SocketAddr>,
     /// A proxy that may tell it, and has not been heard yet.
@@ -109,13 +112,14 @@ fn ip(address: SocketAddr) -> IpAddr {
 }
 
 impl Visitor {
-    /// A peer has connected from `address` (`None`: on a Unix socket).
+    /// A peer has connected to `local` from `address` (`None`: on a Unix socket).
     ///
     /// # Errors
     /// It may not come in, or there are too many.
     pub fn arrive(
         context: &Arc<Context>,
         address: Option<SocketAddr>,
+        local: Option<ListenAddress>,
     ) -> Result<Self, RejectCause> {
         let settings = context.settings.load();
         let is_proxy = settings.access.trusts_proxy(address.map(ip));
@@ -126,7 +130,8 @@ impl Visitor {
             Ok((place, permit, login_place)) => {
                 let login_place = Some(Box::new(login_place));
                 let _permit = permit;
-                Ok(Self { address, through: None, is_proxy, _permit, place, login_place })
+                let tls_mode = settings.tls.mode(local.as_ref());
+                Ok(Self { address, tls_mode, through: None, is_proxy, _permit, place, login_place })
             }
             Err(cause) => {
                 context.metrics.local().client_rejected(cause as usize);

@@ -6,9 +6,12 @@ mod raw;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod authority;
 mod doors;
 mod http;
 mod proxied;
+mod servers;
+mod tls;
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

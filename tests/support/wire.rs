@@ -121,6 +121,11 @@ pub struct Client {
 }
 
 impl Client {
+    /// The certificate that the server has shown, in DER.
+    pub fn peer_certificate(&self) -> Option<Vec<u8>> {
+        self.transport.peer_certificate()
+    }
+
     /// Sends a payload as a new command, in as many frames as it takes.
     pub fn send(&mut self, payload: &[u8]) -> io::Result<()> {
         self.seq = 0;

@@ -437,6 +437,8 @@ fn no_key_is_left_out() {
         // There is one word for it so far.
         "pool.mode",
         "server_tls.ca_file",
+        "server_tls.cert_file",
+        "server_tls.key_file",
         "server_tls.verify",
     ];
     assert_eq!(left, same);

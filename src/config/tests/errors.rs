@@ -108,7 +108,7 @@ fn unknown_keys() {
         &[&format!("7: routing.nonsense: unknown key; {routing}")],
     );
     let root = "allowed: access, account, auth, client_protocol, client_tls, consistency, drain_timeout, \
-                http, limits, listen, log, login_timeout, max_clients, max_clients_per_account, \
+                http, limits, listen, listener, log, login_timeout, max_clients, max_clients_per_account, \
                 max_clients_per_address, max_packet, monitor, pool, primary, \
                 replicas, routing, rule, server, server_tls, worker_threads";
     appended(
@@ -125,7 +125,8 @@ fn unknown_keys() {
     appended(
         "[[server]]\naddress = \"10.0.0.2:3306\"\ntls = { modes = \"off\" }\n",
         &[
-            "8: server.tls.modes: unknown key; did you mean \"mode\"?; allowed: ca_file, mode, verify",
+            "8: server.tls.modes: unknown key; did you mean \"mode\"?; allowed: ca_file, cert_file, \
+             key_file, mode, verify",
         ],
     );
 }

@@ -36,6 +36,11 @@ impl Drop for Folder {
     }
 }
 
+/// As a server without clients' certificates.
+fn of_files(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    server_config(Identity::Files { cert, key }, ClientAuth::None)
+}
+
 struct Authority {
     pem: String,
     issuer: Issuer<'static, KeyPair>,
@@ -119,7 +124,7 @@ fn what_each_mode_accepts() {
     let between = ours.intermediate();
     let server = |name: &str, (cert, key): (String, String), issuer: &str| {
         let cert = folder.write(&format!("{name}.pem"), cert + issuer);
-        server_config(&cert, &folder.write(&format!("{name}.key"), key)).unwrap()
+        of_files(&cert, &folder.write(&format!("{name}.key"), key)).unwrap()
     };
     let named = server("named", ours.issue(&["db.example", "127.0.0.1", "::1"]), "");
     let nameless = server("nameless", ours.issue(&[]), "");
@@ -132,8 +137,8 @@ fn what_each_mode_accepts() {
 
     let ca_file = folder.write("ca.pem", &ours.pem);
     let both = folder.write("both.pem", format!("{}\n# and\n{}", other.pem, ours.pem));
-    let config = |mode, file: &Path| client_config(mode, Some(file)).unwrap();
-    let none = client_config(VerifyMode::None, None).unwrap();
+    let config = |mode, file: &Path| client_config(mode, Some(file), None).unwrap();
+    let none = client_config(VerifyMode::None, None, None).unwrap();
     let ca = config(VerifyMode::Ca, &ca_file);
     let full = config(VerifyMode::Full, &ca_file);
     let two = config(VerifyMode::Full, &both);
@@ -189,8 +194,8 @@ fn what_each_mode_accepts() {
 fn sessions_are_resumed() {
     let folder = Folder::new();
     let (cert, key) = authority("ours").issue(&["db.example"]);
-    let server = server_config(&folder.write("cert", cert), &folder.write("key", key)).unwrap();
-    let client = client_config(VerifyMode::None, None).unwrap();
+    let server = of_files(&folder.write("cert", cert), &folder.write("key", key)).unwrap();
+    let client = client_config(VerifyMode::None, None, None).unwrap();
     let only: &[&SupportedProtocolVersion] = &[&version::TLS12];
     let old_client = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(only)
@@ -234,8 +239,8 @@ fn files_that_cannot_be_used() {
     let bad_key = folder.write("bad.key", bad_key);
     let large = folder.write("large.pem", vec![b'x'; 5 * 1024 * 1024]);
 
-    let server = |cert: &Path, key: &Path| server_config(cert, key).map(drop);
-    let client = |file: Option<&Path>, mode| client_config(mode, file).map(drop);
+    let server = |cert: &Path, key: &Path| of_files(cert, key).map(drop);
+    let client = |file: Option<&Path>, mode| client_config(mode, file, None).map(drop);
     server(&good_cert, &good_key).unwrap();
     #[rustfmt::skip]
     let cases = [

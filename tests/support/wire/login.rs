@@ -27,6 +27,8 @@ pub struct Options {
     /// Connection attributes, if any are to be sent.
     pub attributes: Vec<(String, String)>,
     pub tls: bool,
+    /// The certificate that is shown under TLS, and its key, in DER.
+    pub identity: Option<(Vec<u8>, Vec<u8>)>,
     /// The plugin of the first answer; the greeting's if none is named.
     pub plugin: Option<&'static str>,
 }
@@ -42,6 +44,7 @@ impl Options {
             charset: 45, // utf8mb4_general_ci
             attributes: Vec::new(),
             tls: false,
+            identity: None,
             plugin: None,
         }
     }
@@ -58,7 +61,8 @@ impl Options {
         self.try_login(port).unwrap_or_else(|error| panic!("login on port {port}: {error}"))
     }
 
-    fn try_login(&self, port: u16) -> io::Result<Result<Client, Packet>> {
+    /// The same, where the connection may break.
+    pub fn try_login(&self, port: u16) -> io::Result<Result<Client, Packet>> {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(DEADLINE))?;
@@ -80,7 +84,7 @@ impl Options {
         if self.tls {
             let head = self.head(client.caps);
             let request = frames(&head, &mut client.seq);
-            client.transport.start_tls(&request)?;
+            client.transport.start_tls(&request, self.identity.as_ref())?;
         }
         let plugin = self.plugin.unwrap_or(&client.greeting.plugin).to_owned();
         let scramble = scramble(&plugin, &self.password, &client.greeting.nonce);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 
 /// How payloads are compressed.
@@ -51,6 +51,12 @@ impl Transport {
         matches!(self.socket, Socket::Tls(_))
     }
 
+    /// The certificate that the server has shown, in DER.
+    pub fn peer_certificate(&self) -> Option<Vec<u8>> {
+        let Socket::Tls(stream) = &self.socket else { return None };
+        stream.conn.peer_certificates()?.first().map(|certificate| certificate.to_vec())
+    }
+
     pub fn is_compressed(&self) -> bool {
         self.compression.is_some()
     }
@@ -67,14 +73,25 @@ impl Transport {
     /// Sends `request` and changes to TLS. Certificates are not judged: lagwise and the servers
     /// make their own. The ClientHello goes out in one piece with the request, as may happen to
     /// any client, and no server must mind.
-    pub fn start_tls(&mut self, request: &[u8]) -> io::Result<()> {
+    pub fn start_tls(
+        &mut self,
+        request: &[u8],
+        identity: Option<&(Vec<u8>, Vec<u8>)>,
+    ) -> io::Result<()> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(io::Error::other)?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-            .with_no_client_auth();
+            .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)));
+        let config = match identity {
+            None => config.with_no_client_auth(),
+            Some((certificate, key)) => {
+                let key = PrivatePkcs8KeyDer::from(key.clone()).into();
+                let chain = vec![CertificateDer::from(certificate.clone())];
+                config.with_client_auth_cert(chain, key).map_err(io::Error::other)?
+            }
+        };
         let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
         let mut tls = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
         let mut first = request.to_vec();

@@ -52,6 +52,44 @@ pub(super) const ROWS: &[Row] = &[
         ],
     ),
     (
+        "client_tls.client_certificates",
+        ["", "client_tls.ca_file = \"/abs/cert.pem\""],
+        ["", "client_tls = { ca_file = \"/abs/cert.pem\", client_certificates = \"optional\" }"],
+        &["client_tls.client_certificates: off -> optional"],
+    ),
+    (
+        "client_tls.ca_file",
+        ["", "client_tls.ca_file = \"/abs/cert.pem\""],
+        ["", "client_tls.ca_file = \"/abs/new.pem\""],
+        &["client_tls.ca_file: /abs/cert.pem -> /abs/new.pem"],
+    ),
+    (
+        "listener.tls_mode",
+        ["", "[[listener]]\naddress = \"0.0.0.0:3307\"\ntls_mode = \"off\""],
+        ["", "[[listener]]\naddress = \"0.0.0.0:3307\"\ntls_mode = \"require\""],
+        &["listener.0.0.0.0:3307.tls_mode: off -> require"],
+    ),
+    (
+        "listener.address",
+        ["", ""],
+        ["", "[[listener]]\naddress = \"[::1]:3307\""],
+        &["listen: [0.0.0.0:3307] -> [0.0.0.0:3307, [::1]:3307] (after a restart)"],
+    ),
+    (
+        "server.tls.cert_file",
+        ["", "[[server]]\naddress = \"10.0.0.2:3306\""],
+        [
+            "",
+            "[[server]]\naddress = \"10.0.0.2:3306\"\n\
+             tls = { cert_file = \"/abs/cert.pem\", key_file = \"/abs/key.pem\" }",
+        ],
+        &[
+            "server.10.0.0.2:3306.tls.cert_file: added, /abs/cert.pem",
+            "server.10.0.0.2:3306.tls.key_file: added, /abs/key.pem",
+        ],
+    ),
+    ("server.tls.key_file", ["", ""], ["", ""], &[]),
+    (
         "http.listen",
         ["", ""],
         ["", "[http]"],
