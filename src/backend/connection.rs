@@ -25,8 +25,9 @@ use crate::protocol::text_row::{self, Row, Table};
 use crate::protocol::{ErrPacket, Malformed, OkPacket};
 
 /// How long a server may take none of what is written to it. Servers read commands at once unless
-/// they hang or are cut off.
-pub const WRITE_STALL: Duration = Duration::from_secs(30);
+/// they hang or are cut off; but while LOAD DATA LOCAL waits for a lock (`innodb_lock_wait_timeout`, 50 s)
+/// its server reads nothing.
+pub const WRITE_STALL: Duration = Duration::from_secs(60);
 
 /// Bound on one packet, and on the whole, of a result set that lagwise asked for itself, in bytes.
 const MAX_OWN_RESULT: usize = 16 << 20;
@@ -110,6 +111,8 @@ pub struct Connection {
     pub(super) stream: PacketStream,
     facts: ServerFacts,
     pub(super) phase: Phase,
+    /// The time after which the peer counts as dead, while it has more ([`Connection::be_patient`]).
+    dead_after: Option<Duration>,
     /// Since when it has been ready.
     pub(super) ready_since: Instant,
     /// When it was opened, for whichever account.
@@ -164,6 +167,7 @@ impl Connection {
             stream,
             facts,
             phase: Phase::Ready,
+            dead_after: None,
             ready_since: Instant::now(),
             opened_at: Instant::now(),
             client_tls: false,
@@ -230,7 +234,19 @@ impl Connection {
             self.phase = Phase::Ready;
             self.ready_since = Instant::now();
         }
+        if let Some(usual) = self.dead_after.take() {
+            // It was set before in the same way.
+            let _ = self.stream.set_user_timeout(usual);
+        }
         self.stream.release();
+    }
+
+    /// Until the response has ended, the server may read nothing for [`WRITE_STALL`] and is not taken for
+    /// dead: it works on what it has of a file or a long command.
+    pub fn be_patient(&mut self) {
+        if self.dead_after.is_none() {
+            self.dead_after = self.stream.set_user_timeout(WRITE_STALL).unwrap_or_default();
+        }
     }
 
     /// A tracker for a response on this connection.

@@ -8,8 +8,9 @@ use super::entries::{Entries, Entry};
 use super::{Config, ServerConfig};
 
 /// Keys that a running lagwise cannot change: sockets that are bound once, the size of the
-/// runtime, the shape of its log lines.
-const RESTART_KEYS: [&str; 4] = ["listen", "worker_threads", "http.listen", "log.format"];
+/// runtime, the shape of its log lines, the options of connections.
+const RESTART_KEYS: [&str; 5] =
+    ["listen", "worker_threads", "http.listen", "log.format", "pool.dead_after"];
 
 /// The difference of two configurations.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -134,6 +135,7 @@ impl Config {
             (_, running) => running.clone(),
         };
         self.log.format = running.log.format;
+        self.pool.dead_after = running.pool.dead_after;
         self
     }
 }

@@ -167,6 +167,7 @@ impl Entries {
         let PoolConfig {
             mode,
             connect_timeout,
+            dead_after,
             checkout_timeout,
             max_connections_per_account,
             max_connecting,
@@ -177,6 +178,7 @@ impl Entries {
         } = pool;
         self.add("pool.mode", mode);
         self.add("pool.connect_timeout", format_duration(*connect_timeout));
+        self.add("pool.dead_after", format_duration(*dead_after));
         self.add("pool.checkout_timeout", format_duration(*checkout_timeout));
         self.add("pool.max_connections_per_account", max_connections_per_account);
         self.add("pool.max_connecting", max_connecting);

@@ -251,6 +251,9 @@ pub struct PoolConfig {
     pub mode: PoolMode,
     /// `connect_timeout`: deadline of opening one connection, login included, 10 ms to 1 min.
     pub connect_timeout: Duration,
+    /// `dead_after`: a server that has vanished silently is noticed on a connection to it after about this
+    /// long, 2 s to 1 min.
+    pub dead_after: Duration,
     /// `checkout_timeout`: how long a statement may wait for a connection, 10 ms to 10 min.
     pub checkout_timeout: Duration,
     /// `max_connections_per_account`: connections to each server for one user, at most 100 000;
@@ -276,6 +279,7 @@ impl Default for PoolConfig {
         Self {
             mode: PoolMode::Transaction,
             connect_timeout: Duration::from_secs(1),
+            dead_after: Duration::from_secs(3),
             checkout_timeout: Duration::from_secs(5),
             max_connections_per_account: 0,
             max_connecting: 8,

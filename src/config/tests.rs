@@ -118,6 +118,7 @@ max_statement_size = "1MiB"
 max_open_statements = 10
 [pool]
 connect_timeout = "20ms"
+dead_after = "5s"
 checkout_timeout = "10m"
 mode = "session"
 max_connections_per_account = 7
@@ -238,6 +239,7 @@ fn every_key_arrives_where_it_belongs() {
     let expected = PoolConfig {
         mode: PoolMode::Session,
         connect_timeout: Duration::from_millis(20),
+        dead_after: Duration::from_secs(5),
         checkout_timeout: Duration::from_secs(600),
         max_connections_per_account: 7,
         max_connecting: 3,

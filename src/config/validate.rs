@@ -198,6 +198,7 @@ fn pool(table: &Table<'_>) -> PoolConfig {
         connect_timeout: table
             .duration("connect_timeout", 10 * MS..=MINUTE)
             .unwrap_or(default.connect_timeout),
+        dead_after: table.duration("dead_after", 2 * SECOND..=MINUTE).unwrap_or(default.dead_after),
         checkout_timeout: table
             .duration("checkout_timeout", 10 * MS..=10 * MINUTE)
             .unwrap_or(default.checkout_timeout),

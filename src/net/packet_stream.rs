@@ -379,6 +379,14 @@ impl PacketStream {
         Pin::new(transport).poll_flush(cx)
     }
 
+    /// As [`super::Socket::set_user_timeout`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_user_timeout(&self, timeout: Duration) -> io::Result<Option<Duration>> {
+        self.transport.as_ref().map_or(Ok(None), |stream| stream.set_user_timeout(timeout))
+    }
+
     /// Moves the socket to the event loop of the calling thread.
     ///
     /// # Errors

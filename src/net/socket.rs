@@ -10,6 +10,18 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+/// Keepalive probes that may stay without an answer.
+const PROBES: u32 = 2;
+
+/// When the first keepalive probe is sent, and the time between two: so that the one after [`PROBES`],
+/// when the connection is given up, is due at `dead_after`. The kernel counts in whole seconds, and
+/// refuses 0.
+fn keepalive(dead_after: Duration) -> (Duration, Duration) {
+    let interval = (dead_after.as_secs() / 3).max(1);
+    let idle = dead_after.as_secs().saturating_sub(interval * u64::from(PROBES)).max(1);
+    (Duration::from_secs(idle), Duration::from_secs(interval))
+}
+
 /// A connected stream socket.
 #[derive(Debug)]
 pub enum Socket {
@@ -29,14 +41,27 @@ impl Socket {
     /// The socket refuses an option; it is then of no use.
     pub fn tcp(stream: TcpStream, dead_after: Duration) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        // The first probe after a third, then two more: all within dead_after. The kernel counts
-        // in whole seconds and refuses 0.
-        let step = Duration::from_secs((dead_after.as_secs() / 3).max(1));
-        let keepalive = TcpKeepalive::new().with_time(step).with_interval(step).with_retries(2);
+        let (idle, interval) = keepalive(dead_after);
+        let keepalive =
+            TcpKeepalive::new().with_time(idle).with_interval(interval).with_retries(PROBES);
         let socket = SockRef::from(&stream);
         socket.set_tcp_keepalive(&keepalive)?;
         socket.set_tcp_user_timeout(Some(dead_after))?;
         Ok(Self::Tcp(stream))
+    }
+
+    /// What `dead_after` is now, for a peer that does not take what is written to it, and from now on.
+    /// TCP_USER_TIMEOUT does not tell one that has vanished from one that lives and does not read.
+    /// `None`: it has none, being no TCP socket.
+    ///
+    /// # Errors
+    /// The socket refuses the option.
+    pub fn set_user_timeout(&self, timeout: Duration) -> io::Result<Option<Duration>> {
+        let Self::Tcp(stream) = self else { return Ok(None) };
+        let socket = SockRef::from(stream);
+        let before = socket.tcp_user_timeout()?;
+        socket.set_tcp_user_timeout(Some(timeout))?;
+        Ok(before)
     }
 
     /// Moves the socket to the event loop of the calling thread. What the kernel holds for it stays.
@@ -124,5 +149,24 @@ impl AsyncWrite for Socket {
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keepalive_gives_up_at_dead_after() {
+        let check = |dead_after, idle, interval| {
+            let seconds = Duration::from_secs;
+            assert_eq!(keepalive(seconds(dead_after)), (seconds(idle), seconds(interval)));
+        };
+        // 2 s is given up by TCP_USER_TIMEOUT at the second probe.
+        check(2, 1, 1);
+        check(3, 1, 1);
+        check(4, 2, 1);
+        check(10, 4, 3);
+        check(60, 20, 20);
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -37,6 +38,17 @@ impl Transport {
         match self {
             Self::Plain(socket) => socket.poll_read_ready(cx),
             Self::Tls(_) => Poll::Ready(Ok(())),
+        }
+    }
+
+    /// As [`Socket::set_user_timeout`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn set_user_timeout(&self, timeout: Duration) -> io::Result<Option<Duration>> {
+        match self {
+            Self::Plain(socket) => socket.set_user_timeout(timeout),
+            Self::Tls(stream) => stream.get_ref().0.set_user_timeout(timeout),
         }
     }
 

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::auth::{AuthError, KnownAccount, Plugin, RsaKey};
 use crate::backend::Endpoint;
@@ -24,9 +23,6 @@ use crate::session::access::{Access, ListenerTls};
 use crate::session::error::Kind;
 use crate::session::{Bounds, Hold, LearnedFunctions, RejectCause, Settings};
 use crate::sql::Prefix;
-
-/// Silent peers among the servers are given up after this long.
-const SERVER_DEAD_AFTER: Duration = Duration::from_secs(3);
 
 /// Why a valid configuration cannot be put into effect.
 #[derive(Debug, thiserror::Error)]
@@ -189,7 +185,7 @@ fn server(config: &ServerConfig, pool: &PoolConfig) -> Result<Server, BuildError
     let named = |source| BuildError::ServerTls { server: config.name.clone(), source };
     let tls = endpoint_tls(config).map_err(named)?;
     let address = config.address.clone();
-    let endpoint = Endpoint { address, tls, dead_after: SERVER_DEAD_AFTER };
+    let endpoint = Endpoint { address, tls, dead_after: pool.dead_after };
     let limits = Limits {
         max_connections: config.max_connections,
         max_connections_per_account: pool.max_connections_per_account,

@@ -211,6 +211,7 @@ impl Session {
         }
         let mut last_seq = 0;
         if !job.incoming.is_whole() {
+            held.guard.be_patient();
             let client = &mut self.client;
             while let Some(count) = job.incoming.next_piece(client, settings.max_packet).await? {
                 let piece = client.buffered().get(..count).unwrap_or_default();

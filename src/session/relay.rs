@@ -429,6 +429,7 @@ impl Relay<'_> {
     /// Passes the client's packets to the server until the empty one that ends a file; returns its
     /// sequence id.
     async fn forward_file(&mut self) -> Result<u8, RelayError> {
+        self.server.be_patient();
         loop {
             let header = self.client.next_header().await.map_err(RelayError::File)?;
             forward_frame(self.client, self.server, header.len).await?;

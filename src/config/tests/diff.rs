@@ -3,6 +3,7 @@
 mod access;
 mod consistency;
 mod limits;
+mod pool;
 
 use std::collections::BTreeSet;
 
@@ -302,49 +303,7 @@ const ROWS: &[Row] = &[
         ["", "routing.unknown_functions = \"try\""],
         &["routing.unknown_functions: primary -> try"],
     ),
-    (
-        "pool.connect_timeout",
-        ["", ""],
-        ["", "pool.connect_timeout = \"2s\""],
-        &["pool.connect_timeout: 1s -> 2s"],
-    ),
-    (
-        "pool.checkout_timeout",
-        ["", ""],
-        ["", "pool.checkout_timeout = \"1s\""],
-        &["pool.checkout_timeout: 5s -> 1s"],
-    ),
-    (
-        "pool.max_connections_per_account",
-        ["", ""],
-        ["", "pool.max_connections_per_account = 9"],
-        &["pool.max_connections_per_account: 0 -> 9"],
-    ),
-    (
-        "pool.max_connecting",
-        ["", ""],
-        ["", "pool.max_connecting = 9"],
-        &["pool.max_connecting: 8 -> 9"],
-    ),
     ("pool.min_idle", ["", ""], ["", "pool.min_idle = 9"], &["pool.min_idle: 0 -> 9"]),
-    (
-        "pool.max_prepared_statements",
-        ["", ""],
-        ["", "pool.max_prepared_statements = 9"],
-        &["pool.max_prepared_statements: 250 -> 9"],
-    ),
-    (
-        "pool.idle_timeout",
-        ["", ""],
-        ["", "pool.idle_timeout = \"1s\""],
-        &["pool.idle_timeout: 1m -> 1s"],
-    ),
-    (
-        "pool.max_lifetime",
-        ["", ""],
-        ["", "pool.max_lifetime = \"1s\""],
-        &["pool.max_lifetime: 30m -> 1s"],
-    ),
     (
         "auth.default_plugin",
         ["", ""],
@@ -401,7 +360,7 @@ const ROWS: &[Row] = &[
 ];
 
 fn rows() -> impl Iterator<Item = &'static Row> {
-    [ROWS, access::ROWS, consistency::ROWS, limits::ROWS].into_iter().flatten()
+    [ROWS, access::ROWS, consistency::ROWS, limits::ROWS, pool::ROWS].into_iter().flatten()
 }
 
 #[test]

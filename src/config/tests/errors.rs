@@ -49,7 +49,7 @@ fn all_of_them_at_once_in_the_order_of_lines() {
             "2: monitor.user: missing; allowed: 1 to 128 bytes without NUL",
             &format!("2: monitor.password: missing; {SOURCES}"),
             "3: monitor.up_after: 101 is out of range; allowed: 1 to 100",
-            "6: pool.foo: unknown key; allowed: checkout_timeout, connect_timeout, idle_timeout, \
+            "6: pool.foo: unknown key; allowed: checkout_timeout, connect_timeout, dead_after, idle_timeout, \
              max_connecting, max_connections_per_account, max_lifetime, \
              max_prepared_statements, min_idle, mode",
         ],
@@ -190,6 +190,7 @@ fn bounds() {
         ("monitor.min_check_interval", "4ms", "5ms", "1m", "1h"),
         ("monitor.check_timeout", "0s", "10ms", "1m", "1h"),
         ("pool.connect_timeout", "1ms", "10ms", "1m", "2m"),
+        ("pool.dead_after", "1999ms", "2s", "1m", "2m"),
         ("pool.checkout_timeout", "1ms", "10ms", "10m", "11m"),
         ("pool.idle_timeout", "99ms", "100ms", "1d", "25h"),
         ("pool.max_lifetime", "99ms", "100ms", "1d", "25h"),
