@@ -17,6 +17,7 @@
 //! - [`topology`]: the published picture, and the one place that changes it.
 //! - `urgency`: whether sessions wait for replication, so that servers are asked more often.
 //!   `waiters`: reads that do.
+//! - [`rotation`]: the monitor's password changes.
 //! - `seen_as`: where the primary sees lagwise.
 //! - [`shown`]: until when the primary shows all that replicas could show. Pure.
 //! - `monitor`: the task that watches one server, `ask` what it asks. [`native_hashes`]: a second
@@ -39,6 +40,7 @@ mod monitor;
 pub mod native_hashes;
 pub mod position;
 pub mod probe;
+pub mod rotation;
 mod seen_as;
 pub mod settings;
 pub mod shown;
@@ -64,6 +66,7 @@ pub use settings::{Server, Settings};
 pub use topology::{Applied, Cluster, NoPrimary};
 pub use view::Wish;
 
+use crate::auth::CredentialSecret;
 use crate::backend::connection::ServerFacts;
 use crate::backend::{self, Connection};
 use crate::pool;
@@ -109,6 +112,19 @@ impl ClusterHandle {
         self.settings.send_replace(Arc::new(settings));
         self.watch(new);
         Ok(applied)
+    }
+
+    /// Uses another password for the monitor's account from now on, if it still comes from this file.
+    /// Whether it is another.
+    fn exchange_password(&self, file: &std::path::Path, secret: CredentialSecret) -> bool {
+        self.settings.send_if_modified(|settings| {
+            let is_new = settings.password_file.as_deref() == Some(file)
+                && settings.credential.secret != secret;
+            if is_new {
+                Arc::make_mut(settings).credential.secret = secret;
+            }
+            is_new
+        })
     }
 
     /// The present picture; load it once per command. Do not keep the guard for long: for that

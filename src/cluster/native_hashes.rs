@@ -6,11 +6,13 @@
 //! hash of an account is taken for the truth only for as long as the primary shows it.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use super::ClusterHandle;
 use crate::backend;
@@ -21,8 +23,23 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// Deadline of one reading, connecting included.
 const DEADLINE: Duration = Duration::from_secs(3);
 
-/// Hashes by user name; several where the user has accounts from several hosts.
-pub type NativeHashes = HashMap<Vec<u8>, Vec<[u8; 20]>>;
+/// Hashes by user name; several where the user has accounts from several hosts. Each is as good as the
+/// password towards this plugin: not shown, and wiped from memory when dropped.
+#[derive(Default, PartialEq, Eq)]
+pub struct NativeHashes(HashMap<Vec<u8>, Vec<Zeroizing<[u8; 20]>>>);
+
+impl NativeHashes {
+    /// Those of a user.
+    pub fn of(&self, user: &[u8]) -> &[Zeroizing<[u8; 20]>] {
+        self.0.get(user).map_or(&[], Vec::as_slice)
+    }
+}
+
+impl fmt::Debug for NativeHashes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NativeHashes(of {} users)", self.0.len())
+    }
+}
 
 const SQL: &str = "SELECT User, authentication_string FROM mysql.user \
      WHERE plugin = 'mysql_native_password' AND authentication_string LIKE '*%'";
@@ -32,7 +49,7 @@ pub async fn refresh(cluster: Arc<ClusterHandle>, target: Arc<ArcSwap<NativeHash
     let mut told = false;
     loop {
         let wanted = cluster.settings().read_native_hashes;
-        let read = if wanted { read(&cluster).await } else { Ok(NativeHashes::new()) };
+        let read = if wanted { read(&cluster).await } else { Ok(NativeHashes::default()) };
         match read {
             Ok(hashes) => {
                 told = false;
@@ -59,13 +76,13 @@ async fn read(cluster: &ClusterHandle) -> Result<NativeHashes, backend::Error> {
     let deadline = Instant::now() + DEADLINE;
     let mut connection = cluster.connect_to_primary(deadline).await?;
     let rows = connection.query_rows(SQL, deadline).await?;
-    let mut hashes = NativeHashes::new();
+    let mut hashes = NativeHashes::default();
     for row in rows {
         let mut values = row.into_iter().flatten();
         if let (Some(user), Some(text)) = (values.next(), values.next())
             && let Some(hash) = crate::auth::native_password::parse_hash(&text)
         {
-            hashes.entry(user).or_default().push(hash);
+            hashes.0.entry(user).or_default().push(Zeroizing::new(hash));
         }
     }
     Ok(hashes)

@@ -1,5 +1,6 @@
 //! What the cluster takes from the configuration.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -28,6 +29,8 @@ pub struct Server {
 pub struct Settings {
     /// The monitor's account.
     pub credential: Credential,
+    /// Where its password is, to be read again when it is refused; `None`: not in a file.
+    pub password_file: Option<PathBuf>,
     /// Between two probes of one server.
     pub check_interval: Duration,
     /// The same while a session waits for replication; never longer.
@@ -60,6 +63,7 @@ impl Settings {
                 user: monitor.user.clone().into_bytes(),
                 secret: CredentialSecret::from_password(password),
             },
+            password_file: monitor.password_file.clone(),
             check_interval: monitor.check_interval,
             min_check_interval: monitor.min_check_interval.min(monitor.check_interval),
             check_timeout: monitor.check_timeout,

@@ -9,8 +9,8 @@ use super::{Config, ServerConfig};
 
 /// Keys that a running lagwise cannot change: sockets that are bound once, the size of the
 /// runtime, the shape of its log lines, the options of connections.
-const RESTART_KEYS: [&str; 5] =
-    ["listen", "worker_threads", "http.listen", "log.format", "pool.dead_after"];
+const RESTART_KEYS: [&str; 6] =
+    ["listen", "worker_threads", "http.listen", "log.format", "pool.dead_after", "core_dumps"];
 
 /// The difference of two configurations.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -130,6 +130,7 @@ impl Config {
     pub fn keeping_restart_keys(mut self, running: &Self) -> Self {
         self.listen.clone_from(&running.listen);
         self.worker_threads = running.worker_threads;
+        self.core_dumps = running.core_dumps;
         self.http = match (self.http, &running.http) {
             (Some(next), Some(running)) => Some(next.after(running)),
             (_, running) => running.clone(),

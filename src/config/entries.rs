@@ -58,6 +58,7 @@ impl Entries {
             max_clients,
             max_clients_per_account,
             max_clients_per_address,
+            core_dumps,
             access,
             login_timeout,
             drain_timeout,
@@ -84,6 +85,7 @@ impl Entries {
         entries.add("max_clients", max_clients);
         entries.add("max_clients_per_account", max_clients_per_account);
         entries.add("max_clients_per_address", max_clients_per_address);
+        entries.add("core_dumps", core_dumps);
         entries.access(access);
         entries.add("login_timeout", format_duration(*login_timeout));
         entries.add("drain_timeout", format_duration(*drain_timeout));
@@ -100,12 +102,7 @@ impl Entries {
         entries.limits(limits);
         entries.pool(pool);
         entries.auth(auth, accounts);
-        let ClientTls { mode, cert, key, client_certificates, ca } = client_tls;
-        entries.add("client_tls.mode", mode);
-        entries.file("client_tls.cert_file", cert.as_ref());
-        entries.file("client_tls.key_file", key.as_ref());
-        entries.add("client_tls.client_certificates", client_certificates);
-        entries.file("client_tls.ca_file", ca.as_ref());
+        entries.client_tls(client_tls);
         let ClientProtocolConfig { compression } = client_protocol;
         entries.add("client_protocol.compression", compression);
         if let Some(HttpConfig { listen, token }) = http {
@@ -127,6 +124,15 @@ impl Entries {
                 self.add(&format!("listener.{address}.tls_mode"), mode);
             }
         }
+    }
+
+    fn client_tls(&mut self, client_tls: &ClientTls) {
+        let ClientTls { mode, cert, key, client_certificates, ca } = client_tls;
+        self.add("client_tls.mode", mode);
+        self.file("client_tls.cert_file", cert.as_ref());
+        self.file("client_tls.key_file", key.as_ref());
+        self.add("client_tls.client_certificates", client_certificates);
+        self.file("client_tls.ca_file", ca.as_ref());
     }
 
     fn access(&mut self, access: &AccessConfig) {
@@ -219,6 +225,7 @@ impl Entries {
         let MonitorConfig {
             user,
             password,
+            password_file: _, // what is in it counts
             check_interval,
             min_check_interval,
             check_timeout,

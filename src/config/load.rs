@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use super::{Config, ConfigError, ConfigErrors, validate};
+use super::{Config, ConfigError, ConfigErrors, Secret, sources, validate};
 
 /// Looks up an environment variable; `None` if it is unset or not Unicode.
 pub type Variable<'a> = dyn Fn(&str) -> Option<String> + 'a;
@@ -59,6 +59,16 @@ impl Config {
         };
         self.secret_files.iter().filter(exposed).collect()
     }
+}
+
+/// Reads a password's file again, as `password_file` does.
+///
+/// # Errors
+/// It cannot be read, or holds no password; for people.
+pub fn read_password(path: &Path) -> Result<Secret, String> {
+    let contents = read_bounded(path).map(Zeroizing::new);
+    let contents = contents.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    sources::password_in(path, &contents)
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {

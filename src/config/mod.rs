@@ -58,7 +58,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use http::HttpConfig;
 pub use limits::LimitsConfig;
 pub use listeners::ListenerConfig;
-pub use load::{ReadFile, Variable};
+pub use load::{ReadFile, Variable, read_password};
 pub use secret::{NativeHash, PemFile, Secret};
 pub use sections::{
     AccountConfig, AuthConfig, AuthPlugin, ClientProtocolConfig, Credential, LogConfig, LogFormat,
@@ -89,6 +89,8 @@ pub struct Config {
     /// `max_clients_per_address`: of them from one IP address, at most 1 000 000; 0 for no limit. One
     /// more gets MySQL's error 1040. Clients on Unix sockets have no address.
     pub max_clients_per_address: usize,
+    /// `core_dumps`: whether a crash may leave one. Restart.
+    pub core_dumps: bool,
     /// `[access]`.
     pub access: AccessConfig,
     /// `login_timeout`: from accept to a finished login, 100 ms to 1 h.

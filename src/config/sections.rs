@@ -1,6 +1,7 @@
 //! The tables of `proxy.toml`, one type each. `Default` gives the documented defaults; tables
 //! with a required key have none.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{NativeHash, PemFile, Secret, ServerAddress};
@@ -113,6 +114,8 @@ pub struct MonitorConfig {
     /// `password`, `password_file` or `password_env`: required; may be empty only as
     /// `password = ""`.
     pub password: Secret,
+    /// `password_file`: where it was read, if it was.
+    pub password_file: Option<PathBuf>,
     /// `check_interval`: between two probes of one server, 10 ms to 1 min.
     pub check_interval: Duration,
     /// `min_check_interval`: the same while a session waits for replication, 5 ms to 1 min; not used
@@ -132,6 +135,7 @@ impl MonitorConfig {
         Self {
             user: user.into(),
             password,
+            password_file: None,
             check_interval: Duration::from_millis(250),
             min_check_interval: Duration::from_millis(20),
             check_timeout: Duration::from_secs(1),

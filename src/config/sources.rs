@@ -40,6 +40,13 @@ impl Sources<'_> {
         self.secret(table, keys, PASSWORD_FORM, &password)
     }
 
+    /// Where the password of `table` is read, if it is in a file.
+    pub fn password_file(&self, table: &Table<'_>) -> Option<PathBuf> {
+        let is_good = table.has("password_file") && !table.has_errors("password_file");
+        let found = is_good.then(|| table.parsed("password_file", "", |name| self.resolve(name)));
+        found.flatten().map(|path| path.value)
+    }
+
     /// The token of `table`: as [`Sources::password`], from `token`, `token_file` or `token_env`.
     pub fn token(&self, table: &Table<'_>) -> Option<Secret> {
         self.secret(table, ["token", "token_file", "token_env"], TOKEN_FORM, &token)
@@ -59,15 +66,7 @@ impl Sources<'_> {
         let file = table.parsed(file, "the path of a file", |name| {
             let path = self.resolve(name)?;
             let contents = self.read(&path)?;
-            let line = contents.strip_suffix(b"\n").unwrap_or(&contents);
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() {
-                return Err(format!("{} is empty", path.display()));
-            }
-            if line.contains(&b'\n') {
-                return Err(format!("{} holds more than one line", path.display()));
-            }
-            let secret = check(line)?;
+            let secret = check(only_line(&path, &contents)?)?;
             self.holds_secret(path);
             Ok(secret)
         });
@@ -133,6 +132,24 @@ impl Sources<'_> {
             files.push(path);
         }
     }
+}
+
+/// A password as it stands in a file.
+pub(super) fn password_in(path: &Path, contents: &[u8]) -> Result<Secret, String> {
+    password(only_line(path, contents)?)
+}
+
+/// The one line of a file that holds a secret.
+fn only_line<'a>(path: &Path, contents: &'a [u8]) -> Result<&'a [u8], String> {
+    let line = contents.strip_suffix(b"\n").unwrap_or(contents);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.is_empty() {
+        return Err(format!("{} is empty", path.display()));
+    }
+    if line.contains(&b'\n') {
+        return Err(format!("{} holds more than one line", path.display()));
+    }
+    Ok(line)
 }
 
 /// What a key for certificates may be, for messages.

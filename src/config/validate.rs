@@ -76,6 +76,7 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
         max_clients: root.integer("max_clients", 1..=1_000_000).unwrap_or(10_000) as usize,
         max_clients_per_account: client_limit(root, "max_clients_per_account"),
         max_clients_per_address: client_limit(root, "max_clients_per_address"),
+        core_dumps: root.boolean("core_dumps").unwrap_or(false),
         access: access::read(&root.table("access")),
         login_timeout: root.duration("login_timeout", 100 * MS..=HOUR).unwrap_or(10 * SECOND),
         drain_timeout: root.duration("drain_timeout", Duration::ZERO..=DAY).unwrap_or(30 * SECOND),
@@ -117,6 +118,7 @@ fn monitor(table: &Table<'_>, sources: &Sources<'_>) -> MonitorConfig {
                 Credential::NativeHash(_) => None,
             })
             .unwrap_or(default.password),
+        password_file: sources.password_file(table),
         check_interval: table
             .duration("check_interval", 10 * MS..=MINUTE)
             .unwrap_or(default.check_interval),

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use zeroize::Zeroize;
 
 use super::buffer::{BLOCK, Buffer};
 use super::compressed::Compression;
@@ -317,6 +318,9 @@ impl PacketStream {
         let header = self.frame(max_payload).await?;
         let payload = self.buffered().get(HEADER_LEN..HEADER_LEN + header.len);
         let payload = payload.unwrap_or_default().to_vec();
+        // In the connection phase there are passwords: none is to stay behind in the buffer.
+        let rest = self.buffered_mut();
+        rest.get_mut(..HEADER_LEN + header.len).unwrap_or_default().zeroize();
         self.consume(HEADER_LEN + header.len);
         self.answer_seq = header.seq.wrapping_add(1);
         Ok((header.seq, payload))

@@ -7,6 +7,7 @@
 //! - [`life`]: signals, drain and end. [`upgrade`]: SIGUSR2, a new process takes over. [`handover`]: what
 //!   the two say to each other. [`elders`]: processes before this one that still have sessions.
 //! - [`reload`]: SIGHUP, all or nothing. [`downs`]: what sessions are told of servers.
+//! - [`memory`]: no core dumps.
 //! - [`samples`]: what a scrape asks of the topology. [`sessions`]: what a look at the sessions shows.
 //!
 //! Threads: one control thread (signals, monitors, HTTP), and `worker_threads` workers, each with
@@ -18,6 +19,7 @@ mod downs;
 mod elders;
 mod handover;
 mod life;
+mod memory;
 mod reload;
 mod samples;
 mod sessions;
@@ -117,6 +119,11 @@ struct Server {
 /// See [`RunError`]; nothing has been served then.
 pub fn run(config: Config, path: &Path) -> Result<(), RunError> {
     let log = start_log(&config)?;
+    if !config.core_dumps
+        && let Err(error) = memory::forbid_core_dumps()
+    {
+        tracing::warn!(%error, "a crash may leave a core dump, with passwords in it");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(config, path.to_owned(), log))
 }
@@ -277,7 +284,9 @@ impl Server {
             Arc::clone(&context.writes),
         );
         let downs = downs::tell(Arc::clone(&self.cluster), Arc::clone(&context.registry));
+        let rotation = crate::cluster::rotation::watch(Arc::clone(&self.cluster));
         let mut tasks = vec![tokio::spawn(hashes), tokio::spawn(catalogue), tokio::spawn(downs)];
+        tasks.push(tokio::spawn(rotation));
         if let Some(http) = self.sockets.http()? {
             tasks.push(tokio::spawn(self.http(http)));
         }

@@ -10,6 +10,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use zeroize::Zeroizing;
+
 use super::context::{Context, Settings};
 use super::error::{self, End, Kind};
 use super::guesses::Origin;
@@ -324,6 +326,7 @@ async fn converse(
                     advise_native_only(context, &asking.user);
                 }
                 let (answer_seq, answer) = answer?;
+                let answer = Zeroizing::new(answer);
                 seq = answer_seq.wrapping_add(1);
                 step = next.handle(&answer);
             }
@@ -445,11 +448,11 @@ fn known_account(user: &[u8], context: &Context, settings: &Settings) -> Arc<Kno
     }
     let known = context.credentials.known(user);
     let hashes = context.native_hashes.load();
-    let Some(hash) = hashes.get(user).and_then(|hashes| hashes.first()) else {
+    let Some(hash) = hashes.of(user).first() else {
         return known.unwrap_or_default();
     };
     let known = known.map(|known| (*known).clone()).unwrap_or_default();
-    Arc::new(known.with_native_hash(*hash))
+    Arc::new(known.with_native_hash(**hash))
 }
 
 async fn rejection(

@@ -10,6 +10,7 @@ mod authority;
 mod doors;
 mod http;
 mod proxied;
+mod secrets;
 mod servers;
 mod tls;
 

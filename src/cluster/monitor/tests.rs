@@ -17,6 +17,7 @@ use crate::auth::{Credential, CredentialSecret};
 fn settings(interval_ms: u64) -> Settings {
     Settings {
         credential: Credential { user: b"monitor".to_vec(), secret: CredentialSecret::Empty },
+        password_file: None,
         check_interval: Duration::from_millis(interval_ms),
         min_check_interval: Duration::from_millis(interval_ms.min(20)),
         // Not to be reached by a busy machine; tests of silence take [`impatient`].

@@ -18,6 +18,7 @@ const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 pub(crate) fn settings() -> Settings {
     Settings {
         credential: Credential { user: b"monitor".to_vec(), secret: CredentialSecret::Empty },
+        password_file: None,
         check_interval: Duration::from_millis(250),
         min_check_interval: Duration::from_millis(20),
         check_timeout: Duration::from_secs(1),

@@ -90,6 +90,12 @@ pub(super) const ROWS: &[Row] = &[
     ),
     ("server.tls.key_file", ["", ""], ["", ""], &[]),
     (
+        "core_dumps",
+        ["", ""],
+        ["listen", "core_dumps = true\nlisten"],
+        &["core_dumps: false -> true (after a restart)"],
+    ),
+    (
         "http.listen",
         ["", ""],
         ["", "[http]"],
