@@ -6,6 +6,8 @@
 
 #[path = "hostile/before_login.rs"]
 mod before_login;
+#[path = "hostile/floods.rs"]
+mod floods;
 #[path = "hostile/limits.rs"]
 mod limits;
 mod raw;

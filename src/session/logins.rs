@@ -18,11 +18,12 @@ use tokio::sync::Notify;
 use super::guesses::Origin;
 use super::visitor::RejectCause;
 
-/// Nobody gives way who has just come: a network may need this long for a login.
-const LEAST: Duration = Duration::from_millis(100);
+/// Nobody gives way who has just come: a login may take this long, and if all that come were good ones,
+/// nobody would get in. So a newcomer is turned away only if `max_logins` come in less than this.
+const LEAST: Duration = Duration::from_millis(50);
 
 /// Those that have to give way and are not gone yet. With more, newcomers are turned away.
-const MAX_LEAVING: usize = 256;
+const MAX_LEAVING: usize = 1024;
 
 /// Bounds on clients that log in.
 #[derive(Clone, Copy, Debug)]
