@@ -11,6 +11,10 @@ mod floods;
 #[path = "hostile/limits.rs"]
 mod limits;
 mod raw;
+#[path = "hostile/scripts.rs"]
+mod scripts;
+#[path = "../fuzz/fuzz_targets/support/session.rs"]
+mod session;
 mod support;
 
 use std::io::Read;

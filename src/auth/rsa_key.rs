@@ -9,6 +9,7 @@
 //! about who sent it: TLS is the remedy, and pinning a key is deliberately absent.
 
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{
@@ -33,9 +34,10 @@ pub const KEY_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// lagwise's own RSA key pair, which clients without TLS encrypt their passwords with.
 ///
 /// Decrypting one block of a 2048-bit key takes about a millisecond of CPU, which is why known
-/// passwords are answered on the fast path.
+/// passwords are answered on the fast path. Clones share the private key.
+#[derive(Clone)]
 pub struct RsaKey {
-    private: OaepPrivateDecryptingKey,
+    private: Arc<OaepPrivateDecryptingKey>,
     public_pem: Vec<u8>,
 }
 
@@ -90,7 +92,7 @@ impl RsaKey {
         let public_pem = public_key_pem(public.as_ref());
         let private = OaepPrivateDecryptingKey::new(key)
             .map_err(|_| AuthError::RsaKey("the key cannot be used for OAEP"))?;
-        Ok(Self { private, public_pem })
+        Ok(Self { private: Arc::new(private), public_pem })
     }
 
     /// The public key as clients expect it after 0x02: `-----BEGIN PUBLIC KEY-----`, lines of 64.

@@ -14,7 +14,7 @@
 //! an event loop of its own. A session lives on one worker from accept to end, together with its
 //! server connections, so that a query crosses no thread.
 
-mod build;
+pub mod build;
 mod downs;
 mod elders;
 mod handover;

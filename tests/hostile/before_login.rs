@@ -44,6 +44,7 @@ fn give_way(lab: &Lab, config: &str, cause: &str) {
     // Those who have logged in never make room.
     let mut inside = Client::app(proxy.port());
     drop(held);
+    eventually("they are gone", || proxy.http("/sessions").unwrap().1.contains("\"total\":1,"));
     let _again: Vec<TcpStream> = (0..2).map(|_| half_open(proxy.port())).collect();
     eventually("a good client is let in", || logs_in(proxy.port()));
     assert_eq!(inside.value("SELECT 7"), "7");
