@@ -1,6 +1,7 @@
 //! Who logs in to a server and with what.
 
 use std::fmt;
+use std::net::IpAddr;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -12,6 +13,9 @@ pub struct Credential {
     pub user: Vec<u8>,
     /// What proves it.
     pub secret: CredentialSecret,
+    /// Where the client is, if servers are told so (PROXY protocol): their accounts are by host, so that
+    /// one user from two addresses is two accounts. `None`: they see lagwise's own address.
+    pub client: Option<IpAddr>,
 }
 
 /// What a client's login revealed, or what the configuration holds.
@@ -70,10 +74,12 @@ impl fmt::Debug for CredentialSecret {
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential")
-            .field("user", &String::from_utf8_lossy(&self.user))
-            .field("secret", &self.secret)
-            .finish()
+        let mut shown = f.debug_struct("Credential");
+        shown.field("user", &String::from_utf8_lossy(&self.user)).field("secret", &self.secret);
+        if let Some(client) = &self.client {
+            shown.field("client", client);
+        }
+        shown.finish()
     }
 }
 
@@ -94,7 +100,7 @@ mod tests {
             (stage1, "NativeStage1(<redacted>)"),
             (password(""), "Empty"),
         ] {
-            let credential = Credential { user: b"shop".to_vec(), secret };
+            let credential = Credential { user: b"shop".to_vec(), secret, client: None };
             let expected = format!("Credential {{ user: \"shop\", secret: {expected} }}");
             assert_eq!(format!("{credential:?}"), expected);
         }

@@ -34,6 +34,8 @@ impl Connection {
         self.is_resettable()
             && self.facts().capabilities & Capabilities::SEMANTIC == semantic
             && self.client_tls == login.client_tls
+            // To the server it stays the client that it was opened for.
+            && self.told_client == login.credential.client
     }
 
     /// Logs in anew on the same connection, which nobody uses: another account may.

@@ -4,6 +4,7 @@
 //! a half-open connection is dropped with the future.
 
 use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
@@ -20,6 +21,7 @@ use crate::protocol::err::ERR;
 use crate::protocol::flags::Capabilities;
 use crate::protocol::frame::build_packet;
 use crate::protocol::handshake::{Greeting, HandshakeResponse};
+use crate::protocol::proxy_header;
 use crate::protocol::{ErrPacket, Malformed, OkPacket};
 
 /// Bound on a packet of the connection phase, in bytes.
@@ -93,8 +95,14 @@ async fn open(
     login: Login<'_>,
     greeted: &mut Option<ServerFacts>,
 ) -> Result<Connection, Error> {
-    let socket = open_socket(endpoint).await.map_err(Error::Connect)?;
+    let (socket, peer) = open_socket(endpoint).await.map_err(Error::Connect)?;
     let mut stream = PacketStream::new(Transport::Plain(socket));
+    let client = login.credential.client.filter(|_| endpoint.proxy_protocol);
+    if let Some(client) = client {
+        // Before all else, the greeting included.
+        write(&mut stream, &proxy_header::write((client, 0).into(), destination(client, peer)))
+            .await?;
+    }
     let (seq, payload) = stream.packet(MAX_LOGIN_PACKET).await?;
     refuse_error(&payload)?;
     let greeting = Greeting::parse(&payload)?;
@@ -138,18 +146,31 @@ async fn open(
     let status = OkPacket::parse(&ok, true)?.status;
     let mut connection = Connection::new(stream, facts, status, ok);
     connection.client_tls = login.client_tls;
+    connection.told_client = client;
     connection.begin(&login).await?;
     Ok(connection)
 }
 
-async fn open_socket(endpoint: &Endpoint) -> io::Result<Socket> {
+/// The socket, and the server's address if it is TCP.
+async fn open_socket(endpoint: &Endpoint) -> io::Result<(Socket, Option<SocketAddr>)> {
     match &endpoint.address {
         ServerAddress::Tcp { host, port } => {
             let stream = TcpStream::connect((host.as_str(), *port)).await?;
-            Socket::tcp(stream, endpoint.dead_after)
+            let peer = stream.peer_addr()?;
+            Ok((Socket::tcp(stream, endpoint.dead_after)?, Some(peer)))
         }
-        ServerAddress::Unix(path) => Ok(Socket::Unix(UnixStream::connect(path).await?)),
+        ServerAddress::Unix(path) => Ok((Socket::Unix(UnixStream::connect(path).await?), None)),
     }
+}
+
+/// What a PROXY header says of where a client has connected to: the server, if it is of the client's
+/// family, or else nowhere.
+fn destination(client: IpAddr, server: Option<SocketAddr>) -> SocketAddr {
+    let nowhere: IpAddr = match client {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    server.filter(|server| server.is_ipv4() == client.is_ipv4()).unwrap_or((nowhere, 0).into())
 }
 
 /// The capabilities of the new connection: what the client's session means, and what lagwise uses.

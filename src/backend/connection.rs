@@ -1,5 +1,6 @@
 //! An open connection to a server.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread::ThreadId;
 use std::time::Duration;
@@ -119,6 +120,8 @@ pub struct Connection {
     pub opened_at: Instant,
     /// The client that it was opened for uses TLS.
     pub(super) client_tls: bool,
+    /// Where the server was told that the client is, when it was opened.
+    pub(super) told_client: Option<IpAddr>,
     pub(super) login_ok: Vec<u8>,
     pub(super) initial_state: Vec<u8>,
     /// Commands without a response that go out with the next command.
@@ -171,6 +174,7 @@ impl Connection {
             ready_since: Instant::now(),
             opened_at: Instant::now(),
             client_tls: false,
+            told_client: None,
             login_ok,
             initial_state: Vec::new(),
             pending: Vec::new(),

@@ -16,6 +16,8 @@ pub struct Endpoint {
     pub tls: Option<EndpointTls>,
     /// A peer that vanished silently is given up after about this long.
     pub dead_after: Duration,
+    /// It is told where clients are, by the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 /// TLS towards a server.

@@ -62,6 +62,7 @@ impl Settings {
             credential: Credential {
                 user: monitor.user.clone().into_bytes(),
                 secret: CredentialSecret::from_password(password),
+                client: None,
             },
             password_file: monitor.password_file.clone(),
             check_interval: monitor.check_interval,

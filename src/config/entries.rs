@@ -205,6 +205,7 @@ impl Entries {
             zone,
             tags,
             max_connections,
+            proxy_protocol,
             tls: ServerTls { mode, verify, ca, cert, key },
         } = server;
         entries.add("address", address);
@@ -213,6 +214,7 @@ impl Entries {
         entries.add_some("zone", zone.as_ref());
         entries.add("tags", join(tags));
         entries.add("max_connections", max_connections);
+        entries.add("proxy_protocol", proxy_protocol);
         entries.add("tls.mode", mode);
         entries.add("tls.verify", verify);
         entries.file("tls.ca_file", ca.as_ref());

@@ -35,6 +35,8 @@ pub struct ServerConfig {
     /// Connections that lagwise opens to this server for clients, 1 to 100 000; the monitor's
     /// own connection is not among them.
     pub max_connections: usize,
+    /// `proxy_protocol`: it is told by the PROXY protocol where clients are.
+    pub proxy_protocol: bool,
     /// TLS to this server: `[server_tls]` overlaid with `[server.tls]`.
     pub tls: ServerTls,
 }
@@ -51,6 +53,7 @@ impl ServerConfig {
             zone: None,
             tags: Vec::new(),
             max_connections: 1000,
+            proxy_protocol: false,
             tls: ServerTls::default(),
         }
     }

@@ -70,6 +70,7 @@ fn read_one(
     let zone = zone(table);
     let tags = table.list("tags", MAX_TAGS, WORD_FORM, |text| word(text, b"._-"));
     let max_connections = table.integer("max_connections", 1..=100_000);
+    let proxy_protocol = table.boolean("proxy_protocol").unwrap_or(false);
     let tls = tls(&table.table("tls"), sources, default_tls);
 
     let Some(address) = address else {
@@ -113,6 +114,7 @@ fn read_one(
     server.zone = zone;
     server.tags = tags.into_iter().flatten().map(|tag| tag.value).collect();
     server.max_connections = max_connections.map_or(server.max_connections, |n| n as usize);
+    server.proxy_protocol = proxy_protocol;
     server.tls = tls;
 }
 

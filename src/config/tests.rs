@@ -166,6 +166,7 @@ weight = 1000
 zone = "z-2"
 tags = ["reporting", "bi"]
 max_connections = 5
+proxy_protocol = true
 tls = { mode = "off" }
 [[server]]
 address = "db2.EXAMPLE:3306"

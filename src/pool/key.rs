@@ -83,7 +83,7 @@ mod tests {
 
     fn key(user: &str, password: &str) -> LoginKey {
         let secret = CredentialSecret::from_password(Zeroizing::new(password.into()));
-        let credential = Arc::new(Credential { user: user.into(), secret });
+        let credential = Arc::new(Credential { user: user.into(), secret, client: None });
         let login = LoginRecord {
             credential,
             capabilities: Capabilities::PROTOCOL_41 | Capabilities::DEPRECATE_EOF,
@@ -109,6 +109,10 @@ mod tests {
         check(|key| key.login.charset = 8, false);
         check(|key| key.login.client_tls = true, false);
         check(|key| key.read_only = true, false);
+        check(
+            |key| Arc::make_mut(&mut key.login.credential).client = Some([10, 0, 0, 1].into()),
+            false,
+        );
         assert_ne!(one, key("app", "old"));
         assert_ne!(one, key("App", "pw"));
     }

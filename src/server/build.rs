@@ -96,6 +96,7 @@ pub fn settings(config: &Config, self_signed: &SelfSigned) -> Result<Settings, B
         scope: config.consistency.scope,
         by_table: config.consistency.by_table,
         access: Access::new(&config.access),
+        tells_clients: config.servers.iter().any(|server| server.proxy_protocol),
         max_clients: config.max_clients,
         max_clients_per_account: config.max_clients_per_account,
         max_clients_per_address: config.max_clients_per_address,
@@ -185,7 +186,12 @@ fn server(config: &ServerConfig, pool: &PoolConfig) -> Result<Server, BuildError
     let named = |source| BuildError::ServerTls { server: config.name.clone(), source };
     let tls = endpoint_tls(config).map_err(named)?;
     let address = config.address.clone();
-    let endpoint = Endpoint { address, tls, dead_after: pool.dead_after };
+    let endpoint = Endpoint {
+        address,
+        tls,
+        dead_after: pool.dead_after,
+        proxy_protocol: config.proxy_protocol,
+    };
     let limits = Limits {
         max_connections: config.max_connections,
         max_connections_per_account: pool.max_connections_per_account,

@@ -103,6 +103,17 @@ fn is_in(networks: &[IpNet], address: IpAddr) -> bool {
     networks.iter().any(|network| network.contains(&address))
 }
 
+/// Who is to be told that the password is wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Denied<'a> {
+    /// The user.
+    pub user: &'a [u8],
+    /// Where the servers see the client, if not at lagwise.
+    pub client: Option<IpAddr>,
+    /// Whether it has given a password.
+    pub has_password: bool,
+}
+
 /// What servers say to a wrong password, and how long they take for it.
 #[derive(Debug, Default)]
 pub struct WrongPassword {
@@ -128,7 +139,11 @@ impl WrongPassword {
 
     /// Their words. They name the host that the server sees, which the primary is asked for once, as
     /// the monitor's account.
-    pub async fn words(&self, context: &Context, user: &[u8], has_password: bool) -> ErrPacket {
+    pub async fn words(&self, context: &Context, who: Denied<'_>) -> ErrPacket {
+        let Denied { user, client, has_password } = who;
+        if let Some(client) = client {
+            return error::access_denied(user, Some(&client.to_string()), has_password);
+        }
         let mut host = self.host.lock().await;
         if host.is_none() {
             let start = Instant::now();
@@ -147,11 +162,10 @@ impl WrongPassword {
         &self,
         context: &Context,
         settings: &Settings,
-        user: &[u8],
-        has_password: bool,
+        who: Denied<'_>,
     ) -> ErrPacket {
         let start = Instant::now();
-        let words = self.words(context, user, has_password).await;
+        let words = self.words(context, who).await;
         let took = Duration::from_micros(self.took.load(Ordering::Relaxed));
         tokio::time::sleep_until(start + took.min(settings.login_timeout / 2)).await;
         words

@@ -59,6 +59,8 @@ pub struct Settings {
     pub by_table: bool,
     /// Who may come in.
     pub access: Access,
+    /// Some server is told where clients are.
+    pub tells_clients: bool,
     /// Most sessions at a time.
     pub max_clients: usize,
     /// Most sessions of one account; 0: no limit.

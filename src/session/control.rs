@@ -170,6 +170,7 @@ impl Session {
             schema: change.schema.unwrap_or_default(),
             nonce: self.nonce,
             is_change: true,
+            client: self.login.credential.client,
             origin: self.origin,
             login_place: None,
         };

@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn an_answer_is_given_again_for_a_while_and_to_the_same_question_only() {
         let secret = CredentialSecret::from_password(b"secret".to_vec().into());
-        let credential = Arc::new(Credential { user: b"app".to_vec(), secret });
+        let credential = Arc::new(Credential { user: b"app".to_vec(), secret, client: None });
         let key = |text: &str, status| Key {
             credential: Arc::clone(&credential),
             capabilities: Capabilities::empty(),

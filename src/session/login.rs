@@ -7,11 +7,13 @@
 //!
 //! MySQL Internals, "Connection Phase".
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use zeroize::Zeroizing;
 
+use super::access::Denied;
 use super::context::{Context, Settings};
 use super::error::{self, End, Kind};
 use super::guesses::Origin;
@@ -157,6 +159,7 @@ pub async fn login(
         schema,
         nonce,
         is_change: false,
+        client: visitor.ip().filter(|_| settings.tells_clients),
         origin: visitor.origin(),
         login_place: visitor.take_login_place(),
     };
@@ -185,6 +188,8 @@ pub struct Asking {
     pub nonce: Nonce,
     /// A COM_CHANGE_USER.
     pub is_change: bool,
+    /// Where it is, if servers are told.
+    pub client: Option<IpAddr>,
     /// Where the client is.
     pub origin: Origin,
     /// Its place among those that log in, unless it has logged in before.
@@ -219,7 +224,7 @@ pub async fn authenticate(
     if !settings.access.admits_user(&asking.user) {
         return turn_away(client, seq, &asking, &secret, context, settings).await;
     }
-    let credential = Credential { user: asking.user, secret };
+    let credential = Credential { user: asking.user, secret, client: asking.client };
     let mut login = LoginRecord {
         credential: Arc::new(credential),
         capabilities: asking.capabilities,
@@ -275,7 +280,8 @@ async fn turn_away(
     let user = &asking.user;
     let _turn = hold_back(context, settings, asking.origin, user).await;
     let has_password = *secret != CredentialSecret::Empty;
-    let words = context.wrong_password.words_in_time(context, settings, user, has_password).await;
+    let who = Denied { user, client: asking.client, has_password };
+    let words = context.wrong_password.words_in_time(context, settings, who).await;
     context.guesses.failed(asking.origin, user, Instant::now());
     reply::err(client, seq, &words).await?;
     Err(Failure::Denied(format!("{words} [access] does not let this user in")))
@@ -332,7 +338,7 @@ async fn converse(
             }
             ClientLoginStep::Authenticated { secret, path } => return Ok((seq, secret, path)),
             ClientLoginStep::Reject(reason) => {
-                let err = rejection(&reason, &asking.user, context, settings).await;
+                let err = rejection(&reason, asking, context, settings).await;
                 if !matches!(reason, RejectReason::Malformed(_)) {
                     asking.done();
                 }
@@ -457,14 +463,18 @@ fn known_account(user: &[u8], context: &Context, settings: &Settings) -> Arc<Kno
 
 async fn rejection(
     reason: &RejectReason,
-    user: &[u8],
+    asking: &Asking,
     context: &Context,
     settings: &Settings,
 ) -> ErrPacket {
     match reason {
-        RejectReason::WrongPassword => context.wrong_password.words(context, user, true).await,
+        RejectReason::WrongPassword => {
+            let Asking { user, client, .. } = asking;
+            let who = Denied { user, client: *client, has_password: true };
+            context.wrong_password.words(context, who).await
+        }
         RejectReason::NativeOnlyClient => {
-            let user = String::from_utf8_lossy(user);
+            let user = String::from_utf8_lossy(&asking.user);
             let plugin = settings.greeting_plugin.name();
             let text = format!(
                 "Client does not support authentication protocol requested by server: this client \

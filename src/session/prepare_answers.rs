@@ -166,7 +166,7 @@ mod tests {
     fn asked(user: &str, statement: u64) -> Asked {
         let secret = CredentialSecret::from_password(Zeroizing::new("pw".into()));
         let login = LoginRecord {
-            credential: Arc::new(Credential { user: user.into(), secret }),
+            credential: Arc::new(Credential { user: user.into(), secret, client: None }),
             capabilities: Capabilities::PROTOCOL_41,
             charset: 45,
             attributes: None,

@@ -155,6 +155,11 @@ impl Visitor {
         self.login_place.take()
     }
 
+    /// Its address; `None`: on a Unix socket.
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.address.map(ip)
+    }
+
     /// What wrong passwords of this client count for.
     pub fn origin(&self) -> Origin {
         Origin::of(self.address.map(ip))

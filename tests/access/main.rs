@@ -13,6 +13,7 @@ mod proxied;
 mod secrets;
 mod servers;
 mod tls;
+mod told;
 
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};

@@ -94,7 +94,7 @@ fn nothing_shows_a_secret() {
     let config = Config::parse(text, Path::new("proxy.toml"), &|_| None, &read).unwrap();
     let password = || Zeroizing::new(b"hunter2".to_vec());
     let secret = CredentialSecret::from_password(password());
-    let credential = Credential { user: b"app".to_vec(), secret: secret.clone() };
+    let credential = Credential { user: b"app".to_vec(), secret: secret.clone(), client: None };
     let login = LoginRecord {
         credential: Arc::new(credential.clone()),
         capabilities: Capabilities::empty(),

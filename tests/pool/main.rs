@@ -75,7 +75,8 @@ const OF_MARIADB: &[Trace] = &[
 
 fn pool_to(lab: &Lab, limits: Limits) -> Arc<Pool> {
     let address = ServerAddress::Tcp { host: "127.0.0.1".into(), port: lab.port(0) };
-    let endpoint = Endpoint { address, tls: None, dead_after: Duration::from_secs(3) };
+    let endpoint =
+        Endpoint { address, tls: None, dead_after: Duration::from_secs(3), proxy_protocol: false };
     Pool::new(endpoint, limits)
 }
 
@@ -83,7 +84,7 @@ fn key(user: &str, charset: u8) -> LoginKey {
     let password = format!("{user}_password").into_bytes();
     let secret = CredentialSecret::from_password(password.into());
     let login = LoginRecord {
-        credential: Arc::new(Credential { user: user.into(), secret }),
+        credential: Arc::new(Credential { user: user.into(), secret, client: None }),
         capabilities: Capabilities::PROTOCOL_41 | Capabilities::DEPRECATE_EOF,
         charset,
         attributes: None,

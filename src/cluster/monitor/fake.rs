@@ -85,7 +85,8 @@ impl Fake {
     pub(super) fn server(&self, name: &str, role: Role) -> Server {
         let address = ServerAddress::Tcp { host: "127.0.0.1".into(), port: self.port };
         let dead_after = Duration::from_secs(3);
-        let endpoint = Endpoint { address: address.clone(), tls: None, dead_after };
+        let endpoint =
+            Endpoint { address: address.clone(), tls: None, dead_after, proxy_protocol: false };
         let config = ServerConfig { name: name.into(), ..ServerConfig::new(address, role) };
         Server { config, endpoint, limits: Limits::default() }
     }

@@ -16,7 +16,11 @@ use crate::auth::{Credential, CredentialSecret};
 
 fn settings(interval_ms: u64) -> Settings {
     Settings {
-        credential: Credential { user: b"monitor".to_vec(), secret: CredentialSecret::Empty },
+        credential: Credential {
+            user: b"monitor".to_vec(),
+            secret: CredentialSecret::Empty,
+            client: None,
+        },
         password_file: None,
         check_interval: Duration::from_millis(interval_ms),
         min_check_interval: Duration::from_millis(interval_ms.min(20)),

@@ -17,7 +17,11 @@ const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
 pub(crate) fn settings() -> Settings {
     Settings {
-        credential: Credential { user: b"monitor".to_vec(), secret: CredentialSecret::Empty },
+        credential: Credential {
+            user: b"monitor".to_vec(),
+            secret: CredentialSecret::Empty,
+            client: None,
+        },
         password_file: None,
         check_interval: Duration::from_millis(250),
         min_check_interval: Duration::from_millis(20),
@@ -35,8 +39,12 @@ pub(crate) fn settings() -> Settings {
 /// A server on a port of its own; its name is `server-PORT` unless `change` says otherwise.
 fn server(port: u16, role: Role, change: impl FnOnce(&mut ServerConfig)) -> Server {
     let address = ServerAddress::Tcp { host: "127.0.0.1".into(), port };
-    let endpoint =
-        Endpoint { address: address.clone(), tls: None, dead_after: Duration::from_secs(3) };
+    let endpoint = Endpoint {
+        address: address.clone(),
+        tls: None,
+        dead_after: Duration::from_secs(3),
+        proxy_protocol: false,
+    };
     let mut config = ServerConfig::new(address, role);
     config.name = format!("server-{port}");
     change(&mut config);

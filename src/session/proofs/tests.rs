@@ -11,7 +11,7 @@ fn login(user: &str, password: &str) -> LoginRecord {
     let password = Zeroizing::new(password.as_bytes().to_vec());
     let secret = CredentialSecret::from_password(password);
     LoginRecord {
-        credential: Arc::new(Credential { user: user.into(), secret }),
+        credential: Arc::new(Credential { user: user.into(), secret, client: None }),
         capabilities: Capabilities::FOUND_ROWS | Capabilities::SESSION_TRACK,
         charset: 45,
         attributes: None,

@@ -96,6 +96,12 @@ pub(super) const ROWS: &[Row] = &[
         &["core_dumps: false -> true (after a restart)"],
     ),
     (
+        "server.proxy_protocol",
+        ["", "[[server]]\naddress = \"10.0.0.2:3306\""],
+        ["", "[[server]]\naddress = \"10.0.0.2:3306\"\nproxy_protocol = true"],
+        &["server.10.0.0.2:3306.proxy_protocol: false -> true"],
+    ),
+    (
         "http.listen",
         ["", ""],
         ["", "[http]"],
