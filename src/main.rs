@@ -8,9 +8,11 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use lagwise::config::{Config, ServerConfig};
+use lagwise::admin::client::Running;
+use lagwise::config::{Config, Secret, ServerConfig};
 use lagwise::route::{Kept, Rule, SessionFacts, Target, is_server_schema};
 use lagwise::session::TextPrepared;
 use lagwise::sql::{Flags, LexMode, Make, Statement, TextPrepare, classify, text_prepare};
@@ -42,6 +44,29 @@ enum Command {
     ///
     /// Every error is shown, with its line, its key and what is allowed.
     Check(ConfigArgs),
+    /// Take a replica out for maintenance, and wait until nothing uses it.
+    ///
+    /// It gets no new work; what runs there ends or moves on at its next statement, and nothing is ended by
+    /// force. The command asks the running lagwise, at http.listen of the configuration. It lasts until
+    /// `undrain`, also over a reload or an upgrade, and ends with a restart.
+    Drain {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Seconds until it gives up waiting; the server stays drained.
+        #[arg(short, long, value_name = "SECONDS", default_value_t = 300)]
+        timeout: u64,
+        /// The server's name, or its address if it has none.
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+    /// Put a drained server back.
+    Undrain {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The server's name, or its address if it has none.
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
     /// Tell where a statement would run, and why; connects to nothing.
     ///
     /// The answer is that for a new session, which has written nothing and is in no transaction.
@@ -76,6 +101,12 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(ConfigArgs { path }) => with_config(&path, |config| run_proxy(config, &path)),
         Command::Check(ConfigArgs { path }) => with_config(&path, |config| check(&config, &path)),
+        Command::Drain { config, timeout, server } => with_config(&config.path, |config| {
+            drain(&config, &server, Some(Duration::from_secs(timeout)))
+        }),
+        Command::Undrain { config, server } => {
+            with_config(&config.path, |config| drain(&config, &server, None))
+        }
         Command::Explain { config: ConfigArgs { path }, user, schema, statement } => {
             with_config(&path, |config| {
                 say(&explanation(&config, &user, &schema, &statement));
@@ -100,6 +131,34 @@ fn with_config(path: &Path, command: impl FnOnce(Config) -> ExitCode) -> ExitCod
 fn run_proxy(config: Config, path: &Path) -> ExitCode {
     match lagwise::server::run(config, path) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&format!("lagwise: {error}"));
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+/// Asks the running lagwise to take a server out and waits so long until it is free, or, without a time,
+/// to put it back.
+fn drain(config: &Config, server: &str, limit: Option<Duration>) -> ExitCode {
+    let Some(http) = &config.http else {
+        complain(
+            "lagwise is asked over its HTTP endpoints, and the configuration has no http.listen",
+        );
+        return ExitCode::from(USAGE);
+    };
+    let token = http.token.as_ref().map(Secret::expose);
+    let running = Running { http: http.listen, token };
+    let done = match limit {
+        Some(limit) => running.drain(server, limit, complain),
+        None => running.undrain(server),
+    };
+    match done {
+        Ok(()) => {
+            let is = if limit.is_some() { "drained: nothing uses it" } else { "in use again" };
+            say(&format!("{server} is {is}."));
+            ExitCode::SUCCESS
+        }
         Err(error) => {
             complain(&format!("lagwise: {error}"));
             ExitCode::from(FAILURE)
@@ -179,6 +238,9 @@ fn describe(server: &ServerConfig) -> String {
     }
     if server.max_connections != plain.max_connections {
         let _ = write!(text, ", at most {} connections", server.max_connections);
+    }
+    if server.drained {
+        text.push_str(", drained");
     }
     let _ = write!(text, ", TLS {}", server.tls.mode);
     text

@@ -116,7 +116,7 @@ fn a_bad_configuration_is_refused_by_every_command() {
     let folder = Folder::new("bad");
     folder.write("bad.toml", &GOOD.replace("weight = 2", "wait = 2"), 0o644);
     folder.write("monitor.password", "hunter2\n", 0o640);
-    let errors = "bad.toml:11: server.wait: unknown key; did you mean \"consistency.wait\"?; allowed: address, max_connections, name, proxy_protocol, \
+    let errors = "bad.toml:11: server.wait: unknown key; did you mean \"consistency.wait\"?; allowed: address, drained, max_connections, name, proxy_protocol, \
                   role, tags, tls, weight, zone\n";
     let missing = "no.toml: cannot read: No such file or directory (os error 2)\n";
     for command in [&["check"][..], &["run"], &["explain", "SELECT 1"]] {

@@ -1,14 +1,18 @@
-//! The HTTP endpoints for machines: `/metrics`, `/healthz`, `/readyz` and `/sessions`.
+//! The HTTP endpoints for machines: `/metrics`, `/healthz`, `/readyz`, `/sessions` and `/servers`.
 //!
 //! - [`sessions`]: the list of sessions. [`token`]: who may look.
+//! - [`servers`]: the list of servers, and taking one out for maintenance. [`client`]: the command that
+//!   asks for it.
 //!
-//! They answer GET and HEAD only and read no request body. Because they share the process with
+//! But for that one change they answer GET and HEAD only, and they read no request body. Because they share the process with
 //! the proxy, a hostile or broken scraper must not cost it more than a little: connections, header
 //! size, the time to send a header, and the life of a connection are bounded by [`Limits`].
 //!
 //! Deliberately absent: TLS (bind to loopback, which is the default, or put a reverse proxy before
-//! it), and anything that changes state.
+//! it), and anything else that changes state.
 
+pub mod client;
+mod servers;
 mod sessions;
 #[cfg(test)]
 mod tests;
@@ -24,7 +28,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -33,6 +37,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+pub use servers::{DrainRefusal, ServerState, ServerStates};
 pub use sessions::{Connection, Connections, Session, SessionSource, Sessions};
 pub use token::Token;
 
@@ -56,8 +61,12 @@ pub struct AdminState {
     pub readiness: Arc<dyn Readiness>,
     /// Asked at `/sessions`.
     pub sessions: Arc<dyn SessionSource>,
+    /// Asked at `/servers`, and told to drain one.
+    pub servers: Arc<dyn ServerStates>,
     /// What is asked of those who look.
     pub token: Token,
+    /// Only this host reaches the endpoints. Others may change something only with a token.
+    pub is_local: bool,
 }
 
 /// The bounds of the HTTP side.
@@ -185,6 +194,9 @@ fn router(state: AdminState) -> Router {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/sessions", get(sessions::sessions))
+        .route("/servers", get(servers::servers))
+        .route("/servers/{name}/drain", post(servers::drain))
+        .route("/servers/{name}/undrain", post(servers::undrain))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn_with_state(state.clone(), token::check))
@@ -240,7 +252,7 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 }
 
 async fn not_found() -> impl IntoResponse {
-    (StatusCode::NOT_FOUND, "not found: try /metrics, /healthz, /readyz or /sessions\n")
+    (StatusCode::NOT_FOUND, "not found: try /metrics, /healthz, /readyz, /sessions or /servers\n")
 }
 
 async fn method_not_allowed() -> impl IntoResponse {

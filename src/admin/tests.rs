@@ -31,6 +31,34 @@ impl Readiness for Answer {
     }
 }
 
+/// One server, which is no primary.
+#[derive(Default)]
+struct Drainable(std::sync::atomic::AtomicBool);
+
+impl ServerStates for Drainable {
+    fn servers(&self) -> Vec<ServerState> {
+        vec![ServerState {
+            name: "unix:/run/db".to_owned(),
+            role: "replica",
+            health: "up",
+            excluded: None,
+            drained: self.0.load(std::sync::atomic::Ordering::Relaxed),
+            connections: 0,
+            running: 0,
+            used_by: Default::default(),
+        }]
+    }
+
+    fn set_drained(&self, name: &str, drained: bool) -> Result<(), DrainRefusal> {
+        match name {
+            "unix:/run/db" => self.0.store(drained, std::sync::atomic::Ordering::Relaxed),
+            "primary" => return Err(DrainRefusal::Refused("no".to_owned())),
+            _ => return Err(DrainRefusal::Unknown),
+        }
+        Ok(())
+    }
+}
+
 /// A session before its login, one with all that can be, and more than are asked for.
 struct Listed;
 
@@ -75,8 +103,14 @@ async fn start(ready: Result<(), String>, limits: Limits) -> Server {
     let metrics = Metrics::new(LABELS, 1, "0.0.0", SystemTime::now()).unwrap();
     let readiness = Arc::new(Answer(Mutex::new(ready)));
     let sessions = Arc::new(Listed);
-    let state =
-        AdminState { metrics: metrics.clone(), readiness, sessions, token: Token::default() };
+    let state = AdminState {
+        metrics: metrics.clone(),
+        readiness,
+        sessions,
+        servers: Arc::new(Drainable::default()),
+        token: Token::default(),
+        is_local: true,
+    };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(serve_with(listener, state, stopped, limits));
     Server { address, metrics, stop, task }
@@ -147,7 +181,7 @@ const JSON: &str = "content-type: application/json";
 async fn the_small_endpoints() {
     let no = || Err("draining: \"r\\1\"\n".to_owned());
     let not_ready = "{\"ready\":false,\"reason\":\"draining: \\\"r\\\\1\\\"\\n\"}\n";
-    let not_found = "not found: try /metrics, /healthz, /readyz or /sessions\n";
+    let not_found = "not found: try /metrics, /healthz, /readyz, /sessions or /servers\n";
     check(Ok(()), "GET /healthz", "200 OK", TEXT, "ok\n").await;
     check(no(), "GET /healthz", "200 OK", TEXT, "ok\n").await;
     check(Ok(()), "GET /readyz", "200 OK", JSON, "{\"ready\":true}\n").await;
@@ -276,4 +310,26 @@ async fn a_stuck_client_does_not_hold_the_shutdown_up() {
     read_response(&mut other, "ok\n").await;
     server.stop.send(()).unwrap();
     timeout(PATIENCE, server.task).await.expect("serve returns").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_drained_by_the_command() {
+    let server = start(Ok(()), Limits::default()).await;
+    let http = server.address;
+    let asked = tokio::task::spawn_blocking(move || {
+        let running = client::Running { http, token: None };
+        let drain = |name: &str| running.drain(name, Duration::ZERO, |_| {});
+        drain("unix:/run/db").unwrap();
+        running.undrain("unix:/run/db").unwrap();
+        [drain("primary"), drain("other")].map(|refused| refused.unwrap_err().to_string())
+    });
+    let refused = asked.await.unwrap();
+    assert_eq!(refused, ["primary: no", "there is no server \"other\": unix:/run/db"]);
+    // A page in a browser on the same host cannot say the header.
+    let mut stream = server.connect().await;
+    let request = b"POST /servers/primary/drain HTTP/1.0\r\nHost: a\r\n\r\n";
+    stream.write_all(request).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.0 403 "), "{answer}");
 }

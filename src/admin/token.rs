@@ -26,6 +26,11 @@ impl Token {
         self.0.store(token.map(|token| Arc::new(Zeroizing::new(token.to_vec()))));
     }
 
+    /// Whether one is asked for.
+    pub fn is_set(&self) -> bool {
+        self.0.load().is_some()
+    }
+
     /// Whether an `Authorization` header says it, or nothing is asked. In constant time but for the
     /// length.
     fn admits(&self, header: Option<&[u8]>) -> bool {

@@ -19,7 +19,7 @@ use super::position::Position;
 use super::settings::Server;
 use crate::backend::Endpoint;
 use crate::backend::connection::ServerFacts;
-use crate::config::ServerConfig;
+use crate::config::{Role, ServerConfig};
 use crate::pool::{Limits, Pool};
 
 /// Reports of sessions that wait for the monitor; more are dropped, as they say the same.
@@ -140,6 +140,7 @@ pub struct Member {
     /// all cores share.
     is_removed: AtomicBool,
     is_down: AtomicBool,
+    is_drained: AtomicBool,
 }
 
 impl Member {
@@ -150,6 +151,7 @@ impl Member {
         now: Instant,
     ) -> (Arc<Member>, mpsc::Receiver<SessionFailure>) {
         let (reports, receiver) = mpsc::channel(REPORT_QUEUE);
+        let drained = server.config.drained;
         let member = Member {
             pool: Pool::new(server.endpoint, server.limits),
             config: ArcSwap::from_pointee(server.config),
@@ -163,7 +165,11 @@ impl Member {
             removed: watch::Sender::new(false),
             is_removed: AtomicBool::new(false),
             is_down: AtomicBool::new(false),
+            is_drained: AtomicBool::new(false),
         };
+        if drained {
+            member.set_drained(true);
+        }
         (Arc::new(member), receiver)
     }
 
@@ -256,6 +262,12 @@ impl Member {
     /// Takes over what may change about the same server.
     pub(super) fn reconfigure(&self, config: ServerConfig, limits: Limits) {
         self.pool.set_limits(limits);
+        // Only a change of the key says something: the command has the last word until then. The primary
+        // is in use.
+        let is_primary = config.role == Role::Primary;
+        if is_primary || config.drained != self.config.load().drained {
+            self.set_drained(config.drained && !is_primary);
+        }
         self.config.store(Arc::new(config));
     }
 
@@ -264,6 +276,27 @@ impl Member {
     #[inline]
     pub fn is_down(&self) -> bool {
         self.is_down.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is taken out for maintenance: as a replica it gets no new work, and what is idle there
+    /// leaves. A reload does not change that.
+    #[inline]
+    pub fn is_drained(&self) -> bool {
+        self.is_drained.load(Ordering::Relaxed)
+    }
+
+    /// Whether idle sessions are to give up their connections to it.
+    pub fn is_leaving(&self) -> bool {
+        self.is_removed() || self.is_drained()
+    }
+
+    pub(super) fn set_drained(&self, drained: bool) {
+        self.is_drained.store(drained, Ordering::Relaxed);
+        if drained {
+            self.pool.close();
+        } else if !self.is_removed() {
+            self.pool.reopen();
+        }
     }
 
     pub(super) fn set_status(&self, status: MemberStatus) {

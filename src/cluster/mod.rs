@@ -63,7 +63,7 @@ pub use lag::Lag;
 pub use member::{Member, MemberId, MemberStatus, SessionFailure};
 pub use position::{Flavor, Position};
 pub use settings::{Server, Settings};
-pub use topology::{Applied, Cluster, NoPrimary};
+pub use topology::{Applied, Cluster, NoPrimary, NotDrained};
 pub use view::Wish;
 
 use crate::auth::CredentialSecret;
@@ -203,6 +203,14 @@ impl ClusterHandle {
     /// Closes idle connections, and all others when they are given back: lagwise is being stopped.
     pub fn close_pools(&self) {
         self.snapshot().members().for_each(|member| member.pool().close());
+    }
+
+    /// Takes a replica out for maintenance, or puts it back.
+    ///
+    /// # Errors
+    /// There is none of that name, or it is the primary.
+    pub fn set_drained(&self, name: &str, drained: bool) -> Result<(), NotDrained> {
+        self.topology.set_drained(name, drained, Instant::now().into_std())
     }
 
     /// Keeps connections no longer than for a moment: there will be no new sessions.

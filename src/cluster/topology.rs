@@ -136,6 +136,20 @@ pub struct ReadsChanged {
     pub any_left: bool,
 }
 
+/// Why a server cannot be drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotDrained {
+    /// The configuration names no such server.
+    #[error("the configuration names no such server")]
+    Unknown,
+    /// It is the primary.
+    #[error(
+        "it is the primary: without it nothing can be written. Make another server the primary \
+         first, and drain this one when it is a replica"
+    )]
+    Primary,
+}
+
 /// A member that needs a monitor, and where sessions report failures of it.
 pub(super) type NewMember = (Arc<Member>, mpsc::Receiver<SessionFailure>);
 
@@ -329,6 +343,26 @@ impl Topology {
         (notes, changes)
     }
 
+    /// Takes a replica out for maintenance, or puts it back.
+    pub(super) fn set_drained(
+        &self,
+        name: &str,
+        drained: bool,
+        now: Instant,
+    ) -> Result<(), NotDrained> {
+        let core = self.lock();
+        let cluster = self.load();
+        let member = cluster.members().find(|member| member.config().name == name);
+        let member = member.ok_or(NotDrained::Unknown)?;
+        if drained && Arc::ptr_eq(member, &cluster.primary) {
+            return Err(NotDrained::Primary);
+        }
+        member.set_drained(drained);
+        self.publish(&core, now);
+        self.waiters.look(&self.load());
+        Ok(())
+    }
+
     /// Works out the candidates anew and publishes them.
     fn publish(&self, core: &Core, now: Instant) -> Vec<ReadsChanged> {
         let old = self.load();
@@ -372,6 +406,7 @@ fn with_candidates(
             lag: status.lag.unwrap_or(Lag::Unknown(NoLag::ReplicaNotProbed)),
             probed_at: status.probed_at,
             errant: status.errant.is_some(),
+            is_drained: member.is_drained(),
             weight: config.weight,
             tags: &config.tags,
             zone: config.zone.as_deref(),

@@ -68,6 +68,8 @@ pub struct ReplicaView<'a> {
     pub probed_at: Option<Instant>,
     /// It has transactions that the primary lacks.
     pub errant: bool,
+    /// It is taken out for maintenance.
+    pub is_drained: bool,
     /// Its share among equals, at least 1.
     pub weight: u32,
     /// With tags, only reads that ask for one of them may go there.
@@ -90,6 +92,8 @@ pub struct Wish<'a> {
 /// Why a replica gets no reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Excluded {
+    /// It is taken out for maintenance.
+    Drained,
     /// It is not up.
     Health(Health),
     /// Its last good probe is too long ago.
@@ -109,6 +113,7 @@ pub enum Excluded {
 impl fmt::Display for Excluded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Excluded::Drained => f.write_str("drained"),
             Excluded::Health(health) => write!(f, "{health}"),
             Excluded::ProbeTooOld => f.write_str("its last good probe is too old"),
             Excluded::LagUnknown(reason) => write!(f, "lag unknown: {}", reason.as_str()),
@@ -238,6 +243,9 @@ fn judge(
     policy: &RoutingPolicy,
     now: Instant,
 ) -> Result<Duration, Excluded> {
+    if replica.is_drained {
+        return Err(Excluded::Drained);
+    }
     if !replica.health.serves_reads() {
         return Err(Excluded::Health(replica.health));
     }

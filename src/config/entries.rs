@@ -206,6 +206,7 @@ impl Entries {
             tags,
             max_connections,
             proxy_protocol,
+            drained,
             tls: ServerTls { mode, verify, ca, cert, key },
         } = server;
         entries.add("address", address);
@@ -215,6 +216,7 @@ impl Entries {
         entries.add("tags", join(tags));
         entries.add("max_connections", max_connections);
         entries.add("proxy_protocol", proxy_protocol);
+        entries.add("drained", drained);
         entries.add("tls.mode", mode);
         entries.add("tls.verify", verify);
         entries.file("tls.ca_file", ca.as_ref());

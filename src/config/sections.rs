@@ -37,6 +37,8 @@ pub struct ServerConfig {
     pub max_connections: usize,
     /// `proxy_protocol`: it is told by the PROXY protocol where clients are.
     pub proxy_protocol: bool,
+    /// A replica that is taken out for maintenance from the beginning.
+    pub drained: bool,
     /// TLS to this server: `[server_tls]` overlaid with `[server.tls]`.
     pub tls: ServerTls,
 }
@@ -54,6 +56,7 @@ impl ServerConfig {
             tags: Vec::new(),
             max_connections: 1000,
             proxy_protocol: false,
+            drained: false,
             tls: ServerTls::default(),
         }
     }

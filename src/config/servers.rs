@@ -71,6 +71,7 @@ fn read_one(
     let tags = table.list("tags", MAX_TAGS, WORD_FORM, |text| word(text, b"._-"));
     let max_connections = table.integer("max_connections", 1..=100_000);
     let proxy_protocol = table.boolean("proxy_protocol").unwrap_or(false);
+    let drained = table.boolean("drained");
     let tls = tls(&table.table("tls"), sources, default_tls);
 
     let Some(address) = address else {
@@ -115,6 +116,10 @@ fn read_one(
     server.tags = tags.into_iter().flatten().map(|tag| tag.value).collect();
     server.max_connections = max_connections.map_or(server.max_connections, |n| n as usize);
     server.proxy_protocol = proxy_protocol;
+    server.drained = drained.unwrap_or(server.drained);
+    if server.drained && server.role == Role::Primary {
+        table.error("drained", "the primary cannot be drained", "replicas only");
+    }
     server.tls = tls;
 }
 

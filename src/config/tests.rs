@@ -163,6 +163,7 @@ address = "[FD00::0:3]:3308"
 role = "replica"
 name = "reports"
 weight = 1000
+drained = true
 zone = "z-2"
 tags = ["reporting", "bi"]
 max_connections = 5
@@ -214,7 +215,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(servers[1].tls, config.server_tls, "[server_tls] is the default of each");
     let reports = &servers[2];
     assert_eq!(reports.address.to_string(), "[fd00::3]:3308");
-    assert_eq!((reports.weight, reports.max_connections), (1000, 5));
+    assert_eq!((reports.weight, reports.max_connections, reports.drained), (1000, 5, true));
     assert_eq!(reports.zone.as_deref(), Some("z-2"));
     assert_eq!(reports.tags, ["reporting", "bi"]);
     assert_eq!(reports.tls.mode, ServerTlsMode::Off);

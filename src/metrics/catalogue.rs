@@ -123,6 +123,8 @@ families! {
         "1 for the kind of knowledge that there is of the replica's lag, 0 for all others.";
     SERVER_ERRANT = Gauge "lagwise_server_errant" ["server"]
         "1 while the replica has transactions that the primary lacks, and takes no reads for it.";
+    SERVER_DRAINED = Gauge "lagwise_server_drained" ["server"]
+        "1 while the server is taken out for maintenance by lagwise drain.";
     SERVER_OUTSTANDING = Gauge "lagwise_server_outstanding" ["server"]
         "Commands sent to the server whose response has not ended.";
     SERVER_CONNECTIONS = Gauge "lagwise_server_connections" ["server"]

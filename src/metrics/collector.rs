@@ -231,6 +231,7 @@ impl Scrape {
         self.family(&names::SERVER_LAG_FORM, forms);
         let replicas = servers().filter(|(_, s)| s.role == Role::Replica);
         self.family(&names::SERVER_ERRANT, replicas.map(|(name, s)| ([name], one(s.errant))));
+        self.family(&names::SERVER_DRAINED, servers().map(|(name, s)| ([name], one(s.drained))));
         let outstanding = servers().map(|(name, s)| ([name], s.outstanding as f64));
         self.family(&names::SERVER_OUTSTANDING, outstanding);
         let connections = servers().map(|(name, s)| ([name], s.connections as f64));

@@ -22,6 +22,8 @@ pub struct ServerSample {
     pub lag_form: Option<&'static str>,
     /// It has transactions that the primary lacks.
     pub errant: bool,
+    /// It is taken out for maintenance.
+    pub drained: bool,
     /// Health state, one of [`ServerSource::health_states`].
     pub health: &'static str,
     /// It may get work now.

@@ -51,6 +51,7 @@ fn sample(name: &str, role: Role) -> ServerSample {
         lag: None,
         lag_form: None,
         errant: false,
+        drained: false,
         health: "up",
         eligible: true,
         outstanding: 3,

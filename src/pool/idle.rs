@@ -195,6 +195,11 @@ impl<K: Key, C, W> Store<K, C, W> {
         self.is_closed = true;
     }
 
+    /// Keeps what is given back again.
+    pub fn reopen(&mut self) {
+        self.is_closed = false;
+    }
+
     /// Whether it keeps nothing any more.
     pub fn is_closed(&self) -> bool {
         self.is_closed

@@ -232,6 +232,13 @@ impl<O: Opener> Pool<O> {
         self.clear();
     }
 
+    /// Keeps connections again.
+    pub fn reopen(self: &Arc<Self>) {
+        let mut store = self.lock();
+        store.reopen();
+        self.note_wanted(&store);
+    }
+
     /// Closes idle connections, whose server is thought to be gone.
     pub fn clear(self: &Arc<Self>) {
         let gone = self.collected().drain(|_| true);

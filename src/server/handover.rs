@@ -78,6 +78,8 @@ pub struct Letter {
     pub elders: usize,
     /// Session ids of the newcomer start here, so that no KILL meets another's session.
     pub first_session: u32,
+    /// Servers that are taken out for maintenance, by name.
+    pub drained: Vec<String>,
 }
 
 /// A listening socket.
@@ -105,6 +107,8 @@ pub struct Estate {
     pub elders: Vec<UnixStream>,
     /// See [`Letter::first_session`].
     pub first_session: u32,
+    /// See [`Letter::drained`].
+    pub drained: Vec<String>,
     /// Unix sockets whose files are to be removed in the end.
     files: Vec<ListenAddress>,
 }
@@ -175,6 +179,7 @@ impl Estate {
             inherited: Inherited::default(),
             elders: Vec::new(),
             first_session: letter.first_session,
+            drained: letter.drained,
             files: Vec::new(),
         };
         let mut descriptors = descriptors.into_iter();

@@ -151,8 +151,13 @@ impl Server {
         let first_session = self.context.registry.next_id().wrapping_add(SESSION_GAP);
         let estate = self.sockets.to_pass_on().and_then(|(sockets, mut descriptors)| {
             let elders = self.elders.links()?;
-            let letter =
-                Letter { sockets, elders: elders.len(), first_session, ..Letter::default() };
+            let letter = Letter {
+                sockets,
+                elders: elders.len(),
+                first_session,
+                drained: self.drained(),
+                ..Letter::default()
+            };
             descriptors.extend(elders);
             Ok((letter, descriptors))
         });

@@ -8,6 +8,7 @@
 //!   the two say to each other. [`elders`]: processes before this one that still have sessions.
 //! - [`reload`]: SIGHUP, all or nothing. [`downs`]: what sessions are told of servers.
 //! - [`memory`]: no core dumps.
+//! - [`drain`]: replicas that are taken out for maintenance.
 //! - [`samples`]: what a scrape asks of the topology. [`sessions`]: what a look at the sessions shows.
 //!
 //! Threads: one control thread (signals, monitors, HTTP), and `worker_threads` workers, each with
@@ -16,6 +17,7 @@
 
 pub mod build;
 mod downs;
+mod drain;
 mod elders;
 mod handover;
 mod life;
@@ -198,6 +200,12 @@ async fn arrive(
 ) -> Result<Elders, RunError> {
     let Some(estate) = estate else { return Ok(Elders::watch(Vec::new(), &context.writes)?) };
     context.registry.begin_at(estate.first_session);
+    for name in &estate.drained {
+        // The new configuration may not have it, or as the primary.
+        if let Err(error) = cluster.set_drained(name, true) {
+            tracing::warn!(server = name, %error, "not drained any more");
+        }
+    }
     if !cluster.until_useful(tokio::time::Instant::now() + USEFUL_TIMEOUT).await {
         return Err(RunError::NoPrimaryYet(USEFUL_TIMEOUT));
     }
@@ -240,7 +248,12 @@ impl Server {
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::new(readiness),
             sessions: Arc::new(sessions::Sessions(Arc::clone(&self.context.registry))),
+            servers: Arc::new(drain::Servers {
+                cluster: Arc::clone(&self.cluster),
+                registry: Arc::clone(&self.context.registry),
+            }),
             token: self.token.clone(),
+            is_local: listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
         };
         admin::serve(listener, state, std::future::pending::<()>())
     }

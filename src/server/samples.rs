@@ -25,6 +25,7 @@ impl ServerSource for Servers {
                 lag: lag.and_then(Lag::known),
                 lag_form: lag.map(Lag::form),
                 errant: status.errant.is_some(),
+                drained: member.is_drained(),
                 health: status.health.as_str(),
                 eligible: if primary {
                     status.health.may_be_alive()

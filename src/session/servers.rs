@@ -175,7 +175,7 @@ impl Servers {
     /// Closes an unused connection to a replica that the configuration no longer names. `is_kept`:
     /// the primary side is a replica, too.
     pub fn release_removed(&mut self, state: &SessionState, handle: &SessionHandle, is_kept: bool) {
-        let is_removed = |member: &Arc<Member>| member.is_removed();
+        let is_removed = |member: &Arc<Member>| member.is_leaving();
         let gone = self.member(Side::Primary).is_some_and(is_removed);
         if is_kept && gone && !state.is_bound_to_primary() {
             self.drop_side(Side::Primary, handle);

@@ -135,7 +135,7 @@ pub fn under_load(lab: &Lab) {
 }
 
 /// Ends the load also when the test panics, which would else wait for it for ever.
-struct StopAtEnd<'a>(&'a AtomicBool);
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
 
 impl Drop for StopAtEnd<'_> {
     fn drop(&mut self) {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod activation;
+mod drain;
 mod load;
 #[path = "../raw/mod.rs"]
 mod raw;
@@ -282,6 +283,7 @@ fn restart_without_an_outage(make: Make) {
         ("a bad newcomer", a_bad_newcomer),
         ("signals", signals),
         ("drain_timeout", drain_timeout),
+        ("drain", drain::drain),
         ("socket activation", activation::socket_activation),
     ];
     for (name, step) in steps {

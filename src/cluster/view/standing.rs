@@ -97,7 +97,7 @@ fn growing(since: Instant, slow_start: Duration, now: Instant) -> Warmth {
 /// that came late, or a primary that was not looked at yet make nothing cold.
 fn is_in_earnest(excluded: Excluded, before: Warmth) -> bool {
     match excluded {
-        Excluded::Health(Health::Down) => true,
+        Excluded::Health(Health::Down) | Excluded::Drained => true,
         // Before lagwise knows its way about, nothing else is news of the replica.
         _ if before == Warmth::Fresh => false,
         Excluded::Health(Health::Starting | Health::Suspect | Health::Up)

@@ -33,6 +33,7 @@ fn replica(now: Instant, lag: Lag) -> ReplicaView<'static> {
         lag,
         probed_at,
         errant: false,
+        is_drained: false,
         weight: 1,
         tags: &[],
         zone,
@@ -100,6 +101,7 @@ fn every_doubt_excludes() {
         (aged(1501), Some(Excluded::ProbeTooOld)),
         (ReplicaView { probed_at: None, ..good }, Some(Excluded::ProbeTooOld)),
         (ReplicaView { errant: true, ..good }, Some(Excluded::Errant)),
+        (ReplicaView { is_drained: true, ..good }, Some(Excluded::Drained)),
         (ReplicaView { lag: known(10_001), ..good }, Some(Excluded::OverMaxLag(ms(10_001)))),
         (ReplicaView { lag: Lag::AtLeast(ms(0)), ..good }, Some(Excluded::LagUnbounded(ms(0)))),
         (

@@ -1,8 +1,14 @@
-//! `[pool]`.
+//! `[pool]`, and what of `[[server]]` is about its connections.
 
 use super::Row;
 
 pub(super) const ROWS: &[Row] = &[
+    (
+        "server.drained",
+        ["", "[[server]]\naddress = \"10.0.0.2:3306\""],
+        ["", "[[server]]\naddress = \"10.0.0.2:3306\"\ndrained = true"],
+        &["server.10.0.0.2:3306.drained: false -> true"],
+    ),
     (
         "pool.dead_after",
         ["", ""],

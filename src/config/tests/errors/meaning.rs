@@ -52,6 +52,10 @@ fn servers() {
         ],
     );
     appended(
+        "[[server]]\naddress = \"10.0.0.1:3306\"\ndrained = true\n",
+        &["8: server.drained: the primary cannot be drained; allowed: replicas only"],
+    );
+    appended(
         "[[server]]\naddress = \"db:1\"\nrole = \"primary\"\n",
         &["7: server.role: db:1 is a second primary; allowed: exactly one primary"],
     );

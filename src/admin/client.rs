@@ -1,0 +1,170 @@
+//! What `lagwise drain` and `lagwise undrain` say to a running lagwise, over its HTTP endpoints.
+//!
+//! Two kinds of short requests of one program to itself: HTTP/1.0 by hand, since the library that serves
+//! would bring a whole client for them.
+
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use super::servers::{CHANGE_HEADER, Known};
+
+/// How long one request may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Between two looks at a server that is not free yet.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Bytes of an answer.
+const MAX_ANSWER: u64 = 4 << 20;
+
+/// Why a command did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// Nobody answers.
+    #[error("no lagwise answers at {0} (http.listen): {1}")]
+    Unreachable(SocketAddr, io::Error),
+    /// lagwise does not do it, in its words.
+    #[error("{0}")]
+    Refused(String),
+    /// It is drained, and still in use.
+    #[error("still in use after {0:?}: {1}; it stays drained")]
+    InUse(Duration, String),
+}
+
+/// A running lagwise.
+#[derive(Debug)]
+pub struct Running<'a> {
+    /// `http.listen`
+    pub http: SocketAddr,
+    /// `http.token`
+    pub token: Option<&'a [u8]>,
+}
+
+impl Running<'_> {
+    /// Takes a server out, and waits until nothing uses it; `progress` is told what still does, whenever
+    /// that changes.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn drain(
+        &self,
+        server: &str,
+        limit: Duration,
+        mut progress: impl FnMut(&str),
+    ) -> Result<(), CommandError> {
+        self.ask("POST", &format!("/servers/{}/drain", escaped(server)))?;
+        let start = Instant::now();
+        let mut said = String::new();
+        loop {
+            let Some(use_of) = self.use_of(server)? else { return Ok(()) };
+            if use_of != said {
+                progress(&use_of);
+                said = use_of;
+            }
+            if start.elapsed() >= limit {
+                return Err(CommandError::InUse(limit, said));
+            }
+            std::thread::sleep(PAUSE);
+        }
+    }
+
+    /// Puts a server back.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub fn undrain(&self, server: &str) -> Result<(), CommandError> {
+        self.ask("POST", &format!("/servers/{}/undrain", escaped(server))).map(drop)
+    }
+
+    /// What uses a server, for people; `None`: it is free.
+    fn use_of(&self, server: &str) -> Result<Option<String>, CommandError> {
+        let answer = self.ask("GET", "/servers")?;
+        let refused = |error: serde_json::Error| CommandError::Refused(error.to_string());
+        let servers: Vec<Known> = serde_json::from_str(&answer).map_err(refused)?;
+        let known = servers.into_iter().find(|known| known.name == server);
+        let Some(known) = known.filter(|known| known.connections > 0 || known.running > 0) else {
+            return Ok(None);
+        };
+        let mut text =
+            format!("{} connections, {} statements run", known.connections, known.running);
+        for (why, count) in known.used_by {
+            // Writing to a String cannot fail.
+            let _ = write!(text, ", {count} {why}");
+        }
+        Ok(Some(text))
+    }
+
+    fn ask(&self, method: &str, path: &str) -> Result<String, CommandError> {
+        let answer = self.exchange(method, path);
+        let answer = answer.map_err(|error| CommandError::Unreachable(self.http, error))?;
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        match head.split(' ').nth(1) {
+            Some("200") => Ok(body.to_owned()),
+            _ => Err(CommandError::Refused(body.trim_end().to_owned())),
+        }
+    }
+
+    fn exchange(&self, method: &str, path: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect_timeout(&reachable(self.http), TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
+        let mut request =
+            format!("{method} {path} HTTP/1.0\r\nHost: {}\r\n", self.http).into_bytes();
+        request
+            .extend_from_slice(format!("{CHANGE_HEADER}: yes\r\nContent-Length: 0\r\n").as_bytes());
+        if let Some(token) = self.token {
+            request.extend_from_slice(b"Authorization: Bearer ");
+            request.extend_from_slice(token);
+            request.extend_from_slice(b"\r\n");
+        }
+        request.extend_from_slice(b"\r\n");
+        stream.write_all(&request)?;
+        let mut answer = String::new();
+        stream.take(MAX_ANSWER).read_to_string(&mut answer)?;
+        Ok(answer)
+    }
+}
+
+/// Where one connects to reach what listens there: `0.0.0.0` is no destination.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        ip if !ip.is_unspecified() => ip,
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// A server's name as one part of a path.
+fn escaped(name: &str) -> String {
+    let mut out = String::new();
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"._-:".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses() {
+        assert_eq!(escaped("10.0.0.1:3306"), "10.0.0.1:3306");
+        assert_eq!(escaped("unix:/run/a b"), "unix:%2Frun%2Fa%20b");
+        assert_eq!(escaped("[::1]:3306"), "%5B::1%5D:3306");
+        for (listen, want) in
+            [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")]
+        {
+            assert_eq!(reachable(listen.parse().unwrap()), want.parse().unwrap());
+        }
+    }
+}

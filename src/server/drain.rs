@@ -1,0 +1,77 @@
+//! Replicas that are taken out for maintenance, and what still runs there.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::Server;
+use crate::admin::{DrainRefusal, ServerState, ServerStates};
+use crate::cluster::{ClusterHandle, Member, NotDrained};
+use crate::session::registry::{Activity, Registry};
+
+/// Sessions that are looked at.
+const MAX_SESSIONS: usize = 100_000;
+
+/// The servers of a running lagwise.
+pub struct Servers {
+    /// Which there are.
+    pub cluster: Arc<ClusterHandle>,
+    /// Who uses them.
+    pub registry: Arc<Registry>,
+}
+
+impl Servers {
+    /// What keeps each server in use: sessions that have a connection there, counted by the reason.
+    fn waits(&self) -> BTreeMap<String, BTreeMap<&'static str, usize>> {
+        let mut waits: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
+        for session in self.registry.snapshot(MAX_SESSIONS).sessions {
+            let runs = session.activity == Activity::Runs;
+            let why = session.held_by.unwrap_or(if runs { "statement" } else { "session" });
+            for connection in session.primary.into_iter().chain(session.replica) {
+                *waits.entry(connection.server).or_default().entry(why).or_default() += 1;
+            }
+        }
+        waits
+    }
+}
+
+impl ServerStates for Servers {
+    fn servers(&self) -> Vec<ServerState> {
+        let mut waits = self.waits();
+        let cluster = self.cluster.snapshot();
+        let state = |member: &Arc<Member>| {
+            let name = member.config().name.clone();
+            let is_primary = Arc::ptr_eq(member, cluster.primary());
+            ServerState {
+                role: if is_primary { "primary" } else { "replica" },
+                health: member.with_status(|status| status.health.as_str()),
+                excluded: cluster.excluded(member).map(|why| why.to_string()),
+                drained: member.is_drained(),
+                connections: member.pool().open(),
+                running: member.outstanding(),
+                used_by: waits.remove(&name).unwrap_or_default(),
+                name,
+            }
+        };
+        cluster.members().map(state).collect()
+    }
+
+    fn set_drained(&self, name: &str, drained: bool) -> Result<(), DrainRefusal> {
+        self.cluster.set_drained(name, drained).map_err(|error| match error {
+            NotDrained::Unknown => DrainRefusal::Unknown,
+            NotDrained::Primary => DrainRefusal::Refused(error.to_string()),
+        })?;
+        tracing::info!(server = name, drained, "by command");
+        // Those that are idle give up their connections to it.
+        self.registry.servers_removed();
+        Ok(())
+    }
+}
+
+impl Server {
+    /// The names of drained servers.
+    pub(super) fn drained(&self) -> Vec<String> {
+        let cluster = self.cluster.snapshot();
+        let drained = cluster.members().filter(|member| member.is_drained());
+        drained.map(|member| member.config().name.clone()).collect()
+    }
+}

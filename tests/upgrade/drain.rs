@@ -1,0 +1,94 @@
+//! `lagwise drain` and `undrain`: a replica is taken out for maintenance while clients work.
+
+use std::process::{Command, Output};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::scope;
+
+use crate::Newcomers;
+use crate::load::StopAtEnd;
+use crate::raw::Client;
+use crate::support::{Lab, Proxy, eventually};
+
+fn command(proxy: &Proxy, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lagwise"));
+    command.args(arguments).arg("--config").arg(proxy.config_path()).output().unwrap()
+}
+
+/// Runs the command and holds its exit code, and that it said `wanted`.
+fn says(proxy: &Proxy, arguments: &[&str], code: i32, wanted: &str) {
+    let done = command(proxy, arguments);
+    let said = [done.stdout, done.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    assert_eq!(done.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(said.contains(wanted), "{arguments:?}: {said}");
+}
+
+fn app_connections(lab: &Lab, server: usize) -> String {
+    lab.sql(server, "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app'")
+}
+
+pub fn drain(lab: &Lab) {
+    let proxy = Proxy::start(lab, "drain_timeout = \"1h\"\n");
+    let newcomers = Newcomers::default();
+    let (stop, done, failed) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::new(Vec::new()));
+    let mut bound = Client::app(proxy.port());
+    bound.run("START TRANSACTION READ ONLY");
+    bound.run("SELECT name FROM items WHERE id = 4");
+    let (_, sessions) = proxy.http("/sessions").unwrap();
+    let at = (1..lab.count()).find(|server| sessions.contains(&lab.address(*server)));
+    let server = at.expect("the transaction is on a replica");
+    let name = lab.address(server);
+    let value = |metric: &str| proxy.metrics().value(&format!("{metric}{{server={name:?}}}"));
+    // By configuration; the command has the last word until that changes.
+    let key = format!("drain_timeout = \"1h\"\n[[server]]\naddress = {name:?}\ndrained = true");
+    assert!(proxy.reload(&key));
+    assert_eq!(value("lagwise_server_drained"), 1.0);
+    says(&proxy, &["undrain", &name], 0, "in use again");
+    assert!(proxy.reload_file());
+    assert_eq!(value("lagwise_server_drained"), 0.0);
+    assert!(proxy.reload("drain_timeout = \"1h\"\n"));
+    scope(|scope| {
+        let _stop = StopAtEnd(&stop);
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut client = Client::app(proxy.port());
+                while !stop.load(Ordering::Relaxed) {
+                    if let Err(fail) = client.query("SELECT name FROM items WHERE id = 6") {
+                        failed.lock().unwrap().push(fail.to_string());
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        eventually("the replica is in use", || done.load(Ordering::Relaxed) > 100);
+        // A transaction is not ended by force.
+        says(&proxy, &["drain", &name, "--timeout", "1"], 1, "1 transaction; it stays drained");
+        assert_eq!(app_connections(lab, server), "1", "all others have left");
+        bound.run("SELECT name FROM items WHERE id = 5");
+        bound.run("COMMIT");
+        says(&proxy, &["drain", &name], 0, "nothing uses it");
+        assert_eq!(app_connections(lab, server), "0");
+        let states = (value("lagwise_server_drained"), value("lagwise_server_eligible"));
+        assert_eq!(states, (1.0, 0.0));
+        // It lasts.
+        assert!(proxy.reload_file());
+        let pid = newcomers.upgrade(&proxy, proxy.pid());
+        assert_eq!(value("lagwise_server_drained"), 1.0);
+        assert_eq!(Client::app(proxy.port()).value("SELECT 1"), "1");
+        assert_eq!(app_connections(lab, server), "0");
+        says(&proxy, &["undrain", &name], 0, "in use again");
+        assert_eq!(value("lagwise_server_drained"), 0.0);
+        eventually("it gets reads again", || {
+            Client::app(proxy.port()).run("SELECT name FROM items WHERE id = 6");
+            app_connections(lab, server) != "0"
+        });
+        says(&proxy, &["drain", &lab.address(0)], 1, "it is the primary");
+        says(&proxy, &["drain", "elsewhere"], 1, "there is no server");
+        stop.store(true, Ordering::Relaxed);
+        drop(bound);
+        newcomers.end(pid);
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "{} errors: {:?}", failed.len(), failed.first());
+}
