@@ -206,7 +206,7 @@ fn summary(config: &Config, path: &Path) -> String {
         line("listen", address);
     }
     for server in &config.servers {
-        line(&server.role.to_string(), &describe(server));
+        line(server.role_word(), &describe(server));
     }
     for rule in &config.rules {
         line("rule", &format_args!("{}: {}", rule.name, rule.describe()));

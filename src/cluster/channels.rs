@@ -19,6 +19,7 @@ use super::coordinates::Coordinates;
 use super::gtid_mysql::{GtidSet, parse_server_uuid};
 use super::lag::{Lag, NoLag};
 use super::position::Flavor;
+use super::roles::Replication;
 use crate::protocol::text_row::{Row, Table};
 
 /// Channels that are read; MySQL allows 256.
@@ -52,6 +53,8 @@ pub struct Channel {
     pub received: BTreeSet<u128>,
     /// `Seconds_Behind_Source`, where it can be trusted: receiver and applier run.
     pub behind: Option<Duration>,
+    /// Neither receiver nor applier runs or tries to.
+    pub is_stopped: bool,
 }
 
 /// Reads the answer to `SHOW REPLICA STATUS`, under the names of any version.
@@ -62,8 +65,11 @@ pub fn read_channels(flavor: Flavor, table: &Table) -> Vec<Channel> {
 fn read_channel(flavor: Flavor, table: &Table, row: &Row) -> Channel {
     let text = |names: &[&str]| table.text(row, names);
     let runs = |names: &[&str]| text(names) == Some("Yes");
+    let stands = |names: &[&str]| text(names) == Some("No");
     let is_running = runs(&["Replica_IO_Running", "Slave_IO_Running"])
         && runs(&["Replica_SQL_Running", "Slave_SQL_Running"]);
+    let is_stopped = stands(&["Replica_IO_Running", "Slave_IO_Running"])
+        && stands(&["Replica_SQL_Running", "Slave_SQL_Running"]);
     let seconds = text(&["Seconds_Behind_Source", "Seconds_Behind_Master"])
         .and_then(|seconds| seconds.parse().ok())
         .filter(|seconds| is_running && *seconds <= MAX_SECONDS);
@@ -71,7 +77,7 @@ fn read_channel(flavor: Flavor, table: &Table, row: &Row) -> Channel {
     if flavor == Flavor::MariaDb {
         let id = text(&["Master_Server_Id"]).and_then(|id| id.parse().ok()).filter(|id| *id != 0);
         let source = id.map(ServerId::MariaDb);
-        return Channel { source, applied: None, received: BTreeSet::new(), behind };
+        return Channel { source, applied: None, received: BTreeSet::new(), behind, is_stopped };
     }
     let uuid = text(&["Source_UUID", "Master_UUID"]).and_then(parse_server_uuid);
     let file = text(&["Relay_Source_Log_File", "Relay_Master_Log_File"]);
@@ -80,7 +86,7 @@ fn read_channel(flavor: Flavor, table: &Table, row: &Row) -> Channel {
     let applied = applied.and_then(|(uuid, (file, at))| Coordinates::parse(uuid, file, at));
     let received = text(&["Retrieved_Gtid_Set"]).and_then(|set| GtidSet::parse(set).ok());
     let received = received.map(|set| set.uuids().chain(uuid).collect()).unwrap_or_default();
-    Channel { source: uuid.map(ServerId::MySql), applied, received, behind }
+    Channel { source: uuid.map(ServerId::MySql), applied, received, behind, is_stopped }
 }
 
 /// The servers of the configuration, as far as they have said who they are.
@@ -138,6 +144,15 @@ pub struct Channels {
 }
 
 impl Channels {
+    /// What they say together.
+    pub fn replication(&self) -> Replication {
+        match self.list.iter().all(|channel| channel.is_stopped) {
+            _ if self.list.is_empty() => Replication::None,
+            true => Replication::Stopped,
+            false => Replication::Running,
+        }
+    }
+
     /// How far the replica is in the primary's binary log.
     pub fn coordinates(&self, members: &Members) -> Option<&Coordinates> {
         let primary = members.primary()?;

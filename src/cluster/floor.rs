@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::member::{Member, MemberId};
 use super::position::Position;
-use super::topology::Cluster;
+use super::snapshot::Cluster;
 
 /// See the module's documentation. The default asks for nothing.
 #[derive(Clone, Debug, Default, PartialEq)]

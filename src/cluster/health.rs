@@ -55,6 +55,8 @@ pub enum Report {
     /// A session could not connect. One report may have causes of its own, so it makes the server
     /// suspect and asks for a probe; only probes declare it down.
     SessionFailed,
+    /// A probe is still under way, and takes long. It may be answered yet.
+    Hangs,
 }
 
 /// A change of state.
@@ -150,8 +152,8 @@ impl HealthMachine {
                 (self.good, self.failed) = (0, 0);
                 self.health
             }
-            Report::SessionFailed if self.health == Health::Up => Health::Suspect,
-            Report::SessionFailed => self.health,
+            Report::SessionFailed | Report::Hangs if self.health == Health::Up => Health::Suspect,
+            Report::SessionFailed | Report::Hangs => self.health,
         }
     }
 }
@@ -162,7 +164,7 @@ mod tests {
 
     const THRESHOLDS: Thresholds = Thresholds { up_after: 2, down_after: 3 };
 
-    /// `reports`: o = ok, f = failed, d = denied, b = busy, s = session failed. `states`: the
+    /// `reports`: o = ok, f = failed, d = denied, b = busy, s = session failed, h = hangs. `states`: the
     /// state after each, by the first letter of its word (D for down, X for denied).
     fn check_with(thresholds: &Thresholds, reports: &str, states: &str) {
         let mut machine = HealthMachine::default();
@@ -174,6 +176,7 @@ mod tests {
                 'd' => Report::Denied,
                 'b' => Report::Busy,
                 's' => Report::SessionFailed,
+                'h' => Report::Hangs,
                 other => unreachable!("{other}"),
             };
             let before = machine.health();
@@ -213,6 +216,9 @@ mod tests {
             ("oso", "USU"),
             ("osssssss", "USSSSSSS"),
             ("osfff", "USSSD"),
+            ("oho", "USU"),
+            ("ohfhfhf", "USSSSSD"),
+            ("hh", "--"),
             // Down to up takes up_after good probes in a row.
             ("offfo", "USSDD"),
             ("offfoo", "USSDDU"),

@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 use super::health::Health;
 use super::lag::Lag;
 use super::position::Position;
+use super::roles::Replication;
 use super::settings::Server;
 use crate::backend::Endpoint;
 use crate::backend::connection::ServerFacts;
@@ -26,7 +27,7 @@ use crate::pool::{Limits, Pool};
 const REPORT_QUEUE: usize = 16;
 
 /// Tells the servers of one process apart, those that were removed included.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(pub u32);
 
 /// Who may write to a server.
@@ -58,6 +59,8 @@ pub struct MemberStatus {
     pub errant: Option<Arc<Position>>,
     /// By the last good probe.
     pub read_only: Option<ReadOnly>,
+    /// What it says of its replication, if it was asked at its last good probe.
+    pub replication: Option<Replication>,
     /// What its greeting said when the monitor last began a connection.
     pub facts: Option<Arc<ServerFacts>>,
     /// When the question of the last good probe was sent: the position holds everything that was
@@ -85,6 +88,7 @@ impl MemberStatus {
             refused: None,
             errant: None,
             read_only: None,
+            replication: None,
             facts: None,
             asked_at: None,
             probed_at: None,
@@ -109,6 +113,8 @@ pub enum SessionFailure {
     /// An established connection broke. It may have been killed alone, so this only asks for a
     /// probe.
     Lost,
+    /// It has refused a write because it is read-only.
+    ReadOnly,
 }
 
 /// Counts for metrics; they only grow.
@@ -133,6 +139,8 @@ pub struct Member {
     /// See [`Member::has_all_before`]; nanoseconds since `epoch`, 0 for nothing.
     applied_through: AtomicU64,
     outstanding: AtomicU32,
+    /// Beside what is written with every statement in any case.
+    answers: AtomicU32,
     counters: MemberCounters,
     reports: mpsc::Sender<SessionFailure>,
     removed: watch::Sender<bool>,
@@ -141,6 +149,9 @@ pub struct Member {
     is_removed: AtomicBool,
     is_down: AtomicBool,
     is_drained: AtomicBool,
+    hangs: AtomicBool,
+    is_given_up: AtomicBool,
+    holds_writes: AtomicBool,
 }
 
 impl Member {
@@ -160,12 +171,16 @@ impl Member {
             epoch: now,
             applied_through: AtomicU64::new(0),
             outstanding: AtomicU32::new(0),
+            answers: AtomicU32::new(0),
             counters: MemberCounters::default(),
             reports,
             removed: watch::Sender::new(false),
             is_removed: AtomicBool::new(false),
             is_down: AtomicBool::new(false),
             is_drained: AtomicBool::new(false),
+            hangs: AtomicBool::new(false),
+            is_given_up: AtomicBool::new(false),
+            holds_writes: AtomicBool::new(false),
         };
         if drained {
             member.set_drained(true);
@@ -297,6 +312,51 @@ impl Member {
         } else if !self.is_removed() {
             self.pool.reopen();
         }
+    }
+
+    /// Whether nothing is waited for any more that was asked of the server: it has been down for
+    /// `primary_wait`, or down and replaced by another primary. The sessions are woken, as above.
+    #[inline]
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// Counts an answer to a session's statement.
+    #[inline]
+    pub fn note_answer(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Answers to statements of sessions until now.
+    pub(super) fn answers(&self) -> u32 {
+        self.answers.load(Ordering::Relaxed)
+    }
+
+    /// Whether a probe has gone unanswered for so long, while nobody else was answered, that reads that run
+    /// there are better run elsewhere.
+    /// The sessions are woken when it begins.
+    #[inline]
+    pub fn hangs(&self) -> bool {
+        self.hangs.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_hangs(&self, is_so: bool) {
+        self.hangs.store(is_so, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_given_up(&self, is_so: bool) {
+        self.is_given_up.store(is_so, Ordering::Relaxed);
+    }
+
+    /// Whether it is the primary and about to be replaced: it has turned read-only, where roles are by
+    /// observation. Transactions there can only be ended.
+    #[inline]
+    pub fn holds_writes(&self) -> bool {
+        self.holds_writes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_holds_writes(&self, is_so: bool) {
+        self.holds_writes.store(is_so, Ordering::Relaxed);
     }
 
     pub(super) fn set_status(&self, status: MemberStatus) {

@@ -14,7 +14,8 @@
 //! - [`floor`]: what a replica must have for one read. [`view`]: which replicas may take reads, and the choice among them. Pure.
 //! - [`settings`]: what of the configuration matters here.
 //! - [`member`]: one server and its published status.
-//! - [`topology`]: the published picture, and the one place that changes it.
+//! - [`roles`]: who takes the writes. Pure. [`role_change`]: what operators are told of it.
+//! - [`snapshot`]: the published picture. [`topology`]: the one place that changes it.
 //! - `urgency`: whether sessions wait for replication, so that servers are asked more often.
 //!   `waiters`: reads that do.
 //! - [`rotation`]: the monitor's password changes.
@@ -23,7 +24,7 @@
 //! - `monitor`: the task that watches one server, `ask` what it asks. [`native_hashes`]: a second
 //!   small task, for old clients. [`catalogue`]: a third, for consistency by table. The only I/O.
 //!
-//! Deliberately absent: changing roles. The configuration says which server is the primary.
+//! Deliberately absent: promoting a server. That is for a DBA or a tool to do; lagwise follows.
 
 mod ask;
 pub mod catalogue;
@@ -40,10 +41,13 @@ mod monitor;
 pub mod native_hashes;
 pub mod position;
 pub mod probe;
+pub mod role_change;
+pub mod roles;
 pub mod rotation;
 mod seen_as;
 pub mod settings;
 pub mod shown;
+pub mod snapshot;
 pub mod topology;
 pub mod tracker;
 mod urgency;
@@ -62,8 +66,10 @@ pub use health::Health;
 pub use lag::Lag;
 pub use member::{Member, MemberId, MemberStatus, SessionFailure};
 pub use position::{Flavor, Position};
+pub use roles::Hold;
 pub use settings::{Server, Settings};
-pub use topology::{Applied, Cluster, NoPrimary, NotDrained};
+pub use snapshot::Cluster;
+pub use topology::{Applied, NoPrimary, NotDrained};
 pub use view::Wish;
 
 use crate::auth::CredentialSecret;
@@ -153,6 +159,28 @@ impl ClusterHandle {
         let woken = self.topology.waiters.add(Awaited::Primary(at));
         self.topology.urgency.hurry();
         woken
+    }
+
+    /// A statement could not be run on the primary `failed` at `since`, and waits for a primary that takes
+    /// it ([`Cluster::takes_statements`]): look first, and again when told, as above.
+    pub fn wait_for_writable(
+        &self,
+        failed: MemberId,
+        since: std::time::Instant,
+    ) -> oneshot::Receiver<()> {
+        let woken = self.topology.waiters.add(Awaited::Writable(failed, since));
+        self.topology.urgency.hurry();
+        woken
+    }
+
+    /// Times that another server was seen to be the primary, where roles are by observation.
+    pub fn primary_changes(&self) -> u64 {
+        self.topology.changes()
+    }
+
+    /// Statements that wait for a primary.
+    pub fn waiting_for_writable(&self) -> usize {
+        self.topology.waiters.for_writable()
     }
 
     /// How far a member is behind at `now`; `None` for the primary. What the picture says is as old as

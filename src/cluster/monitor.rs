@@ -18,12 +18,12 @@ use super::ask::{Wanted, ask};
 use super::health::{Health, Report, Transition};
 use super::member::{Member, MemberCounters, SessionFailure};
 use super::probe::{Answer, Refusal};
+use super::role_change::RoleChange;
 use super::settings::Settings;
-use super::topology::{ReadsChanged, Topology};
+use super::topology::{Changes, ReadsChanged, Topology};
 use super::tracker::{Event, Note, Tracker};
 use crate::backend::connection::{Phase, ServerFacts};
 use crate::backend::{self, Connection, Endpoint, Error, Login};
-use crate::config::Role;
 use crate::protocol::command::code;
 use crate::protocol::flags::Capabilities;
 use crate::protocol::frame::build_packet;
@@ -88,11 +88,24 @@ impl Monitor {
             anew |= tracker.status().refused.is_some() && is_old(connection.as_ref());
             let probing = probe(&mut connection, anew, member.endpoint(), &settings, wanted);
             tokio::pin!(probing);
+            // Half of its time without an answer to anybody: with the defaults nobody waits longer than three
+            // quarters of a second for a replica that hangs.
+            let hangs_after = settings.check_timeout / 2;
+            let tick = settings.check_interval.min(hangs_after / 2);
+            let (mut silent, mut answers) = (Duration::ZERO, member.answers());
             let probed = loop {
                 tokio::select! {
+                    // First what is there: after a pause of this process all is due at once.
+                    biased;
                     probed = &mut probing => break probed,
-                    () = sleep(settings.check_interval) => {
-                        self.observe(&mut tracker, Event::Waiting);
+                    () = sleep(tick) => {
+                        let before = std::mem::replace(&mut answers, member.answers());
+                        silent = if answers == before { silent + tick } else { Duration::ZERO };
+                        let event = match silent >= hangs_after && !member.hangs() {
+                            true => Event::Unanswered(silent),
+                            false => Event::Waiting,
+                        };
+                        self.observe(&mut tracker, event);
                     }
                     _ = removed.changed() => return,
                 }
@@ -150,7 +163,12 @@ impl Monitor {
                 Some(least) if topology.is_waited_for(&self.member) => {
                     Some(least.min(WAITED_FOR_GAP))
                 }
-                Some(least) if topology.urgency.is_there(Instant::now().into_std()) => Some(least),
+                Some(least)
+                    if topology.urgency.is_there(Instant::now().into_std())
+                        || topology.waiters.for_writable() > 0 =>
+                {
+                    Some(least)
+                }
                 _ => None,
             };
             if let Some(shorter) = shorter {
@@ -192,12 +210,14 @@ impl Monitor {
 
     fn observe(&self, tracker: &mut Tracker, event: Event) {
         let now = Instant::now().into_std();
-        let (notes, changes) = self.topology.observe(&self.member, tracker, event, now);
+        let Changes { notes, reads, roles } =
+            self.topology.observe(&self.member, tracker, event, now);
         let server = &self.member.config().name;
         for note in notes {
             log_note(server, tracker, &note);
         }
-        changes.iter().for_each(log_reads_changed);
+        reads.iter().for_each(log_reads_changed);
+        roles.iter().for_each(RoleChange::log);
     }
 }
 
@@ -387,9 +407,7 @@ fn log_note(server: &str, tracker: &Tracker, note: &Note) {
 }
 
 fn log_reads_changed(change: &ReadsChanged) {
-    let config = change.member.config();
-    debug_assert!(config.role == Role::Replica);
-    let server = &config.name;
+    let server = &change.member.config().name;
     match change.excluded {
         None => info!(server, "replica takes reads"),
         Some(reason) if change.any_left => info!(server, %reason, "replica takes no reads"),

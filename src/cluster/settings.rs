@@ -47,6 +47,9 @@ pub struct Settings {
     pub lag_tolerance: Duration,
     /// lagwise's own zone.
     pub zone: Option<String>,
+    /// How long statements wait for a primary; what runs on a server that is down is given up after as
+    /// long.
+    pub primary_wait: Duration,
     /// A replica that takes reads again gets its whole share of them after this long.
     pub slow_start: Duration,
     /// Where all replicas are over `max_lag`, the least lagged of them take the reads.
@@ -73,6 +76,7 @@ impl Settings {
             max_lag: config.routing.max_lag,
             lag_tolerance: config.routing.lag_tolerance,
             zone: config.routing.zone.clone(),
+            primary_wait: config.routing.primary_wait,
             slow_start: config.routing.slow_start,
             late_may_serve: config.routing.when_all_lag == WhenAllLag::LeastLagged,
         }

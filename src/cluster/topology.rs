@@ -4,126 +4,26 @@
 //! it: a reload ([`Topology::apply`]) and an observation ([`Topology::observe`]). Both hold one
 //! short lock, so that neither loses what the other did; nothing waits under it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::{mpsc, watch};
 
 use super::ask::Wanted;
-use super::health::Thresholds;
+use super::health::{Health, Report, Thresholds};
 use super::lag::{Lag, NoLag};
 use super::member::{Member, MemberId, MemberStatus, SessionFailure};
+use super::role_change::RoleChange;
+use super::roles::{Hold, Roles};
 use super::settings::{Server, Settings};
+use super::snapshot::Cluster;
 use super::tracker::{Event, Note, Reference, Tracker};
 use super::urgency::Urgency;
-use super::view::{Candidates, Excluded, ReplicaView, RoutingPolicy, Wish, eligible};
+use super::view::{Candidates, Excluded, ReplicaView, RoutingPolicy, eligible};
 use super::waiters::Waiters;
-use crate::backend::connection::ServerFacts;
 use crate::config::Role;
-
-/// All servers at one moment. Immutable; cheap to replace.
-#[derive(Debug)]
-pub struct Cluster {
-    primary: Arc<Member>,
-    replicas: Arc<[Arc<Member>]>,
-    candidates: Candidates,
-}
-
-impl Cluster {
-    /// The server that takes writes. Whether it is alive is for its status to say.
-    pub fn primary(&self) -> &Arc<Member> {
-        &self.primary
-    }
-
-    /// The server of this number, if it is still there.
-    pub fn member(&self, id: MemberId) -> Option<&Arc<Member>> {
-        self.members().find(|member| member.id() == id)
-    }
-
-    /// What the primary said of itself when the monitor last connected; clients are greeted with
-    /// it. `None` until then.
-    pub fn primary_facts(&self) -> Option<Arc<ServerFacts>> {
-        self.primary.with_status(|status| status.facts.as_ref().map(Arc::clone))
-    }
-
-    /// The replicas, in the order of the configuration.
-    pub fn replicas(&self) -> &[Arc<Member>] {
-        &self.replicas
-    }
-
-    /// Every server, the primary first.
-    pub fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
-        std::iter::once(&self.primary).chain(self.replicas.iter())
-    }
-
-    /// Which replicas may take reads; indexes are into [`Cluster::replicas`].
-    pub fn candidates(&self) -> &Candidates {
-        &self.candidates
-    }
-
-    /// Why a replica takes no reads; `None` when it does.
-    pub fn excluded(&self, member: &Arc<Member>) -> Option<Excluded> {
-        self.candidates.excluded(self.index(member)?)
-    }
-
-    /// Whether any replica takes reads that ask for `tag`.
-    pub fn serves_reads(&self, tag: Option<&str>) -> bool {
-        self.candidates.group(tag).is_some_and(|group| !group.members.is_empty())
-    }
-
-    /// Whether all replicas for reads that ask for `tag` are over `max_lag`, and take them nevertheless.
-    pub fn is_makeshift(&self, tag: Option<&str>) -> bool {
-        self.candidates.group(tag).is_some_and(|group| group.is_makeshift)
-    }
-
-    /// Whether any replica has the tag, fit for reads or not.
-    pub fn has_tag(&self, tag: &str) -> bool {
-        self.candidates.group(Some(tag)).is_some()
-    }
-
-    /// Whether a session that reads from `member` may as well stay there, as
-    /// [`super::view::Group::keeps`] says.
-    pub fn keeps(&self, wish: Wish<'_>, member: &Arc<Member>) -> bool {
-        let group = self.candidates.group(wish.tag).zip(self.index(member));
-        group.is_some_and(|(group, index)| group.keeps(index, wish.max_lag))
-    }
-
-    /// Whether `member` is a replica that is good enough for a read with this wish.
-    pub fn allows(&self, wish: Wish<'_>, member: &Arc<Member>) -> bool {
-        let group = self.candidates.group(wish.tag).zip(self.index(member));
-        group.is_some_and(|(group, index)| group.allows(index, wish.max_lag))
-    }
-
-    /// Picks a replica for a read with this wish, if there is one that `accept`s, as
-    /// [`super::view::Group::choose`] does. `random` is any random number.
-    pub fn choose(
-        &self,
-        wish: Wish<'_>,
-        random: u64,
-        accept: impl Fn(&Member) -> bool,
-    ) -> Option<&Arc<Member>> {
-        let replica = |index: usize| self.replicas.get(index);
-        let index = self.candidates.group(wish.tag)?.choose(
-            wish.max_lag,
-            random,
-            |index| replica(index).map_or(u32::MAX, |member| member.outstanding()),
-            |index| replica(index).is_some_and(|member| accept(member)),
-        )?;
-        replica(index)
-    }
-
-    /// The place of a replica in [`Cluster::replicas`].
-    fn index(&self, member: &Arc<Member>) -> Option<usize> {
-        self.replicas.iter().position(|replica| Arc::ptr_eq(replica, member))
-    }
-
-    /// The same, where it is most likely at `guess`.
-    fn index_near(&self, guess: usize, member: &Arc<Member>) -> Option<usize> {
-        let is_there = self.replicas.get(guess).is_some_and(|it| Arc::ptr_eq(it, member));
-        if is_there { Some(guess) } else { self.index(member) }
-    }
-}
 
 /// A replica began or ceased to take reads.
 #[derive(Debug, Clone)]
@@ -148,6 +48,14 @@ pub enum NotDrained {
          first, and drain this one when it is a replica"
     )]
     Primary,
+}
+
+/// What an observation changed.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    pub(super) notes: Vec<Note>,
+    pub(super) reads: Vec<ReadsChanged>,
+    pub(super) roles: Vec<RoleChange>,
 }
 
 /// A member that needs a monitor, and where sessions report failures of it.
@@ -177,6 +85,7 @@ pub(super) struct Topology {
     changed: watch::Sender<u64>,
     pub(super) urgency: Urgency,
     pub(super) waiters: Waiters,
+    primary_changes: AtomicU64,
 }
 
 /// What is needed to work out the next picture.
@@ -187,6 +96,13 @@ struct Core {
     thresholds: Thresholds,
     /// Servers that there have been.
     members: u32,
+    primary_wait: Duration,
+    /// Where roles are by observation.
+    roles: Option<Roles>,
+    /// Which server is the primary is known.
+    is_decided: bool,
+    /// The last server that was the primary and is it no more, by observation.
+    demoted: Option<MemberId>,
 }
 
 impl Topology {
@@ -201,9 +117,15 @@ impl Topology {
             built.add(server, None, now);
         }
         let members = built.created;
-        let primary = built.primary.take().ok_or(NoPrimary)?;
-        let cluster =
-            Cluster { primary, replicas: built.replicas.into(), candidates: Candidates::default() };
+        let is_auto = built.is_auto();
+        let (primary, replicas) = built.split(None).ok_or(NoPrimary)?;
+        let cluster = Cluster {
+            primary,
+            replicas,
+            candidates: Candidates::default(),
+            hold: is_auto.then_some(Hold::Undecided),
+            rivals: Vec::new(),
+        };
         let topology = Topology {
             cluster: ArcSwap::from_pointee(cluster),
             core: Mutex::new(Core {
@@ -211,12 +133,17 @@ impl Topology {
                 policy: settings.policy(),
                 thresholds: settings.thresholds,
                 members,
+                primary_wait: settings.primary_wait,
+                roles: is_auto.then(Roles::default),
+                is_decided: !is_auto,
+                demoted: None,
             }),
             changed: watch::Sender::new(0),
             urgency: Urgency::new(now),
             waiters: Waiters::default(),
+            primary_changes: AtomicU64::new(0),
         };
-        topology.publish(&topology.lock(), now);
+        topology.publish(&topology.lock(), &topology.load(), now);
         Ok((topology, built.new))
     }
 
@@ -228,6 +155,11 @@ impl Topology {
     /// The present picture, to keep.
     pub(super) fn snapshot(&self) -> Arc<Cluster> {
         self.cluster.load_full()
+    }
+
+    /// Times that another server was seen to be the primary.
+    pub(super) fn changes(&self) -> u64 {
+        self.primary_changes.load(Ordering::Relaxed)
     }
 
     /// Wakes after every change of the picture or of any status in it.
@@ -243,7 +175,9 @@ impl Topology {
         settings: &Settings,
         now: Instant,
     ) -> Result<(Applied, Vec<NewMember>), NoPrimary> {
-        if !servers.iter().any(|server| server.config.role == Role::Primary) {
+        let may_be =
+            |server: &Server| server.config.role == Role::Primary || server.config.candidate;
+        if !servers.iter().any(may_be) {
             return Err(NoPrimary);
         }
         let mut core = self.lock();
@@ -253,19 +187,34 @@ impl Topology {
             let known = old.members().find(|member| member.is_same_server(&server.config));
             built.add(server, known, now);
         }
-        let primary = built.primary.take().ok_or(NoPrimary)?;
+        let is_auto = built.is_auto();
+        let (primary, replicas) = built.split(Some(&old.primary)).ok_or(NoPrimary)?;
         core.members = built.created;
+        core.primary_wait = settings.primary_wait;
+        core.set_auto(is_auto, Arc::ptr_eq(&primary, &old.primary));
         core.policy = settings.policy();
         core.thresholds = settings.thresholds;
         core.reference.set_fresh_for(settings.fresh_for());
         if !Arc::ptr_eq(&primary, &old.primary) {
             core.reference.reset();
-            forget_lag(&built.replicas, NoLag::PrimaryNotSampled);
+            forget_lag(&replicas, NoLag::PrimaryNotSampled);
             forget_position(&primary);
             forget_position(&old.primary);
+            core.demoted = Some(old.primary.id());
         }
-        let next =
-            Cluster { primary, replicas: built.replicas.into(), candidates: Candidates::default() };
+        let mut next = Cluster {
+            primary,
+            replicas,
+            candidates: Candidates::default(),
+            hold: None,
+            rivals: Vec::new(),
+        };
+        if let Some(roles) = &mut core.roles {
+            roles.retain(|id| next.member(id).is_some());
+        }
+        let decision = core.decide(&next, now);
+        (next.hold, next.rivals) = (decision.hold, decision.rivals);
+        next.primary.set_holds_writes(core.roles.is_some() && next.hold == Some(Hold::ReadOnly));
         let mut applied = Applied { kept: built.kept, ..Applied::default() };
         applied.added = built.new.iter().map(|(member, _)| member.config().name.clone()).collect();
         for member in old.members() {
@@ -276,6 +225,7 @@ impl Topology {
         }
         // One store: the candidates are worked out before anyone sees the new servers.
         self.cluster.store(Arc::new(with_candidates(&next, &old, &core.policy, now)));
+        self.waiters.look(&self.load());
         self.changed.send_modify(|version| *version = version.wrapping_add(1));
         Ok((applied, built.new))
     }
@@ -294,9 +244,18 @@ impl Topology {
     /// What a member is to be asked at `now`.
     pub(super) fn wanted(&self, member: &Arc<Member>, tracker: &Tracker, now: Instant) -> Wanted {
         let is_primary = Arc::ptr_eq(&self.load().primary, member);
-        let role = if is_primary { Role::Primary } else { Role::Replica };
-        let channels = tracker.wants_channels(&self.lock().reference, now);
-        let sent = is_primary && tracker.wants_sent(self.waiters.wait_for_primary(), now);
+        let role = match is_primary && self.lock().is_decided {
+            true => Role::Primary,
+            false => Role::Replica,
+        };
+        let channels = {
+            let core = self.lock();
+            let is_writable = tracker.status().read_only.is_some_and(|it| !it.read_only);
+            let is_rival = core.roles.is_some() && is_writable && (!is_primary || !core.is_decided);
+            is_rival || tracker.wants_channels(&core.reference, now)
+        };
+        let sent =
+            role == Role::Primary && tracker.wants_sent(self.waiters.wait_for_primary(), now);
         Wanted { role, channels, sent }
     }
 
@@ -313,34 +272,51 @@ impl Topology {
         tracker: &mut Tracker,
         event: Event,
         now: Instant,
-    ) -> (Vec<Note>, Vec<ReadsChanged>) {
+    ) -> Changes {
         let mut core = self.lock();
         let cluster = self.load();
-        let role = if Arc::ptr_eq(&cluster.primary, member) {
-            Role::Primary
-        } else if cluster.replicas.iter().any(|replica| Arc::ptr_eq(replica, member)) {
-            Role::Replica
-        } else {
-            return (Vec::new(), Vec::new());
+        if !cluster.members().any(|other| Arc::ptr_eq(other, member)) {
+            return Changes::default();
+        }
+        let is_primary = core.is_decided && Arc::ptr_eq(&cluster.primary, member);
+        let role = if is_primary { Role::Primary } else { Role::Replica };
+        let answered = match &event {
+            Event::Answered(_) => Some(true),
+            Event::Connected(_) | Event::NotAnswered(..) => Some(false),
+            Event::Session(_) | Event::Waiting | Event::Unanswered(_) => None,
+        };
+        let hangs = match &event {
+            Event::Unanswered(_) => true,
+            Event::Answered(_) | Event::NotAnswered(Report::Busy | Report::Denied, _) => false,
+            _ => member.hangs(),
         };
         let thresholds = core.thresholds;
         let notes = tracker.observe(event, role, &mut core.reference, &thresholds, now);
-        member.set_status(tracker.status().clone());
+        let status = tracker.status();
+        member.set_hangs(hangs);
+        member.set_status(status.clone());
         if notes.contains(&Note::PrimaryWentBack) {
             // They are about what the primary no longer has; the next probes say more.
             cluster.replicas.iter().for_each(|replica| forget_position(replica));
             forget_lag(&cluster.replicas, NoLag::ReplicaNotProbed);
         }
-        if role == Role::Primary {
-            member.set_applied_through(tracker.status().shown_through);
+        if is_primary {
+            member.set_applied_through(status.shown_through);
             measure_unknown(&cluster.replicas, &core.reference, now);
             cluster.replicas.iter().for_each(|replica| prove(replica, &core.reference));
         } else {
             prove(member, &core.reference);
         }
-        let changes = self.publish(&core, now);
-        self.waiters.look(&cluster);
-        (notes, changes)
+        if let (Some(roles), Some(answered)) = (&mut core.roles, answered) {
+            roles.observe(member.id(), status, answered, is_primary);
+        }
+        let (next, roles) = self.follow(&mut core, &cluster, now);
+        let down_for = now.saturating_duration_since(status.health_since);
+        let is_lost = down_for >= core.primary_wait || core.demoted == Some(member.id());
+        member.set_given_up(status.health == Health::Down && is_lost);
+        let reads = self.publish(&core, &next, now);
+        self.waiters.look(&self.load());
+        Changes { notes, reads, roles }
     }
 
     /// Takes a replica out for maintenance, or puts it back.
@@ -358,25 +334,31 @@ impl Topology {
             return Err(NotDrained::Primary);
         }
         member.set_drained(drained);
-        self.publish(&core, now);
+        self.publish(&core, &cluster, now);
         self.waiters.look(&self.load());
         Ok(())
     }
 
-    /// Works out the candidates anew and publishes them.
-    fn publish(&self, core: &Core, now: Instant) -> Vec<ReadsChanged> {
+    /// Works out the candidates of `next` anew and publishes it.
+    fn publish(&self, core: &Core, next: &Cluster, now: Instant) -> Vec<ReadsChanged> {
         let old = self.load();
-        let next = with_candidates(&old, &old, &core.policy, now);
+        let next = with_candidates(next, &old, &core.policy, now);
         let any_left = next.serves_reads(None) && !next.is_makeshift(None);
+        let is_same_primary = Arc::ptr_eq(&next.primary, &old.primary);
         let mut changes = Vec::new();
-        for (index, member) in next.replicas.iter().enumerate() {
+        // With another primary all begin anew.
+        for (index, member) in next.replicas.iter().enumerate().filter(|_| is_same_primary) {
             let (before, after) = (old.candidates.excluded(index), next.candidates.excluded(index));
             if before.is_some() != after.is_some() {
                 let member = Arc::clone(member);
                 changes.push(ReadsChanged { member, excluded: after, any_left });
             }
         }
-        if next.candidates != old.candidates {
+        let is_same = is_same_primary
+            && next.candidates == old.candidates
+            && next.hold == old.hold
+            && next.rivals == old.rivals;
+        if !is_same {
             self.cluster.store(Arc::new(next));
         }
         self.changed.send_modify(|version| *version = version.wrapping_add(1));
@@ -413,11 +395,8 @@ fn with_candidates(
             was: old.index_near(index, member),
         })
         .collect();
-    Cluster {
-        primary: Arc::clone(&cluster.primary),
-        replicas: Arc::clone(&cluster.replicas),
-        candidates: eligible(&views, &old.candidates, policy, now),
-    }
+    let candidates = eligible(&views, &old.candidates, policy, now);
+    Cluster { candidates, ..cluster.clone() }
 }
 
 /// Another server is the primary, or it has gone back: lags against what it was mean nothing until the
@@ -460,8 +439,7 @@ fn measure_unknown(replicas: &[Arc<Member>], reference: &Reference, now: Instant
 /// Members of the next picture.
 #[derive(Default)]
 struct Built {
-    primary: Option<Arc<Member>>,
-    replicas: Vec<Arc<Member>>,
+    all: Vec<Arc<Member>>,
     new: Vec<NewMember>,
     kept: Vec<String>,
     created: u32,
@@ -469,7 +447,6 @@ struct Built {
 
 impl Built {
     fn add(&mut self, server: Server, known: Option<&Arc<Member>>, now: Instant) {
-        let role = server.config.role;
         let member = if let Some(known) = known {
             self.kept.push(server.config.name.clone());
             known.reconfigure(server.config, server.limits);
@@ -480,12 +457,27 @@ impl Built {
             self.new.push((Arc::clone(&member), reports));
             member
         };
-        match role {
-            Role::Primary => self.primary = Some(member),
-            Role::Replica => self.replicas.push(member),
-        }
+        self.all.push(member);
+    }
+
+    /// Roles are by observation: the configuration names no primary.
+    fn is_auto(&self) -> bool {
+        !self.all.iter().any(|member| member.config().role == Role::Primary)
+    }
+
+    /// The primary, or the one that is taken for it until that is known (`old`, if it may be), and the
+    /// others.
+    fn split(&self, old: Option<&Arc<Member>>) -> Option<(Arc<Member>, Arc<[Arc<Member>]>)> {
+        let is_old = |member: &&Arc<Member>| old.is_some_and(|old| Arc::ptr_eq(old, member));
+        let mut candidates = self.all.iter().filter(|member| member.config().candidate);
+        let named = self.all.iter().find(|member| member.config().role == Role::Primary);
+        let primary =
+            named.or_else(|| candidates.clone().find(is_old)).or_else(|| candidates.next())?;
+        let others = self.all.iter().filter(|member| !Arc::ptr_eq(member, primary));
+        Some((Arc::clone(primary), others.map(Arc::clone).collect()))
     }
 }
 
+mod follow;
 #[cfg(test)]
 mod tests;

@@ -86,6 +86,8 @@ pub enum Event {
     Session(SessionFailure),
     /// Time has passed while a probe is under way.
     Waiting,
+    /// A probe is under way for so long that the server seems to hang.
+    Unanswered(Duration),
 }
 
 /// Something that an operator should read, once.
@@ -188,6 +190,16 @@ impl Tracker {
                 }
                 Some(Report::SessionFailed)
             }
+            Event::Session(SessionFailure::ReadOnly) => {
+                let read_only = ReadOnly { read_only: true, super_read_only: false };
+                self.set_read_only(Some(read_only), &mut notes);
+                None
+            }
+            Event::Unanswered(for_long) => {
+                let cause = format!("a probe is not answered for {} ms", for_long.as_millis());
+                self.status.last_error = Some(cause.into());
+                Some(Report::Hangs)
+            }
             Event::Session(SessionFailure::Lost) | Event::Waiting => None,
         };
         if let Some(report) = report {
@@ -212,6 +224,7 @@ impl Tracker {
             self.status.position = None;
             self.status.asked_at = None;
             self.status.probed_at = None;
+            self.status.replication = None;
         }
     }
 
@@ -225,6 +238,8 @@ impl Tracker {
             reference.members.set_primary(id);
         }
         let log = self.take_extra(answer.state.extra, answer.sent_at);
+        let channels = self.channels.as_ref().filter(|_| self.channels_at == Some(answer.sent_at));
+        self.status.replication = channels.map(Channels::replication);
         let could_tell = answer.state.positions.tell_sent();
         let position =
             self.find_position(answer.state.positions, log, reference, answer.answered_at);

@@ -1,4 +1,5 @@
-//! Reads that wait until a replica has what they must see, or until the primary shows it.
+//! Reads that wait until a replica has what they must see, or until the primary shows it; and statements
+//! that wait for a primary.
 //!
 //! Nobody polls: each waiter stands in one list, and after each observation of a monitor those are woken
 //! for whom it has changed something. While anybody waits, the monitors ask every few milliseconds
@@ -11,15 +12,17 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::floor::Floor;
-use super::topology::Cluster;
+use super::member::MemberId;
+use super::snapshot::Cluster;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Waiters {
     list: Mutex<Vec<Waiter>>,
-    /// Those who wait for a replica, and those who wait for the primary.
+    /// Those who wait for a replica, for the primary to show something, and for a primary.
     replica: AtomicUsize,
     primary: AtomicUsize,
+    writable: AtomicUsize,
 }
 
 /// What somebody waits for.
@@ -29,6 +32,8 @@ pub enum Awaited {
     Replica(Floor),
     /// That the primary shows what it had sent to replicas until then.
     Primary(Instant),
+    /// A primary for what could not be run on this server at that time.
+    Writable(MemberId, Instant),
 }
 
 #[derive(Debug)]
@@ -48,7 +53,12 @@ impl Waiters {
         self.primary.load(Ordering::Relaxed) > 0
     }
 
-    /// How many wait, those included who have given up since the last observation.
+    /// How many statements wait for a primary.
+    pub fn for_writable(&self) -> usize {
+        self.writable.load(Ordering::Relaxed)
+    }
+
+    /// How many reads wait, those included who have given up since the last observation.
     pub fn count(&self) -> usize {
         self.replica.load(Ordering::Relaxed) + self.primary.load(Ordering::Relaxed)
     }
@@ -64,7 +74,7 @@ impl Waiters {
 
     /// Something was observed.
     pub fn look(&self, cluster: &Cluster) {
-        if self.count() == 0 {
+        if self.count() + self.for_writable() == 0 {
             return;
         }
         let mut list = self.lock();
@@ -82,10 +92,17 @@ impl Waiters {
     }
 
     fn count_in(&self, list: &[Waiter]) {
-        let for_primary = |waiter: &&Waiter| matches!(waiter.awaited, Awaited::Primary(_));
-        let primary = list.iter().filter(for_primary).count();
-        self.primary.store(primary, Ordering::Relaxed);
-        self.replica.store(list.len() - primary, Ordering::Relaxed);
+        let mut counts = [0; 3];
+        for waiter in list {
+            counts[match waiter.awaited {
+                Awaited::Replica(_) => 0,
+                Awaited::Primary(_) => 1,
+                Awaited::Writable(..) => 2,
+            }] += 1;
+        }
+        for (count, of) in [&self.replica, &self.primary, &self.writable].into_iter().zip(counts) {
+            count.store(of, Ordering::Relaxed);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Waiter>> {
@@ -100,6 +117,7 @@ impl Awaited {
                 cluster.replicas().iter().any(|replica| floor.is_met_by(replica, cluster))
             }
             Awaited::Primary(at) => cluster.primary().has_all_before(*at),
+            Awaited::Writable(failed, since) => cluster.takes_statements(*failed, *since),
         }
     }
 }

@@ -105,7 +105,8 @@ impl ConfigDiff {
     /// One sentence for each difference, for the log; servers first.
     pub fn lines(&self) -> Vec<String> {
         let server = |server: &ServerConfig, what: &str| {
-            let ServerConfig { name, address, role, .. } = server;
+            let ServerConfig { name, address, .. } = server;
+            let role = server.role_word();
             if *name == address.to_string() {
                 format!("server {name} ({role}): {what}")
             } else {

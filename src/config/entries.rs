@@ -200,7 +200,8 @@ impl Entries {
         let ServerConfig {
             name: _, // what servers are matched by
             address,
-            role,
+            role: _,
+            candidate: _,
             weight,
             zone,
             tags,
@@ -210,7 +211,7 @@ impl Entries {
             tls: ServerTls { mode, verify, ca, cert, key },
         } = server;
         entries.add("address", address);
-        entries.add("role", role);
+        entries.add("role", server.role_word());
         entries.add("weight", weight);
         entries.add_some("zone", zone.as_ref());
         entries.add("tags", join(tags));
@@ -251,6 +252,7 @@ impl Entries {
             lag_tolerance,
             when_all_lag,
             zone,
+            primary_wait,
             slow_start,
             hints,
             read_only_functions,
@@ -260,6 +262,7 @@ impl Entries {
         self.add("routing.lag_tolerance", format_duration(*lag_tolerance));
         self.add("routing.when_all_lag", when_all_lag);
         self.add_some("routing.zone", zone.as_ref());
+        self.add("routing.primary_wait", format_duration(*primary_wait));
         self.add("routing.slow_start", format_duration(*slow_start));
         self.add("routing.hints", hints);
         self.add("routing.read_only_functions", join(read_only_functions));

@@ -24,8 +24,10 @@ pub struct ServerConfig {
     pub name: String,
     /// Unique.
     pub address: ServerAddress,
-    /// Whether this is the primary.
+    /// Whether this is the primary. With `primary = "auto"` none is, by configuration.
     pub role: Role,
+    /// With `primary = "auto"`: whether it is the primary while it is seen to be.
+    pub candidate: bool,
     /// Share of reads relative to other replicas that are equally good, 1 to 1000.
     pub weight: u32,
     /// Availability zone or data centre; `None`: unknown, and so not lagwise's own.
@@ -44,6 +46,15 @@ pub struct ServerConfig {
 }
 
 impl ServerConfig {
+    /// What it is there for, in a word.
+    pub fn role_word(&self) -> &'static str {
+        match (self.role, self.candidate) {
+            (Role::Primary, _) => "primary",
+            (Role::Replica, true) => "candidate",
+            (Role::Replica, false) => "replica",
+        }
+    }
+
     /// A server about which nothing is known but address and role: what a bare entry in
     /// `primary` or `replicas` means.
     pub fn new(address: ServerAddress, role: Role) -> Self {
@@ -51,6 +62,7 @@ impl ServerConfig {
             name: address.to_string(),
             address,
             role,
+            candidate: false,
             weight: 1,
             zone: None,
             tags: Vec::new(),
@@ -185,6 +197,8 @@ pub struct RoutingConfig {
     pub when_all_lag: WhenAllLag,
     /// `zone`: lagwise's own; among equally good replicas, those in it come first.
     pub zone: Option<String>,
+    /// `primary_wait`: how long a statement for the primary waits while none takes it, 0 s to 10 min.
+    pub primary_wait: Duration,
     /// `slow_start`: a replica that takes reads again gets its whole share of them after this long,
     /// 0 s to 1 h.
     pub slow_start: Duration,
@@ -204,6 +218,7 @@ impl Default for RoutingConfig {
             lag_tolerance: Duration::from_millis(100),
             when_all_lag: WhenAllLag::Primary,
             zone: None,
+            primary_wait: Duration::from_secs(10),
             slow_start: Duration::from_secs(10),
             hints: true,
             read_only_functions: Vec::new(),

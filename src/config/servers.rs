@@ -1,6 +1,7 @@
 //! `primary`, `replicas` and `[[server]]`: one list of servers out of three places.
 //!
-//! `primary` and `replicas` are all that most people need. A `[[server]]` table either adds
+//! `primary` and `replicas` are all that most people need; with `primary = "auto"`, `servers` names
+//! those any of which may be the primary. A `[[server]]` table either adds
 //! detail to a server that is named there (same address), or adds a server by itself, and then
 //! says its role.
 
@@ -11,6 +12,9 @@ use super::{
     Role, ServerAddress, ServerConfig, ServerTls, ServerTlsMode, TlsVerify, address, client_tls,
 };
 
+/// The primary is the server that is seen to be it.
+const AUTO: &str = "auto";
+const PRIMARY_FORM: &str = "\"auto\", or \"host:port\", \"[IPv6]:port\" or \"unix:/path\"";
 const MAX_SERVERS: usize = 1000;
 const MAX_TAGS: usize = 32;
 const NAME_FORM: &str = "1 to 64 characters out of A-Z a-z 0-9 . _ : - / [ ]";
@@ -27,27 +31,36 @@ pub(super) fn read(
         value: ServerConfig { tls: default_tls.clone(), ..ServerConfig::new(address.value, role) },
         offset: address.offset,
     };
-    found.extend(
-        root.parsed("primary", address::SERVER_FORM, parse_address)
-            .map(|a| server(a, Role::Primary)),
-    );
-    let replicas = root.list("replicas", MAX_SERVERS, address::SERVER_FORM, parse_address);
-    for replica in replicas.into_iter().flatten() {
-        if let Some(first) = found.iter().find(|known| known.value.address == replica.value) {
-            let problem = format!("{} is there already, as {}", replica.value, first.value.role);
-            root.error_at(replica.offset, "replicas", problem, "each address once");
-            continue;
+    let named = root.parsed("primary", PRIMARY_FORM, |text| match text {
+        AUTO => Ok(None),
+        text => parse_address(text).map(Some),
+    });
+    let is_auto = named.as_ref().is_some_and(|named| named.value.is_none());
+    found.extend(named.and_then(|Located { value, offset }| {
+        value.map(|value| server(Located { value, offset }, Role::Primary))
+    }));
+    for key in ["servers", "replicas"] {
+        let addresses = root.list(key, MAX_SERVERS, address::SERVER_FORM, parse_address);
+        for address in addresses.into_iter().flatten() {
+            if let Some(first) = found.iter().find(|known| known.value.address == address.value) {
+                let role = first.value.role_word();
+                let problem = format!("{} is there already, as {role}", address.value);
+                root.error_at(address.offset, key, problem, "each address once");
+                continue;
+            }
+            let mut server = server(address, Role::Replica);
+            server.value.candidate = key == "servers";
+            found.push(server);
         }
-        found.push(server(replica, Role::Replica));
     }
     let mut described: Vec<ServerAddress> = Vec::new();
     for table in root.tables("server", MAX_SERVERS) {
-        read_one(&table, sources, default_tls, &mut found, &mut described);
+        read_one(&table, sources, default_tls, is_auto, &mut found, &mut described);
     }
-    check_roles(root, &found);
+    check_roles(root, is_auto, &found);
     check_names(root, &found);
     let mut servers: Vec<ServerConfig> = found.into_iter().map(|located| located.value).collect();
-    servers.sort_by_key(|server| server.role == Role::Replica);
+    servers.sort_by_key(|server| (server.role == Role::Replica, !server.candidate));
     servers
 }
 
@@ -60,6 +73,7 @@ fn read_one(
     table: &Table<'_>,
     sources: &Sources<'_>,
     default_tls: &ServerTls,
+    is_auto: bool,
     found: &mut Vec<Located<ServerConfig>>,
     described: &mut Vec<ServerAddress>,
 ) {
@@ -89,18 +103,22 @@ fn read_one(
 
     let known = found.iter().position(|known| known.value.address == address.value);
     if let (Some(known), Some(role)) = (known.and_then(|at| found.get(at)), role)
-        && known.value.role != role
+        && (known.value.role != role || known.value.candidate)
     {
-        let problem = format!("{} is already named as {}", address.value, known.value.role);
-        table.error("role", problem, &format!("\"{}\", or leave it out", known.value.role));
+        let problem = format!("{} is already named as {}", address.value, known.value.role_word());
+        let allowed = match known.value.candidate {
+            true => "leave it out".to_owned(),
+            false => format!("\"{}\", or leave it out", known.value.role),
+        };
+        table.error("role", problem, &allowed);
     }
-    if known.is_none() && role.is_none() && !table.has("role") {
+    if known.is_none() && role.is_none() && !table.has("role") && !is_auto {
         let allowed = "\"primary\", \"replica\", or name the server in primary or replicas";
         table.error("role", "missing", allowed);
     }
     let place = known.unwrap_or_else(|| {
-        let role = role.unwrap_or(Role::Replica);
-        let value = ServerConfig::new(address.value, role);
+        let mut value = ServerConfig::new(address.value, role.unwrap_or(Role::Replica));
+        value.candidate = is_auto && role.is_none();
         found.push(Located { value, offset: address.offset });
         found.len() - 1
     });
@@ -148,15 +166,31 @@ pub(super) fn tls(table: &Table<'_>, sources: &Sources<'_>, default: &ServerTls)
     tls
 }
 
-fn check_roles(root: &Table<'_>, found: &[Located<ServerConfig>]) {
+fn check_roles(root: &Table<'_>, is_auto: bool, found: &[Located<ServerConfig>]) {
     let mut primaries = found.iter().filter(|server| server.value.role == Role::Primary);
+    if is_auto {
+        for named in primaries {
+            let problem =
+                format!("{} is named as primary, and primary = \"auto\"", named.value.address);
+            root.error_at(named.offset, "server.role", problem, "\"replica\", or leave it out");
+        }
+        if !found.iter().any(|server| server.value.candidate) && !root.has_errors("servers") {
+            let allowed = "the servers any of which may be the primary";
+            root.error("servers", "missing, as primary = \"auto\" needs it", allowed);
+        }
+        return;
+    }
+    if let Some(candidate) = found.iter().find(|server| server.value.candidate) {
+        let allowed = "replicas, or primary = \"auto\"";
+        root.error_at(candidate.offset, "servers", "is of no use with a fixed primary", allowed);
+    }
     let first = primaries.next();
     for other in primaries {
         let problem = format!("{} is a second primary", other.value.address);
         root.error_at(other.offset, "server.role", problem, "exactly one primary");
     }
     if first.is_none() && !root.has("primary") {
-        root.error("primary", "missing", address::SERVER_FORM);
+        root.error("primary", "missing", PRIMARY_FORM);
     }
 }
 

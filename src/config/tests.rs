@@ -97,6 +97,7 @@ lag_tolerance = "0s"
 when_all_lag = "error"
 zone = "z-1"
 slow_start = "1m"
+primary_wait = "3s"
 hints = false
 read_only_functions = ["Total", "shop.Price$2"]
 unknown_functions = "try"
@@ -222,7 +223,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(config.monitor.password.expose(), b"hunter2");
     assert_eq!(config.routing.when_all_lag, WhenAllLag::Error);
     assert_eq!(config.routing.zone.as_deref(), Some("z-1"));
-    assert_eq!(config.routing.slow_start, Duration::from_secs(60));
+    assert_eq!(config.routing.primary_wait + config.routing.slow_start, Duration::from_secs(63));
     assert_eq!(config.routing.read_only_functions, ["total", "shop.price$2"]);
     assert_eq!(config.routing.unknown_functions, UnknownFunctions::Try);
     assert_eq!(config.consistency.pin, Pin::For(Duration::from_millis(500)));

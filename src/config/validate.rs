@@ -148,6 +148,9 @@ fn routing(table: &Table<'_>) -> RoutingConfig {
             .unwrap_or(default.lag_tolerance),
         when_all_lag: table.word("when_all_lag").unwrap_or(default.when_all_lag),
         zone: servers::zone(table),
+        primary_wait: table
+            .duration("primary_wait", Duration::ZERO..=10 * MINUTE)
+            .unwrap_or(default.primary_wait),
         slow_start: table
             .duration("slow_start", Duration::ZERO..=HOUR)
             .unwrap_or(default.slow_start),

@@ -99,6 +99,16 @@ families! {
         "Reads that waited for a server with what they must see, by where they went then: replica or primary; shown or not_shown: the primary, which then showed what the session had read on a replica or did not.";
     WAITING_READS = Gauge "lagwise_waiting_reads" []
         "Reads that wait now for a server with what they must see.";
+    PRIMARY_WAITS = Counter "lagwise_primary_waits_total" ["outcome"]
+        "Statements that waited for a primary, by what became of them: served, or expired after primary_wait.";
+    WAITING_FOR_PRIMARY = Gauge "lagwise_waiting_for_primary" []
+        "Statements that wait now for a primary.";
+    PRIMARY_HELD = Gauge "lagwise_primary_held" ["reason"]
+        "1 while statements for the primary are not sent, by reason: down, read_only or undecided.";
+    PRIMARY_CHANGES = Counter "lagwise_primary_changes_total" []
+        "Times that another server was seen to be the primary (primary = \"auto\").";
+    RIVAL_PRIMARIES = Gauge "lagwise_rival_primaries" []
+        "Servers that are writable beside the primary, as if they were it (primary = \"auto\").";
     FUNCTION_REFUSALS = Counter "lagwise_function_refusals_total" []
         "Reads that a replica refused to run because a function in them writes; the primary ran them.";
     ERRORS = Counter "lagwise_errors_total" ["side", "kind"]

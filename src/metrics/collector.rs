@@ -17,7 +17,7 @@ use super::histogram::{BUCKETS, FINITE, upper_bound};
 use super::process::ProcessSample;
 use super::worker::{
     self, Abandoned, BAD_HINTS, Direction, FUNCTION_REFUSALS, HISTOGRAM_LEN, Layout, LoginResult,
-    OTHER, PINS_ENDED, PINS_STARTED, PrepareBy, READ_RETRIES, Role, SESSIONS_ENDED,
+    OTHER, PINS_ENDED, PINS_STARTED, PrepareBy, PrimaryWait, READ_RETRIES, Role, SESSIONS_ENDED,
     SESSIONS_STARTED, Side, WaitOutcome,
 };
 use super::{Core, ServerSource};
@@ -149,6 +149,9 @@ impl Scrape {
         let waits = WaitOutcome::NAMES.iter().enumerate();
         let waits = waits.map(|(index, outcome)| ([*outcome], at(worker::READ_WAITS + index)));
         self.family(&names::READ_WAITS, waits);
+        let waits = PrimaryWait::NAMES.iter().enumerate();
+        let waits = waits.map(|(index, outcome)| ([*outcome], at(worker::PRIMARY_WAITS + index)));
+        self.family(&names::PRIMARY_WAITS, waits);
         self.family(&names::BAD_HINTS, [([], at(BAD_HINTS))]);
         self.family(&names::LOGINS_REMEMBERED, [([], at(worker::LOGINS_REMEMBERED))]);
         self.family(&names::SETS_REMEMBERED, [([], at(worker::SETS_REMEMBERED))]);
@@ -201,6 +204,13 @@ impl Scrape {
 
     fn servers(&mut self, source: &dyn ServerSource) {
         self.family(&names::WAITING_READS, [([], source.waiting_reads() as f64)]);
+        let primary = source.primary();
+        self.family(&names::WAITING_FOR_PRIMARY, [([], primary.waiting as f64)]);
+        let holds = primary.holds.iter();
+        let held = |hold: &str| f64::from(u8::from(primary.held == Some(hold)));
+        self.family(&names::PRIMARY_HELD, holds.map(|hold| ([*hold], held(hold))));
+        self.family(&names::PRIMARY_CHANGES, [([], primary.changes as f64)]);
+        self.family(&names::RIVAL_PRIMARIES, [([], primary.rivals as f64)]);
         let mut samples = source.servers();
         // Two samples of one series would make Prometheus refuse the whole scrape.
         let mut seen = HashSet::new();

@@ -30,10 +30,10 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::{Registry, TextEncoder};
 
 pub use rules::RuleCount;
-pub use servers::{ServerSample, ServerSource};
+pub use servers::{PrimarySample, ServerSample, ServerSource};
 pub use worker::{
-    Abandoned, Direction, LabelSets, LoginResult, OTHER, PrepareBy, Role, Side, WaitOutcome,
-    WorkerMetrics,
+    Abandoned, Direction, LabelSets, LoginResult, OTHER, PrepareBy, PrimaryWait, Role, Side,
+    WaitOutcome, WorkerMetrics,
 };
 
 /// The `Content-Type` of [`Metrics::render`].

@@ -52,10 +52,28 @@ pub struct ServerSample {
     pub probe_failures: u64,
 }
 
+/// Who takes the writes, at the moment of a scrape.
+#[derive(Clone, Debug, Default)]
+pub struct PrimarySample {
+    /// Statements that wait for a primary.
+    pub waiting: u64,
+    /// Every reason why they may be held.
+    pub holds: &'static [&'static str],
+    /// The reason now.
+    pub held: Option<&'static str>,
+    /// Times that another server was seen to be the primary.
+    pub changes: u64,
+    /// Servers that are writable beside it.
+    pub rivals: u64,
+}
+
 /// Supplies the samples. Called on every scrape: it must not block or wait.
 pub trait ServerSource: Send + Sync {
     /// One sample per configured server.
     fn servers(&self) -> Vec<ServerSample>;
+
+    /// Who takes the writes.
+    fn primary(&self) -> PrimarySample;
 
     /// Reads that wait for a replica that has what they must see.
     fn waiting_reads(&self) -> u64;

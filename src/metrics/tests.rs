@@ -30,6 +30,16 @@ impl ServerSource for Fixed {
         self.0.clone()
     }
 
+    fn primary(&self) -> PrimarySample {
+        PrimarySample {
+            waiting: 4,
+            holds: &["down", "read_only"],
+            held: Some("down"),
+            changes: 2,
+            rivals: 1,
+        }
+    }
+
     fn waiting_reads(&self) -> u64 {
         3
     }
@@ -308,6 +318,7 @@ fn no_two_counters_share_a_slot() {
     ];
     slots.extend(range(LoginResult::NAMES.len()).map(|i| layout.login(i)));
     slots.extend(range(WaitOutcome::NAMES.len()).map(|i| worker::READ_WAITS + i));
+    slots.extend(range(PrimaryWait::NAMES.len()).map(|i| worker::PRIMARY_WAITS + i));
     slots.extend(range(Abandoned::NAMES.len()).map(|i| layout.abandoned(i)));
     slots.extend(range(PrepareBy::NAMES.len()).map(|i| layout.prepare(i)));
     slots.extend(range(Direction::NAMES.len()).map(|i| layout.bytes(i)));

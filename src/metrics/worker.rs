@@ -132,6 +132,16 @@ label_enum! {
 }
 
 label_enum! {
+    /// What became of a statement that had waited for a primary.
+    PrimaryWait {
+        /// It was sent.
+        Served = "served",
+        /// None took it within `primary_wait`.
+        Expired = "expired",
+    }
+}
+
+label_enum! {
     /// What a server is in its topology.
     Role {
         /// Takes writes.
@@ -174,7 +184,8 @@ pub(super) const LOGINS_DELAYED: usize = 8;
 pub(super) const SETS_REMEMBERED: usize = 9;
 pub(super) const READ_WAITS: usize = 10;
 const BYTES_AT: usize = READ_WAITS + WaitOutcome::NAMES.len();
-const LOGINS_AT: usize = BYTES_AT + Direction::NAMES.len();
+pub(super) const PRIMARY_WAITS: usize = BYTES_AT + Direction::NAMES.len();
+const LOGINS_AT: usize = PRIMARY_WAITS + PrimaryWait::NAMES.len();
 const ABANDONED_AT: usize = LOGINS_AT + LoginResult::NAMES.len();
 const PREPARES_AT: usize = ABANDONED_AT + Abandoned::NAMES.len();
 const PROXY_SECONDS_AT: usize = PREPARES_AT + PrepareBy::NAMES.len();
@@ -391,6 +402,11 @@ impl WorkerMetrics {
     /// Counts a read that has waited for a replica that has what it must see.
     pub fn read_waited(&self, outcome: WaitOutcome) {
         self.add(READ_WAITS + outcome as usize, 1);
+    }
+
+    /// Counts a statement that has waited for a primary.
+    pub fn primary_waited(&self, outcome: PrimaryWait) {
+        self.add(PRIMARY_WAITS + outcome as usize, 1);
     }
 
     /// Counts a read that is run again on another server.

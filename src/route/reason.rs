@@ -100,6 +100,8 @@ reasons! {
     ExplainWrite "explain_write" "It explains a write."
     SetStatement "set_statement" "SET STATEMENT changes variables for the statement behind it."
 
+    NoPrimary "no_primary"
+        "It is for the primary, and for as long as primary_wait no server took it."
     NoReplica "no_replica" "It is a read, but no replica is eligible."
     LaggingReplica "lagging_replica"
         "No replica is within max_lag, and when_all_lag allows the least lagged."

@@ -108,6 +108,7 @@ pub fn settings(config: &Config, self_signed: &SelfSigned) -> Result<Settings, B
         unblock_after: config.limits.unblock_after,
         login_timeout: config.login_timeout,
         connect_timeout: config.pool.connect_timeout,
+        primary_wait: config.routing.primary_wait,
         checkout_timeout: config.pool.checkout_timeout,
         max_prepared_statements: config.pool.max_prepared_statements,
         pool_mode: config.pool.mode,

@@ -1,4 +1,4 @@
-//! Sessions that wait for a server are told when it goes down.
+//! Sessions that wait for a server are told when it hangs, goes down, or is given up.
 //!
 //! A session that waits could listen to the server itself, but would then have to begin and end that
 //! with every query, in a list that all cores share. So it is woken instead, and looks.
@@ -11,11 +11,21 @@ use crate::session::registry::Registry;
 /// Tells them for as long as there are servers.
 pub async fn tell(cluster: Arc<ClusterHandle>, registry: Arc<Registry>) {
     let mut changed = cluster.changed();
-    let mut before: Vec<Arc<Member>> = Vec::new();
+    let mut before: Vec<(Arc<Member>, [bool; 3])> = Vec::new();
     while changed.changed().await.is_ok() {
-        let now: Vec<Arc<Member>> =
-            cluster.load().members().filter(|member| member.is_down()).map(Arc::clone).collect();
-        let is_new = |member: &Arc<Member>| !before.iter().any(|old| Arc::ptr_eq(old, member));
+        // Again when what runs there is given up.
+        let now: Vec<_> = cluster
+            .load()
+            .members()
+            .map(|member| {
+                let states = [member.hangs(), member.is_down(), member.is_given_up()];
+                (Arc::clone(member), states)
+            })
+            .filter(|(_, states)| states.contains(&true))
+            .collect();
+        let is_new = |(member, states): &(Arc<Member>, [bool; 3])| {
+            !before.iter().any(|(old, were)| Arc::ptr_eq(old, member) && were == states)
+        };
         if now.iter().any(is_new) {
             registry.server_went_down();
         }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use crate::cluster::{ClusterHandle, Health, Lag, Member};
-use crate::metrics::{Role, ServerSample, ServerSource};
+use crate::cluster::{ClusterHandle, Health, Hold, Lag, Member};
+use crate::metrics::{PrimarySample, Role, ServerSample, ServerSource};
 
 /// The servers of a running cluster.
 pub struct Servers(pub Arc<ClusterHandle>);
@@ -46,6 +46,17 @@ impl ServerSource for Servers {
             }
         };
         cluster.members().map(sample).collect()
+    }
+
+    fn primary(&self) -> PrimarySample {
+        let cluster = self.0.load();
+        PrimarySample {
+            waiting: self.0.waiting_for_writable() as u64,
+            holds: Hold::NAMES,
+            held: cluster.hold().map(Hold::as_str),
+            changes: self.0.primary_changes(),
+            rivals: cluster.rivals().len() as u64,
+        }
     }
 
     fn waiting_reads(&self) -> u64 {

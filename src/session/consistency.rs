@@ -96,6 +96,11 @@ impl Session {
             let waiting = self.route_after_waiting(routed, job, settings, cluster, tried);
             routed = Box::pin(waiting).await?;
         }
+        if routed.side == Side::Primary && (cluster.hold().is_some() || tried.no_primary.is_some())
+        {
+            let waiting = self.route_to_taker(routed, job, settings, cluster, tried);
+            routed = Box::pin(waiting).await?;
+        }
         if routed.side == Side::Primary
             && let Some(primary) = &routed.member
             && let Some(until) = self.not_shown(job, primary)
@@ -221,7 +226,7 @@ impl Session {
     ///
     /// # Errors
     /// The client has left meanwhile.
-    async fn wait_until(
+    pub(super) async fn wait_until(
         &mut self,
         until: Instant,
         woken: oneshot::Receiver<()>,

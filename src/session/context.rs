@@ -77,6 +77,8 @@ pub struct Settings {
     pub login_timeout: Duration,
     /// From the start of connecting to a server to the end of that login.
     pub connect_timeout: Duration,
+    /// How long a statement for the primary waits while none takes it.
+    pub primary_wait: Duration,
     /// How long a statement may wait for a connection.
     pub checkout_timeout: Duration,
     /// Prepared statements that are kept on one connection.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::auth::AuthError;
 use crate::backend;
+use crate::cluster::{Cluster, Hold};
 use crate::config::units::format_duration;
 use crate::metrics::Side as Blame;
 use crate::net::ReadError;
@@ -361,6 +362,41 @@ pub fn state_lost(server: &str, in_transaction: bool) -> ErrPacket {
         )
     };
     ErrPacket::new(1158, b"08S01", text)
+}
+
+/// The server of a transaction, or of other state of the session, is no longer the primary. Nothing was
+/// committed: a driver that begins the transaction anew does right, and finds number and words for that.
+pub fn demoted(server: &str, in_transaction: bool) -> ErrPacket {
+    if in_transaction {
+        let text = format!(
+            "lagwise: '{server}' is no longer the primary, and the open transaction was rolled back; \
+             try restarting transaction"
+        );
+        // ER_LOCK_DEADLOCK
+        return ErrPacket::new(1213, b"40001", text);
+    }
+    let text = format!(
+        "MySQL server has gone away: '{server}' is no longer the primary, and variables, temporary \
+         tables or locks of this session were lost with it"
+    );
+    ErrPacket::new(1158, b"08S01", text)
+}
+
+/// No server takes what is for the primary, and none has for so long. Nothing was sent.
+pub fn no_primary(cluster: &Cluster, waited: Duration) -> ErrPacket {
+    let server = &cluster.primary().config().name;
+    let cause = match cluster.hold() {
+        Some(Hold::Down) => format!("'{server}' is down"),
+        Some(Hold::ReadOnly) => format!("'{server}' is read-only, and no other has taken over"),
+        Some(Hold::Undecided) => "which server it is cannot be told; see lagwise's log".to_owned(),
+        None => format!("'{server}' does not take it"),
+    };
+    let waited = format_duration(waited);
+    let text = format!(
+        "lagwise: no primary takes this statement ({cause}); it has waited {waited} (primary_wait), and \
+         was not sent"
+    );
+    ErrPacket::new(CONNECT_FAILED, b"HY000", text)
 }
 
 /// What the last statement has left went with the connection, which others needed.

@@ -19,6 +19,7 @@ use super::job::{Attempt, Done, Failed, Job, Tried, Why};
 use super::learned::REFUSALS;
 use super::prepare::Forgetting;
 use super::prepare_answers::changes_catalogue;
+use super::primary_wait::says_read_only;
 use super::relay::{Relay, RelayError, Relayed, Shown, Withhold, went_down};
 use super::routing::Routed;
 use super::servers::{Asker, Unavailable};
@@ -28,6 +29,7 @@ use crate::backend::error::codes;
 use crate::cluster::Member;
 use crate::consistency::Tables;
 use crate::metrics::{Direction, Role};
+use crate::pool;
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
 use crate::route::{PinCause, Side, Transaction};
@@ -63,12 +65,7 @@ impl Session {
                 return self.refuse(&mut job, &routed, &settings, &cluster).await;
             };
             let (side, transaction) = (routed.side, self.state.transaction());
-            let withhold = Withhold {
-                behind: self.may_be_behind(&job, side, &tried),
-                full: job.kind == ResponseKind::Prepare && !tried.made_room,
-                stale: job.statement_id.is_some() && !tried.made_room,
-                ending: side == Side::Replica && self.is_repeatable(&job, side),
-            };
+            let withhold = self.withhold(&job, side, &tried);
             let attempt = self.attempt(side, member, &mut job, &settings, withhold).await?;
             self.resume_tracking().await;
             let failed = match attempt {
@@ -79,9 +76,11 @@ impl Session {
                     return Ok(done);
                 }
                 Attempt::Withheld(why) => {
-                    match self.note_withheld(why, side, &job, &settings, &mut tried) {
+                    let noted =
+                        self.note_withheld(why, (side, member), &job, &settings, &mut tried);
+                    match noted.await {
                         None => continue,
-                        Some(lost) => Failed::Unavailable(lost),
+                        Some(failed) => failed,
                     }
                 }
                 Attempt::Again(failed) => failed,
@@ -91,6 +90,9 @@ impl Session {
                     return self.give_up(job, member, failed, seq).await;
                 }
             };
+            if self.awaits_primary(&job, side, member, &failed, &settings, &mut tried) {
+                continue;
+            }
             let again = self.is_run_again(&job, side, &failed, &settings, &mut tried);
             self.leave_replica(side, transaction).await;
             if !again {
@@ -181,11 +183,11 @@ impl Session {
         }
         let started = Instant::now();
         let on_replica = side == Side::Replica || self.is_kept();
-        let abandon = (on_replica && self.is_repeatable(job, side)).then_some(member);
+        let may_abandon = on_replica && self.is_repeatable(job, side);
         let ready = tokio::select! {
             biased;
             ready = self.get_ready(side, member, job, settings) => ready?,
-            () = went_down(abandon.map(|member| &**member)) => {
+            () = went_down(member, may_abandon) => {
                 Err(Failed::Lost(backend::Error::TimedOut("the server went down")))
             }
         };
@@ -227,7 +229,7 @@ impl Session {
         let owed = tokio::select! {
             biased;
             owed = held.guard.finish_owed() => owed,
-            () = went_down(abandon.map(|member| &**member)) => {
+            () = went_down(member, may_abandon) => {
                 held.guard.mark_broken();
                 Err(backend::Error::TimedOut("the server went down"))
             }
@@ -241,7 +243,7 @@ impl Session {
             return Ok(Attempt::Again(Failed::Unavailable(Unavailable::Sync(error))));
         }
         let conditions = self.state.diagnostics.conditions();
-        let result = self.relay(side, job, last_seq, sent, abandon, withhold).await;
+        let result = self.relay(job, (side, member, may_abandon), (last_seq, sent), withhold).await;
         if let Ok(relayed @ Relayed { withheld: None, .. }) = &result {
             self.note_conditions(side, job, relayed, conditions);
         }
@@ -271,6 +273,7 @@ impl Session {
             settings,
             is_harmless,
             has_other_way,
+            is_kept: self.is_kept(),
         };
         if self.servers.is_at_hand(side, member, &mut self.state, &by) {
             return Ok(self.make_all_ready(side, job).await);
@@ -285,6 +288,9 @@ impl Session {
             }
         };
         match ensured {
+            Ok(()) if self.is_superseded(side, member) => {
+                Ok(Err(Failed::Unavailable(Unavailable::Pool(pool::Error::Closed))))
+            }
             Ok(()) => Ok(self.make_all_ready(side, job).await),
             Err(unavailable) => Ok(Err(Failed::Unavailable(unavailable))),
         }
@@ -306,19 +312,17 @@ impl Session {
     /// Has a connection to the primary, if one is to be had, for what is not a statement.
     pub(super) async fn have_primary(&mut self, settings: &Settings) -> Option<()> {
         let primary = self.home(&self.context.cluster.load(), &[])?;
-        let (is_harmless, has_other_way) = (false, false);
+        let (is_harmless, has_other_way, is_kept) = (false, false, self.is_kept());
         let (login, handle) = (&self.login, &*self.handle);
-        let by = Asker { login, handle, settings, is_harmless, has_other_way };
+        let by = Asker { login, handle, settings, is_harmless, has_other_way, is_kept };
         self.servers.ensure(Side::Primary, &primary, &mut self.state, by).await.ok()
     }
 
     async fn relay(
         &mut self,
-        side: Side,
         job: &Job<'_>,
-        last_seq: u8,
-        sent: Instant,
-        abandon: Option<&Arc<Member>>,
+        (side, member, may_abandon): (Side, &Member, bool),
+        (last_seq, sent): (u8, Instant),
         withhold: Withhold,
     ) -> Result<Relayed, RelayError> {
         let Some(held) = self.servers.get(side) else {
@@ -342,7 +346,8 @@ impl Session {
             statement_id: prepare.then(|| self.prepared.next_id()),
             touched: &mut self.touched,
             shown: Shown { known_columns, session },
-            abandon: abandon.map(|member| &**member),
+            member,
+            may_abandon,
             watches_client: is_watched(job),
             scratch: &mut self.scratch,
             // Other functions that are not built in do not get to a replica.
@@ -391,6 +396,11 @@ impl Session {
         sent: Instant,
     ) -> Result<Attempt, End> {
         match result {
+            Ok(Relayed { withheld: Some(err), .. })
+                if side == Side::Primary && says_read_only(&err) =>
+            {
+                Ok(Attempt::Withheld(Why::ReadOnly(err)))
+            }
             Ok(Relayed { withheld: Some(err), .. }) if REFUSALS.contains(&err.code) => {
                 Ok(Attempt::Withheld(Why::Refused))
             }
@@ -421,6 +431,9 @@ impl Session {
                     && let Some(held) = self.servers.get(side)
                 {
                     held.guard.has_conditions = true;
+                }
+                if let Some(held) = self.servers.get(side) {
+                    held.member.note_answer();
                 }
                 self.count_times(side, &relayed, started, sent);
                 Ok(Attempt::Done(Done::Forwarded(side, relayed)))

@@ -9,6 +9,7 @@ use super::context::Settings;
 use super::error::{self, End, Kind};
 use super::job::{Done, Failed, Job, MAX_ATTEMPTS, Tried, Why};
 use super::registry::Interrupt;
+use super::relay::Withhold;
 use super::reply;
 use super::servers::Unavailable;
 use crate::backend;
@@ -78,7 +79,9 @@ impl Session {
     /// May the statement be sent to another server? Never one that may have had an effect.
     pub(super) fn may_repeat(&self, job: &Job<'_>, side: Side, failed: &Failed) -> bool {
         match failed {
-            Failed::Unavailable(Unavailable::StateLost { .. }) => false,
+            Failed::Unavailable(Unavailable::StateLost { .. } | Unavailable::Demoted { .. }) => {
+                false
+            }
             // A READ ONLY transaction, too, goes on on the primary.
             Failed::Unavailable(Unavailable::Sync(_)) => {
                 side == Side::Replica && job.fixed.is_none() && !job.incoming.was_streamed()
@@ -118,15 +121,26 @@ impl Session {
         !(killed || bound || job.fixed.is_some() || job.incoming.was_streamed())
     }
 
+    /// Which errors the client is not told of at once.
+    pub(super) fn withhold(&self, job: &Job<'_>, side: Side, tried: &Tried) -> Withhold {
+        Withhold {
+            behind: self.may_be_behind(job, side, tried),
+            full: job.kind == ResponseKind::Prepare && !tried.made_room,
+            stale: job.statement_id.is_some() && !tried.made_room,
+            ending: side == Side::Replica && self.is_repeatable(job, side),
+            read_only: side == Side::Primary && !self.is_kept(),
+        }
+    }
+
     /// What the client was not told of makes a difference to the next attempt; or there can be none.
-    pub(super) fn note_withheld(
+    pub(super) async fn note_withheld(
         &mut self,
         why: Why,
-        side: Side,
+        (side, member): (Side, &Arc<Member>),
         job: &Job<'_>,
         settings: &Settings,
         tried: &mut Tried,
-    ) -> Option<Unavailable> {
+    ) -> Option<Failed> {
         match why {
             Why::Behind(err) => {
                 self.context.metrics.local().read_retried();
@@ -137,11 +151,12 @@ impl Session {
                 self.learn(job, settings);
                 tried.refused = true;
             }
+            Why::ReadOnly(err) => return self.note_read_only(job, member, err, tried).await,
             Why::Unread => {
                 tried.unread += 1;
                 if tried.unread >= MAX_ATTEMPTS || !self.is_free(job, side) {
                     let in_transaction = self.state.transaction() != Transaction::None;
-                    return Some(Unavailable::StateLost { in_transaction });
+                    return Some(Failed::Unavailable(Unavailable::StateLost { in_transaction }));
                 }
                 self.servers.drop_side(side, &self.handle);
             }
@@ -163,7 +178,7 @@ impl Session {
                     self.forget_primary();
                 }
             }
-            Failed::Unavailable(Unavailable::StateLost { .. }) => {
+            Failed::Unavailable(Unavailable::StateLost { .. } | Unavailable::Demoted { .. }) => {
                 self.count_error(Kind::Lost);
                 self.state.lost(side, &job.statement, Instant::now());
                 if side == Side::Primary {
@@ -189,6 +204,9 @@ impl Session {
             Failed::Unavailable(Unavailable::Pool(error)) => error::unreachable(&server, error),
             Failed::Unavailable(Unavailable::StateLost { in_transaction }) => {
                 error::state_lost(&server, *in_transaction)
+            }
+            Failed::Unavailable(Unavailable::Demoted { in_transaction }) => {
+                error::demoted(&server, *in_transaction)
             }
             Failed::Unavailable(Unavailable::Sync(backend::Error::Server(err))) => err.clone(),
             Failed::Unavailable(Unavailable::Sync(error)) | Failed::Lost(error) => {

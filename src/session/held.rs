@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::backend::connection::Phase;
 use crate::cluster::Member;
 use crate::pool;
+use crate::route::Side;
 
 /// A connection that the session holds.
 #[derive(Debug)]
@@ -25,6 +26,14 @@ impl Held {
             return self.guard.phase() == Phase::Ready;
         }
         self.guard.is_usable(Instant::now())
+    }
+
+    /// Whether a session that has more than its image on the connection may go on using it for statements
+    /// that are for `member`: not on a server that is no longer the primary, and not in a transaction that
+    /// could only fail. A server that the configuration has dropped ends what runs there.
+    pub fn may_stay(&self, side: Side, member: &Arc<Member>, in_transaction: bool) -> bool {
+        let is_there = Arc::ptr_eq(&self.member, member) || self.member.is_removed();
+        side == Side::Replica || is_there && !(in_transaction && self.member.holds_writes())
     }
 }
 

@@ -243,7 +243,8 @@ impl Session {
         self.park(PoolMode::Transaction);
     }
 
-    async fn ask_counts(&mut self, side: Side) {
+    /// Asks the connection for the counts that only it knows.
+    pub(super) async fn ask_counts(&mut self, side: Side) {
         const BOTH: &str = "SELECT LAST_INSERT_ID(), FOUND_ROWS()";
         let Some(held) = self.servers.get(side) else { return };
         if !held.is_usable() {

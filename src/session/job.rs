@@ -8,7 +8,7 @@ use super::incoming::Incoming;
 use super::relay::Relayed;
 use super::servers::Unavailable;
 use crate::backend;
-use crate::cluster::Member;
+use crate::cluster::{Member, MemberId};
 use crate::pool;
 use crate::protocol::ErrPacket;
 use crate::protocol::command::code;
@@ -84,6 +84,8 @@ pub(super) enum Why {
     Refused,
     /// A replica may lack what the primary has.
     Behind(ErrPacket),
+    /// The primary is read-only.
+    ReadOnly(ErrPacket),
     /// The server had no room for a prepared statement, and has now; or a statement must be prepared
     /// anew, and will be.
     Full,
@@ -116,6 +118,10 @@ pub(super) struct Tried {
     pub began: Option<Instant>,
     /// Until when it waits for a replica, if it does or did.
     pub waits_until: Option<Instant>,
+    /// Until when it waits for a primary, if it does or did.
+    pub primary_until: Option<Instant>,
+    /// Which server was the primary and could not take it, and when.
+    pub no_primary: Option<(MemberId, Instant)>,
 }
 
 impl Failed {

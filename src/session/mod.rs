@@ -64,6 +64,7 @@ mod pin;
 mod prepare;
 mod prepare_answers;
 mod prepared;
+mod primary_wait;
 mod proofs;
 mod prove;
 mod read_only;

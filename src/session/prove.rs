@@ -20,7 +20,7 @@ use super::servers::{Held, LoginRecord, connect};
 use crate::backend;
 use crate::cluster::lag::NoLag;
 use crate::cluster::view::Excluded;
-use crate::cluster::{Cluster, Health, Member};
+use crate::cluster::{Cluster, Health, Hold, Member};
 use crate::pool;
 use crate::protocol::ErrPacket;
 use crate::route::{Rule, Side, UserRules};
@@ -193,24 +193,43 @@ async fn prove(
     }
     let cluster = context.cluster.snapshot();
     let primary = cluster.primary();
+    // Those that the user's reads would go to: the others are kept for others.
+    let tag = rules.whole().and_then(|rule| rule.tag.as_deref());
+    let is_lost = cluster.hold() == Some(Hold::Down) || primary.hangs();
+    if is_lost && let Some(held) = on_any_replica(&cluster, tag, settings, login, schema).await {
+        return Ok((Side::Replica, held));
+    }
     let error = match connect(primary, Side::Primary, login, schema, settings).await {
         Ok(held) => return Ok((Side::Primary, held)),
         Err(error) => error,
     };
-    let fault = matches!(&error, pool::Error::Backend(error) if error.is_fault());
-    if fault {
-        // Those that the user's reads would go to: the others are kept for others.
-        let tag = rules.whole().and_then(|rule| rule.tag.as_deref());
-        let fit = |replica: &&Arc<Member>| {
-            has_tag(replica, tag) && replica.with_status(|status| status.health.serves_reads())
-        };
-        for replica in cluster.replicas().iter().filter(fit) {
-            if let Ok(held) = connect(replica, Side::Replica, login, schema, settings).await {
-                return Ok((Side::Replica, held));
-            }
-        }
+    let is_fault = matches!(&error, pool::Error::Backend(error) if error.is_fault());
+    if is_fault
+        && !is_lost
+        && let Some(held) = on_any_replica(&cluster, tag, settings, login, schema).await
+    {
+        return Ok((Side::Replica, held));
     }
     Err(Denial::Server(primary.config().name.clone(), error))
+}
+
+/// Logs in to the first replica for reads with `tag` that lets the account in, for want of the primary.
+async fn on_any_replica(
+    cluster: &Cluster,
+    tag: Option<&str>,
+    settings: &Settings,
+    login: &LoginRecord,
+    schema: Option<&[u8]>,
+) -> Option<Held> {
+    let fit = |replica: &&Arc<Member>| {
+        has_tag(replica, tag) && replica.with_status(|status| status.health.serves_reads())
+    };
+    for replica in cluster.replicas().iter().filter(fit) {
+        if let Ok(held) = connect(replica, Side::Replica, login, schema, settings).await {
+            return Some(held);
+        }
+    }
+    None
 }
 
 /// Logs in to a replica that `rule` allows. Waits for one only where it may be a matter of

@@ -18,6 +18,7 @@ use super::failure::BEHIND;
 use super::farewell::farewell;
 use super::learned::REFUSALS;
 use super::prepare_answers::MAX_ANSWER;
+use super::primary_wait::says_read_only;
 use super::tracked::Tracked;
 use crate::backend::error::codes;
 use crate::backend::{self, Connection};
@@ -96,8 +97,10 @@ pub struct Relay<'a> {
     pub touched: &'a mut bool,
     /// What the client is told otherwise than by the server.
     pub shown: Shown,
-    /// The server, if the response may be given up when it goes down before its first byte.
-    pub abandon: Option<&'a Member>,
+    /// The server.
+    pub member: &'a Member,
+    /// The response may be given up when that goes down before its first byte.
+    pub may_abandon: bool,
     /// The response may be given up when the client goes.
     pub watches_client: bool,
     /// Room for rewritten packets, kept from response to response.
@@ -126,14 +129,18 @@ pub struct Withhold {
     pub stale: bool,
     /// That which says that the server shuts down.
     pub ending: bool,
+    /// Those which say that it is read-only.
+    pub read_only: bool,
 }
 
 impl Withhold {
-    fn covers(self, code: u16) -> bool {
+    fn covers(self, err: &ErrPacket) -> bool {
+        let code = err.code;
         self.behind && BEHIND.contains(&code)
             || self.full && code == codes::MAX_PREPARED_STMT_COUNT
             || self.stale && code == codes::NEED_REPREPARE
             || self.ending && code == codes::SERVER_SHUTDOWN
+            || self.read_only && says_read_only(err)
     }
 }
 
@@ -267,12 +274,12 @@ impl Relay<'_> {
         let stream = self.server.stream();
         let wanted = stream.buffered().len() + need;
         while stream.buffered().len() < wanted {
-            let abandon = self.abandon.filter(|_| !touched);
+            let may_abandon = self.may_abandon && !touched;
             let filled = tokio::select! {
                 biased;
                 filled = stream.fill(wanted) => filled,
                 () = client.gone(), if watches_client => return Err(RelayError::Abandoned),
-                () = went_down(abandon) => Err(io::ErrorKind::TimedOut.into()),
+                () = went_down(self.member, may_abandon) => Err(io::ErrorKind::TimedOut.into()),
             };
             let error = match filled {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),
@@ -340,7 +347,7 @@ impl Relay<'_> {
                     let err = ErrPacket::parse(payload)?;
                     let untouched = relayed.bytes == 0 && self.scratch.is_empty();
                     let withheld = self.refusable && REFUSALS.contains(&err.code)
-                        || self.withhold.covers(err.code);
+                        || self.withhold.covers(&err);
                     if untouched && withheld {
                         return Ok((end, Stop::Withheld(err)));
                     }
@@ -440,12 +447,14 @@ impl Relay<'_> {
     }
 }
 
-/// Returns once a server that may be abandoned is down. Whoever takes a server out of service wakes the
-/// sessions, so that they look again.
-pub async fn went_down(abandon: Option<&Member>) {
-    poll_fn(|_| match abandon {
-        Some(member) if member.is_down() => Poll::Ready(()),
-        _ => Poll::Pending,
+/// Returns once a server is given up, or only down or hanging, if what it was asked may be abandoned. Whoever takes a
+/// server out of service wakes the sessions, so that they look again.
+pub async fn went_down(member: &Member, may_abandon: bool) {
+    poll_fn(|_| {
+        match may_abandon && (member.is_down() || member.hangs()) || member.is_given_up() {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
     })
     .await;
 }

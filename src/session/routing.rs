@@ -30,7 +30,7 @@ pub(super) struct Routed {
 
 impl Routed {
     /// Refused.
-    fn nowhere(route: Route, rule: Option<usize>) -> Self {
+    pub(super) fn nowhere(route: Route, rule: Option<usize>) -> Self {
         Self { route, side: Side::Primary, member: None, rule, lacks: None }
     }
 }

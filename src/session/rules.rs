@@ -181,6 +181,9 @@ impl Session {
                 let tag = self.wish_for(job, routed.rule, settings).tag;
                 (error::read_refused(tag, &why_none_serves(tag, cluster)), Kind::Refused)
             }
+            (Reason::NoPrimary, _) => {
+                (error::no_primary(cluster, settings.primary_wait), Kind::Connect)
+            }
             (Reason::ReadOnlyRule, _) | (_, None) => (error::read_only_rule(name), Kind::Refused),
             (_, Some(rule)) => (no_replica(rule, cluster), Kind::Connect),
         };

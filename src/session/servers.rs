@@ -49,6 +49,8 @@ pub struct Asker<'a> {
     pub is_harmless: bool,
     /// It can as well run on the primary.
     pub has_other_way: bool,
+    /// A rule keeps the session on replicas.
+    pub is_kept: bool,
 }
 
 /// Why a connection cannot be had.
@@ -58,6 +60,12 @@ pub enum Unavailable {
     Pool(pool::Error),
     /// The connection that held the session's state is gone.
     StateLost {
+        /// A transaction was open on it.
+        in_transaction: bool,
+    },
+    /// The connection is to a server that is no longer the primary, or is ceasing to be it. What the
+    /// session had there is lost.
+    Demoted {
         /// A transaction was open on it.
         in_transaction: bool,
     },
@@ -242,6 +250,7 @@ impl Servers {
             return false;
         }
         let bound = side == Side::Primary && state.is_bound_to_primary();
+        let in_transaction = state.transaction() != Transaction::None;
         let image = state.replayed.image(side);
         let is_usable = match std::mem::take(self.slot(side)) {
             Slot::Parked(Parked { ticket: Some(ticket), member: at })
@@ -265,7 +274,13 @@ impl Servers {
         let fits = |held: &mut Held| {
             Arc::ptr_eq(&held.member, member) && Arc::ptr_eq(&held.guard.image, image)
         };
-        is_usable && (bound || self.get(side).is_some_and(fits))
+        let is_kept = by.is_kept;
+        let stays = |held: &mut Held| is_kept || held.may_stay(side, member, in_transaction);
+        is_usable
+            && match bound {
+                true => self.get(side).is_some_and(stays),
+                false => self.get(side).is_some_and(fits),
+            }
     }
 
     /// Whether the session holds a connection on `side` that a statement for `member` can be sent on;
@@ -280,13 +295,18 @@ impl Servers {
         state: &mut SessionState,
         by: Asker<'_>,
     ) -> Result<bool, Unavailable> {
-        let Asker { handle, is_harmless, .. } = by;
+        let Asker { handle, is_harmless, is_kept, .. } = by;
         let Some(held) = self.get(side) else { return Ok(false) };
         let bound = match side {
             Side::Primary => state.is_bound_to_primary(),
             Side::Replica => state.transaction() == Transaction::OnReplica,
         };
         let usable = held.is_usable();
+        let in_transaction = state.transaction() != Transaction::None;
+        if bound && usable && !is_kept && !held.may_stay(side, member, in_transaction) {
+            self.drop_side(side, handle);
+            return Err(Unavailable::Demoted { in_transaction });
+        }
         let mut fits =
             || Arc::ptr_eq(&held.member, member) && held.guard.can_be(state.replayed.image(side));
         if usable && (bound || fits()) {
@@ -305,10 +325,7 @@ impl Servers {
         }
         match bound {
             false => Ok(false),
-            true => {
-                let in_transaction = state.transaction() != Transaction::None;
-                Err(Unavailable::StateLost { in_transaction })
-            }
+            true => Err(Unavailable::StateLost { in_transaction }),
         }
     }
 

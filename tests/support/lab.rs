@@ -218,13 +218,13 @@ impl Lab {
     /// Waits until every replica has applied what the primary has written.
     pub fn wait_caught_up(&self) {
         let position = self.position();
-        for server in 1..self.count() {
-            assert!(
-                self.applied(server, &position, DEADLINE.as_secs()),
-                "{}",
-                self.why_behind(server, &position),
-            );
-        }
+        (1..self.count()).for_each(|server| self.wait_applied(server, &position));
+    }
+
+    /// Waits until a server has applied what stands at `position`.
+    pub fn wait_applied(&self, server: usize, position: &str) {
+        let applied = self.applied(server, position, DEADLINE.as_secs());
+        assert!(applied, "{}", self.why_behind(server, position));
     }
 
     /// The replica receives, but applies nothing more.

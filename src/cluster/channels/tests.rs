@@ -89,6 +89,7 @@ fn channel(source: &str, behind: Option<u64>) -> Channel {
         applied: Coordinates::parse(uuid_of(source), "binlog.000004", "377"),
         received: BTreeSet::from([uuid_of(source)]),
         behind: behind.map(Duration::from_secs),
+        is_stopped: false,
     }
 }
 

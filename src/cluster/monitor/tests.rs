@@ -13,6 +13,7 @@ use super::super::{Cluster, ClusterHandle};
 use super::fake::{Fake, Mode};
 use super::*;
 use crate::auth::{Credential, CredentialSecret};
+use crate::config::Role;
 
 fn settings(interval_ms: u64) -> Settings {
     Settings {
@@ -30,6 +31,7 @@ fn settings(interval_ms: u64) -> Settings {
         max_lag: Duration::from_secs(10),
         lag_tolerance: Duration::from_millis(50),
         zone: None,
+        primary_wait: Duration::from_secs(10),
         slow_start: Duration::from_secs(10),
         late_may_serve: false,
         read_native_hashes: false,

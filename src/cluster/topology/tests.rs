@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::health::{Health, Report};
 use super::super::position::Flavor;
 use super::super::probe::{Answer, read_answer};
+use super::super::view::Wish;
 use super::*;
 use crate::auth::{Credential, CredentialSecret};
 use crate::backend::Endpoint;
@@ -31,6 +32,7 @@ pub(crate) fn settings() -> Settings {
         max_lag: Duration::from_secs(10),
         lag_tolerance: Duration::from_millis(100),
         zone: None,
+        primary_wait: Duration::from_secs(10),
         slow_start: Duration::from_secs(10),
         late_may_serve: false,
     }
@@ -100,7 +102,8 @@ impl Lab {
             .iter_mut()
             .find(|(member, _)| member.config().name == name && !member.is_removed())
             .unwrap();
-        let (notes, changes) = self.topology.observe(member, tracker, event, self.now);
+        let Changes { notes, reads: changes, .. } =
+            self.topology.observe(member, tracker, event, self.now);
         let describe = |change: &ReadsChanged| {
             let reason = change.excluded.map_or("takes reads".into(), |reason| reason.to_string());
             format!("{}: {reason}, {}", change.member.config().name, change.any_left)
@@ -110,7 +113,16 @@ impl Lab {
 
     /// The server has transactions 1 to `last`; what changed about reads.
     fn answers(&mut self, name: &str, last: u64) -> Vec<String> {
-        let columns = ["", "0", "0", "ON", &format!("{UUID}:1-{last}"), UUID];
+        self.says(name, "0", last)
+    }
+
+    /// The same of one that is read-only.
+    fn answers_read_only(&mut self, name: &str, last: u64) -> Vec<String> {
+        self.says(name, "1", last)
+    }
+
+    fn says(&mut self, name: &str, read_only: &str, last: u64) -> Vec<String> {
+        let columns = ["", read_only, read_only, "ON", &format!("{UUID}:1-{last}"), UUID];
         let row = columns.iter().map(|text| Some(text.as_bytes().to_vec())).collect();
         let state = read_answer(Flavor::MySql, &[row]);
         let answer = Answer { sent_at: self.now, answered_at: self.now, state };
@@ -244,7 +256,8 @@ fn a_reload_keeps_what_stays_the_same() {
     // What the monitor of a removed server still observes is dropped.
     let (member, tracker) = &mut lab.trackers[2];
     let event = Event::NotAnswered(Report::Denied, "late".into());
-    let (notes, changes) = lab.topology.observe(member, tracker, event, lab.now);
+    let Changes { notes, reads: changes, .. } =
+        lab.topology.observe(member, tracker, event, lab.now);
     assert!(notes.is_empty() && changes.is_empty());
     assert_eq!(member.status().health, Health::Up);
 }
@@ -289,6 +302,72 @@ fn a_new_primary_makes_all_lag_unknown_until_it_is_measured() {
     assert_eq!(lab.answers("server-2", 5), ["server-3: takes reads, true"]);
     assert_eq!(lab.answers("server-1", 5), ["server-1: takes reads, true"]);
     assert!(lab.topology.load().primary().status().lag.is_none());
+}
+
+fn candidate(port: u16) -> Server {
+    server(port, Role::Replica, |config| config.candidate = true)
+}
+
+#[test]
+fn roles_are_followed_where_none_is_named() {
+    let mut lab = Lab::new(vec![candidate(1), candidate(2), replica(3)]);
+    let state = |lab: &Lab| {
+        let cluster = lab.topology.load();
+        (cluster.primary().config().name.clone(), cluster.hold())
+    };
+    assert_eq!(state(&lab), ("server-1".to_owned(), Some(Hold::Undecided)));
+    // A replica by configuration is never the primary, writable or not.
+    lab.answers("server-3", 5);
+    lab.answers_read_only("server-1", 5);
+    lab.answers("server-2", 5);
+    assert_eq!(state(&lab), ("server-2".to_owned(), None));
+    for name in ["server-2", "server-1", "server-3"] {
+        lab.at(10).answers_read_only(name, 5);
+    }
+    assert_eq!(state(&lab), ("server-2".to_owned(), Some(Hold::ReadOnly)));
+    assert!(lab.topology.load().primary().holds_writes());
+    lab.at(20).answers("server-1", 5);
+    assert_eq!(state(&lab), ("server-1".to_owned(), None));
+    assert_eq!(lab.topology.changes(), 1);
+    let old = Arc::clone(&lab.topology.load().replicas()[0]);
+    assert!(old.config().name == "server-2" && !old.holds_writes() && !old.is_given_up());
+    // Lags are measured against the new one.
+    assert!(!lab.topology.load().serves_reads(None));
+    lab.at(30).answers("server-1", 5);
+    lab.answers_read_only("server-2", 5);
+    assert!(lab.topology.load().serves_reads(None));
+    // What runs on the old one is given up when that goes down.
+    for _ in 0..3 {
+        lab.event("server-2", Event::NotAnswered(Report::Failed, "cause".into()));
+    }
+    assert!(old.is_given_up());
+    // A reload names it; and then leaves it to observation again.
+    lab.apply(vec![server(1, Role::Primary, |_| {}), replica(2)]);
+    assert_eq!(state(&lab), ("server-1".to_owned(), None));
+    lab.apply(vec![candidate(2), candidate(1)]);
+    assert_eq!(state(&lab), ("server-1".to_owned(), None));
+}
+
+#[test]
+fn a_named_primary_that_is_down_is_waited_for() {
+    let mut lab = Lab::new(vec![primary(1), replica(2)]);
+    lab.answers("server-1", 5);
+    assert_eq!(lab.topology.load().hold(), None);
+    for _ in 0..3 {
+        lab.event("server-1", Event::NotAnswered(Report::Failed, "cause".into()));
+    }
+    let cluster = lab.topology.snapshot();
+    let (id, now) = (cluster.primary().id(), lab.now);
+    assert_eq!(cluster.hold(), Some(Hold::Down));
+    assert!(!cluster.takes_statements(id, now) && !cluster.primary().is_given_up());
+    lab.at(10_001).event("server-1", Event::NotAnswered(Report::Failed, "cause".into()));
+    assert!(cluster.primary().is_given_up());
+    lab.answers("server-1", 5);
+    lab.answers("server-1", 5);
+    let cluster = lab.topology.snapshot();
+    assert!(cluster.hold().is_none() && cluster.takes_statements(id, now));
+    // Not for what failed after the last probe was sent.
+    assert!(!cluster.takes_statements(id, lab.now + Duration::from_millis(1)));
 }
 
 #[test]

@@ -311,6 +311,7 @@ fn channel(lab: &Lab, source: &str, offset: u64) -> Channels {
         applied: Coordinates::parse(uuid, "binlog.000004", &offset.to_string()),
         received: [uuid].into(),
         behind: Some(Duration::ZERO),
+        is_stopped: false,
     };
     Channels { asked_at: lab.now, list: vec![channel] }
 }

@@ -228,6 +228,12 @@ const ROWS: &[Row] = &[
         ["", "routing.slow_start = \"0s\""],
         &["routing.slow_start: 10s -> 0s"],
     ),
+    (
+        "routing.primary_wait",
+        ["", ""],
+        ["", "routing.primary_wait = \"0s\""],
+        &["routing.primary_wait: 10s -> 0s"],
+    ),
     ("routing.hints", ["", ""], ["", "routing.hints = false"], &["routing.hints: true -> false"]),
     (
         "routing.read_only_functions",
@@ -399,6 +405,8 @@ fn no_key_is_left_out() {
         "server_tls.cert_file",
         "server_tls.key_file",
         "server_tls.verify",
+        // Of servers, as replicas is.
+        "servers",
     ];
     assert_eq!(left, same);
 }

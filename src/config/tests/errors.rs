@@ -33,6 +33,7 @@ fn replaced(from: &str, to: &str, expected: &[&str]) {
     check(&MINIMAL.replace(from, to), expected);
 }
 
+const PRIMARY: &str = "allowed: \"auto\", or \"host:port\", \"[IPv6]:port\" or \"unix:/path\"";
 const SERVER: &str = "allowed: \"host:port\", \"[IPv6]:port\" or \"unix:/path\"";
 const DURATION: &str = "a whole number and ms, s, m, h or d, such as \"250ms\"";
 const SOURCES: &str = "allowed: exactly one of password, password_file, password_env";
@@ -45,7 +46,7 @@ fn all_of_them_at_once_in_the_order_of_lines() {
         &[
             "1: listen: missing; allowed: \"IPv4:port\", \"[IPv6]:port\" or \"unix:/path\"",
             "1: worker_threads: -1 is out of range; allowed: 0 to 1024",
-            &format!("1: primary: missing; {SERVER}"),
+            &format!("1: primary: missing; {PRIMARY}"),
             "2: monitor.user: missing; allowed: 1 to 128 bytes without NUL",
             &format!("2: monitor.password: missing; {SOURCES}"),
             "3: monitor.up_after: 101 is out of range; allowed: 1 to 100",
@@ -87,8 +88,8 @@ fn syntax() {
 
 #[test]
 fn unknown_keys() {
-    let routing = "allowed: hints, lag_tolerance, max_lag, read_only_functions, slow_start, \
-                   unknown_functions, when_all_lag, zone";
+    let routing = "allowed: hints, lag_tolerance, max_lag, primary_wait, read_only_functions, \
+                   slow_start, unknown_functions, when_all_lag, zone";
     appended(
         "[routing]\nmaxlag = 1\n",
         &[&format!("7: routing.maxlag: unknown key; did you mean \"max_lag\"?; {routing}")],
@@ -111,7 +112,7 @@ fn unknown_keys() {
                 drain_timeout, \
                 http, limits, listen, listener, log, login_timeout, max_clients, max_clients_per_account, \
                 max_clients_per_address, max_packet, monitor, pool, primary, \
-                replicas, routing, rule, server, server_tls, worker_threads";
+                replicas, routing, rule, server, server_tls, servers, worker_threads";
     appended(
         "[rooting]\nx = 1\n",
         &[&format!("6: rooting: unknown key; did you mean \"routing\"?; {root}")],

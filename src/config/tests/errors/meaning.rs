@@ -1,9 +1,46 @@
 //! Errors of what values mean: each is well formed, but cannot be, or not beside another.
 
-use super::{SERVER, SOURCES, appended, replaced};
+use super::{PRIMARY, SERVER, SOURCES, appended, replaced};
 
 const CERTS: &str = "allowed: the path of a PEM file with certificates";
 const KEY: &str = "allowed: the path of a PEM file with an unencrypted private key";
+
+/// `primary = "auto"`.
+#[test]
+fn roles_by_observation() {
+    replaced(
+        "10.0.0.1:3306",
+        "auto",
+        &[
+            "1: servers: missing, as primary = \"auto\" needs it; allowed: the servers any of which may be the primary",
+        ],
+    );
+    replaced(
+        "primary = \"10.0.0.1:3306\"",
+        "primary = \"10.0.0.1:3306\"\nservers = \"10.0.0.4:1\"",
+        &[
+            "3: servers: is of no use with a fixed primary; allowed: replicas, or primary = \"auto\"",
+        ],
+    );
+    let auto = "primary = \"auto\"\nservers = \"10.0.0.4:1\"";
+    let with = |more: &str, expected: &[&str]| {
+        let text = super::MINIMAL.replace("primary = \"10.0.0.1:3306\"", auto);
+        super::check(&format!("{text}{more}"), expected);
+    };
+    with("", &[]);
+    with("[[server]]\naddress = \"a:1\"\n", &[]);
+    with("[[server]]\naddress = \"a:1\"\nrole = \"replica\"\n", &[]);
+    with(
+        "[[server]]\naddress = \"a:1\"\nrole = \"primary\"\n",
+        &[
+            "8: server.role: a:1 is named as primary, and primary = \"auto\"; allowed: \"replica\", or leave it out",
+        ],
+    );
+    with(
+        "[[server]]\naddress = \"10.0.0.4:1\"\nrole = \"replica\"\n",
+        &["9: server.role: 10.0.0.4:1 is already named as candidate; allowed: leave it out"],
+    );
+}
 
 #[test]
 #[allow(clippy::too_many_lines)] // A table.
@@ -11,15 +48,14 @@ fn servers() {
     replaced(
         "10.0.0.1:3306",
         "10.0.0.1",
-        &[&format!("2: primary: \"10.0.0.1\" has no port; {SERVER}")],
+        &[&format!("2: primary: \"10.0.0.1\" has no port; {PRIMARY}")],
     );
-    replaced("10.0.0.1:3306", "auto", &[&format!("2: primary: \"auto\" has no port; {SERVER}")]);
     replaced(
         "10.0.0.1:3306",
         "root:hunter2@db:1",
-        &[&format!("2: primary: holds an \"@\"; an account has no place here; {SERVER}")],
+        &[&format!("2: primary: holds an \"@\"; an account has no place here; {PRIMARY}")],
     );
-    replaced("primary = \"10.0.0.1:3306\"", "", &[&format!("1: primary: missing; {SERVER}")]);
+    replaced("primary = \"10.0.0.1:3306\"", "", &[&format!("1: primary: missing; {PRIMARY}")]);
     replaced(
         "10.0.0.3",
         "10.0.0.2",
@@ -310,6 +346,12 @@ fn between_keys() {
         "routing.slow_start = \"61m\"\n",
         &[
             "6: routing.slow_start: \"61m\" is out of range; allowed: 0s to 1h: a whole number and ms, s, m, h or d, such as \"250ms\"",
+        ],
+    );
+    appended(
+        "routing.primary_wait = \"11m\"\n",
+        &[
+            "6: routing.primary_wait: \"11m\" is out of range; allowed: 0s to 10m: a whole number and ms, s, m, h or d, such as \"250ms\"",
         ],
     );
     appended(

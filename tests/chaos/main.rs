@@ -1,0 +1,386 @@
+//! Chaos: servers are killed, frozen, restarted, demoted and promoted while clients write and read
+//! through lagwise, and every write is accounted for.
+//!
+//! `LAGWISE_CHAOS_FAULTS` says how many faults there are on each make (a round of each kind without it),
+//! `LAGWISE_CHAOS_SEED` which servers they are of.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../raw/mod.rs"]
+mod raw;
+#[path = "../support/mod.rs"]
+mod support;
+mod switch;
+mod work;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use support::{Lab, Make, Proxy, eventually, is_running, signal};
+use switch::Topology;
+use work::{ACCOUNTS, BALANCE, COUNTERS, Gauge, Look, Seen, Work};
+
+/// Threads that write, and that read.
+const WRITERS: usize = 6;
+const READERS: usize = 4;
+/// How long a frozen server stays so: longer than it takes to find it out.
+const FROZEN: Duration = Duration::from_secs(5);
+const TAKEN_OVER: &str = "another process has taken over";
+
+/// What is done to the servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Fault {
+    ReplicaKilled,
+    ReplicaFrozen,
+    ReplicaRestarted,
+    ReplicaBroken,
+    ReplicaCrowded,
+    PrimaryKilled,
+    PrimaryFrozen,
+    Switchover,
+    Failover,
+    FailoverFromFrozen,
+    Reload,
+    Upgrade,
+}
+
+const FAULTS: [Fault; 12] = [
+    Fault::ReplicaKilled,
+    Fault::Switchover,
+    Fault::ReplicaFrozen,
+    Fault::PrimaryKilled,
+    Fault::Failover,
+    Fault::ReplicaRestarted,
+    Fault::Reload,
+    Fault::PrimaryFrozen,
+    Fault::ReplicaBroken,
+    Fault::FailoverFromFrozen,
+    Fault::ReplicaCrowded,
+    Fault::Upgrade,
+];
+
+impl Fault {
+    /// The primary goes on.
+    fn is_of_replica(self) -> bool {
+        matches!(
+            self,
+            Fault::ReplicaKilled
+                | Fault::ReplicaFrozen
+                | Fault::ReplicaRestarted
+                | Fault::ReplicaBroken
+                | Fault::ReplicaCrowded
+                | Fault::Reload
+                | Fault::Upgrade
+        )
+    }
+}
+
+/// One battery.
+struct Chaos<'a> {
+    lab: &'a Lab,
+    proxy: &'a Proxy,
+    topology: Topology<'a>,
+    gauge: &'a Gauge,
+    random: fastrand::Rng,
+    /// The processes of lagwise that have taken over from the first; they end with this value.
+    newcomers: Vec<u32>,
+}
+
+impl Drop for Chaos<'_> {
+    fn drop(&mut self) {
+        self.newcomers.iter().filter(|pid| is_running(**pid)).for_each(|pid| signal(*pid, "KILL"));
+    }
+}
+
+impl Chaos<'_> {
+    /// Does it, and undoes it; returns once all servers serve again.
+    fn inflict(&mut self, fault: Fault) {
+        let replicas = self.topology.replicas();
+        let replica = replicas[self.random.usize(..replicas.len())];
+        let primary = self.topology.primary();
+        match fault {
+            Fault::ReplicaKilled => {
+                self.lab.kill(replica);
+                self.wait_eligible(replica, false);
+                self.restart(replica);
+            }
+            Fault::ReplicaRestarted => {
+                self.lab.shut_down(replica);
+                self.restart(replica);
+            }
+            Fault::ReplicaFrozen => self.freeze(replica),
+            Fault::ReplicaBroken => {
+                self.lab.sql(replica, "STOP REPLICA");
+                self.pass_some_time();
+                self.lab.sql(replica, "START REPLICA");
+            }
+            Fault::ReplicaCrowded => {
+                // Whoever connects is turned away, as when max_connections is used up.
+                let login = raw::Login::of("root", "");
+                let mut root = raw::Client::connect_unix(&self.lab.socket(replica), login).unwrap();
+                root.run("SET GLOBAL max_connections = 1");
+                self.pass_some_time();
+                root.run("SET GLOBAL max_connections = 151");
+            }
+            Fault::PrimaryKilled => {
+                self.lab.kill(primary);
+                self.restart(primary);
+                self.topology.set_read_only(primary, false);
+            }
+            Fault::PrimaryFrozen => self.freeze(primary),
+            Fault::Switchover => self.topology.switch_over(replica),
+            Fault::Failover => {
+                self.lab.kill(primary);
+                self.topology.fail_over();
+                self.wait_writes();
+                self.lab.restart(primary);
+                self.topology.rebuild(primary);
+            }
+            Fault::FailoverFromFrozen => {
+                self.lab.freeze(primary);
+                self.topology.fail_over();
+                self.wait_writes();
+                self.lab.thaw(primary);
+                self.topology.rebuild(primary);
+            }
+            Fault::Reload => self.signal("HUP", "reloaded, nothing has changed"),
+            Fault::Upgrade => self.upgrade(),
+        }
+        for server in self.topology.replicas() {
+            self.wait_eligible(server, true);
+        }
+        self.wait_writes();
+    }
+
+    fn freeze(&self, server: usize) {
+        self.lab.freeze(server);
+        let thaw = Instant::now() + FROZEN;
+        // The time itself is the fault.
+        std::thread::sleep(thaw.saturating_duration_since(Instant::now()));
+        self.lab.thaw(server);
+    }
+
+    fn restart(&self, server: usize) {
+        self.lab.restart(server);
+        if server != self.topology.primary() {
+            self.topology.set_read_only(server, true);
+        }
+        self.topology.acknowledge_by_replicas(server);
+    }
+
+    fn wait_eligible(&self, server: usize, want: bool) {
+        let series = format!("lagwise_server_eligible{{server=\"{}\"}}", self.lab.address(server));
+        eventually(&format!("server {server} is eligible: {want}"), || {
+            (self.proxy.metrics().value(&series) == 1.0) == want
+        });
+    }
+
+    fn wait_writes(&self) {
+        let before = self.gauge.counts().1;
+        eventually("writes go on", || self.gauge.counts().1 >= before + 20);
+    }
+
+    /// Sends a signal to the newest process, and waits until a line of the log says that it has acted.
+    fn signal(&self, name: &str, line: &str) {
+        let pid = *self.newcomers.last().unwrap_or(&self.proxy.pid());
+        let count = || self.proxy.log().matches(line).count();
+        let before = count();
+        signal(pid, name);
+        eventually(line, || count() > before);
+    }
+
+    fn upgrade(&mut self) {
+        self.signal("USR2", TAKEN_OVER);
+        let log = self.proxy.log();
+        let line = log.lines().rev().find(|line| line.contains(TAKEN_OVER)).unwrap();
+        let pid = line.split_once("pid=").unwrap().1;
+        let pid: String = pid.chars().take_while(char::is_ascii_digit).collect();
+        self.newcomers.push(pid.parse().unwrap());
+    }
+
+    fn pass_some_time(&self) {
+        let (reads, writes) = self.gauge.counts();
+        eventually("reads and writes go on", || {
+            let now = self.gauge.counts();
+            now.0 >= reads + 500 && now.1 >= writes + 100
+        });
+    }
+}
+
+/// What is wrong in the end: rows that are there and should not be, or the other way round.
+fn account(lab: &Lab, primary: usize, seen: &Seen) -> Vec<String> {
+    let mut wrong = seen.wrong.clone();
+    let mut found: HashMap<u64, Vec<u64>> = HashMap::new();
+    for line in lab.sql(primary, "SELECT id, part FROM shop.ledger").lines() {
+        let (id, part) = line.split_once('\t').unwrap();
+        found.entry(id.parse().unwrap()).or_default().push(part.parse().unwrap());
+    }
+    let sets: [(&str, &HashSet<u64>, bool, bool); 3] = [
+        ("acknowledged", &seen.acknowledged, true, false),
+        ("of unknown outcome", &seen.unknown, true, true),
+        ("not run", &seen.not_run, false, true),
+    ];
+    for (what, ids, may_be_there, may_be_missing) in sets {
+        for id in ids {
+            let mut parts = found.remove(id).unwrap_or_default();
+            parts.sort_unstable();
+            let whole: &[u64] = if id % 6 == 4 { &[0, 1] } else { &[0] };
+            if !(may_be_there && parts == whole || may_be_missing && parts.is_empty()) {
+                wrong.push(format!("write {id}, {what}, has rows {parts:?}"));
+            }
+        }
+    }
+    wrong.extend(found.keys().map(|id| format!("write {id} is there, and nobody made it")));
+    for id in 0..COUNTERS {
+        let sql = format!("SELECT n FROM shop.counters WHERE id = {id}");
+        let n: u64 = lab.sql(primary, &sql).parse().unwrap();
+        let (least, unknown) = seen.counts[id as usize];
+        if !(least..=least + unknown).contains(&n) {
+            wrong.push(format!("counter {id} is {n}, not {least} to {}", least + unknown));
+        }
+    }
+    let sum = lab.sql(primary, "SELECT SUM(balance) FROM shop.accounts");
+    if sum != (ACCOUNTS * BALANCE).to_string() {
+        wrong.push(format!("the balances add up to {sum}"));
+    }
+    wrong
+}
+
+/// The longest gaps and all errors of each kind of fault.
+#[derive(Default)]
+struct Worst {
+    count: usize,
+    reads: u64,
+    writes: u64,
+    read_gap: Duration,
+    write_gap: Duration,
+    errors: BTreeMap<String, usize>,
+}
+
+impl Worst {
+    fn add(&mut self, look: Look) {
+        self.count += 1;
+        self.reads += look.reads;
+        self.writes += look.writes;
+        self.read_gap = self.read_gap.max(look.read_gap);
+        self.write_gap = self.write_gap.max(look.write_gap);
+        for (text, count) in look.errors {
+            *self.errors.entry(text).or_default() += count;
+        }
+    }
+}
+
+fn run(make: Make) {
+    let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let faults = number("LAGWISE_CHAOS_FAULTS").unwrap_or(FAULTS.len() as u64);
+    let seed = number("LAGWISE_CHAOS_SEED").unwrap_or(1);
+    let lab = Lab::start_with(make, 2, &["innodb-flush-log-at-trx-commit=1", "sync-binlog=1"]);
+    lab.sql(0, &work::schema());
+    lab.wait_caught_up();
+    let topology = Topology::new(&lab);
+    let servers: Vec<String> = (0..lab.count()).map(|server| lab.address(server)).collect();
+    let config = format!(
+        "drain_timeout = \"1h\"\nprimary = \"auto\"\nservers = {servers:?}\nreplicas = []\n\
+         [routing]\nprimary_wait = \"20s\"\nmax_lag = \"1h\"\n[pool]\nconnect_timeout = \"1s\""
+    );
+    let proxy = Proxy::start(&lab, &config);
+    let (stop, next) = (AtomicBool::new(false), AtomicU64::new(1));
+    let (gauge, seen) = (Gauge::default(), Mutex::new(Seen::default()));
+    let work = Work { port: proxy.port(), stop: &stop, gauge: &gauge, seen: &seen, next: &next };
+    let mut worst: BTreeMap<Fault, Worst> = BTreeMap::new();
+    let primary = std::thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
+        for writer in 0..WRITERS {
+            let work = &work;
+            scope.spawn(move || work::write(work, writer == 0));
+        }
+        (0..READERS).for_each(|_| drop(scope.spawn(|| work::read(&work))));
+        let random = fastrand::Rng::with_seed(seed);
+        let mut chaos = Chaos {
+            lab: &lab,
+            proxy: &proxy,
+            topology,
+            gauge: &gauge,
+            random,
+            newcomers: Vec::new(),
+        };
+        chaos.pass_some_time();
+        for server in chaos.topology.replicas() {
+            chaos.wait_eligible(server, true);
+        }
+        gauge.take();
+        for number in 0..faults {
+            let fault = FAULTS[(number % FAULTS.len() as u64) as usize];
+            let started = Instant::now();
+            chaos.inflict(fault);
+            let look = gauge.take();
+            println!("{make}: {number} {fault:?}, {:?}: {look:?}", started.elapsed());
+            worst.entry(fault).or_default().add(look);
+            assert!(seen.lock().unwrap().wrong.is_empty(), "{:?}", seen.lock().unwrap().wrong);
+        }
+        chaos.topology.primary()
+    });
+    report(make, &worst);
+    let seen = seen.into_inner().unwrap();
+    let wrong = account(&lab, primary, &seen);
+    println!(
+        "{make}: {faults} faults, {} writes acknowledged, {} of unknown outcome, {} not run, {} wrong",
+        seen.acknowledged.len(),
+        seen.unknown.len(),
+        seen.not_run.len(),
+        wrong.len()
+    );
+    assert!(wrong.is_empty(), "{} wrong: {:#?}", wrong.len(), &wrong[..wrong.len().min(9)]);
+    judge(&worst);
+    assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
+}
+
+fn report(make: Make, worst: &BTreeMap<Fault, Worst>) {
+    for (fault, Worst { count, reads, writes, read_gap, write_gap, errors }) in worst {
+        println!(
+            "{make}: {fault:?} x {count}: {reads} reads, longest gap {} ms; {writes} writes, longest \
+             gap {} ms; errors {errors:?}",
+            read_gap.as_millis(),
+            write_gap.as_millis()
+        );
+    }
+}
+
+/// What clients may have been told.
+fn judge(worst: &BTreeMap<Fault, Worst>) {
+    for (fault, worst) in worst {
+        let errors = |is_fine: &dyn Fn(&str) -> bool| {
+            worst.errors.keys().filter(|text| !is_fine(text)).cloned().collect::<Vec<_>>()
+        };
+        let bad = match fault {
+            // A transaction that was open is rolled back, and says so. What a procedure had done
+            // before it was refused, and what it has left, nobody knows.
+            Fault::Switchover => {
+                errors(&|text| text.contains(": 1213 ") || text.starts_with("call: 1158 "))
+            }
+            fault if fault.is_of_replica() => errors(&|_| false),
+            _ => errors(&|text| !text.contains("read-only option")),
+        };
+        assert!(bad.is_empty(), "{fault:?}: {bad:#?}");
+    }
+}
+
+/// Ends the load also when the test panics, which would else wait for it for ever.
+struct StopAtEnd<'a>(&'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn nothing_is_lost_on_mysql() {
+    run(Make::MySql);
+}
+
+#[test]
+fn nothing_is_lost_on_mariadb() {
+    run(Make::MariaDb);
+}

@@ -1,0 +1,236 @@
+//! Changes of roles, as a tool or a DBA makes them.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use crate::support::{Lab, Make, eventually};
+
+/// A lab whose primary may be any of its servers.
+pub struct Topology<'a> {
+    pub lab: &'a Lab,
+    primary: usize,
+}
+
+impl<'a> Topology<'a> {
+    /// Server 0 is the primary. Commits are acknowledged once a replica has them, so that nothing is
+    /// lost with a primary.
+    pub fn new(lab: &'a Lab) -> Self {
+        let topology = Self { lab, primary: 0 };
+        for server in 0..lab.count() {
+            topology.acknowledge_by_replicas(server);
+        }
+        topology
+    }
+
+    /// The server that is the primary now.
+    pub fn primary(&self) -> usize {
+        self.primary
+    }
+
+    /// The others.
+    pub fn replicas(&self) -> Vec<usize> {
+        (0..self.lab.count()).filter(|server| *server != self.primary).collect()
+    }
+
+    /// Semi-synchronous replication, without a way back to the asynchronous.
+    pub fn acknowledge_by_replicas(&self, server: usize) {
+        let settings = match self.lab.make {
+            Make::MySql => {
+                for side in ["source", "replica"] {
+                    let install =
+                        format!("INSTALL PLUGIN rpl_semi_sync_{side} SONAME 'semisync_{side}.so'");
+                    let count = format!(
+                        "SELECT COUNT(*) FROM information_schema.plugins \
+                         WHERE plugin_name = 'rpl_semi_sync_{side}'"
+                    );
+                    if self.lab.sql(server, &count) == "0" {
+                        self.writable(server, &install);
+                    }
+                }
+                "SET GLOBAL rpl_semi_sync_source_timeout = 3600000; \
+                 SET GLOBAL rpl_semi_sync_replica_enabled = 1; \
+                 SET GLOBAL rpl_semi_sync_source_enabled"
+            }
+            Make::MariaDb => {
+                "SET GLOBAL rpl_semi_sync_master_timeout = 3600000; \
+                 SET GLOBAL rpl_semi_sync_master_wait_point = 'AFTER_SYNC'; \
+                 SET GLOBAL rpl_semi_sync_slave_enabled = 1; \
+                 SET GLOBAL rpl_semi_sync_master_enabled"
+            }
+        };
+        // A replica that did the same would wait for replicas of its own.
+        let enabled = u8::from(server == self.primary);
+        self.lab.sql(server, &format!("{settings} = {enabled}"));
+        if server != self.primary {
+            self.lab.sql(server, "STOP REPLICA IO_THREAD; START REPLICA IO_THREAD");
+        }
+    }
+
+    fn writable(&self, server: usize, sql: &str) {
+        let was = self.lab.sql(server, "SELECT @@GLOBAL.super_read_only");
+        self.lab.sql(
+            server,
+            &format!(
+                "SET GLOBAL super_read_only = 0; SET sql_log_bin = 0; {sql}; \
+                 SET GLOBAL super_read_only = {was}"
+            ),
+        );
+    }
+
+    pub fn set_read_only(&self, server: usize, on: bool) {
+        let sql = match (self.lab.make, on) {
+            (Make::MySql, true) => "SET GLOBAL super_read_only = 1",
+            (Make::MySql, false) => "SET GLOBAL super_read_only = 0; SET GLOBAL read_only = 0",
+            (Make::MariaDb, true) => "SET GLOBAL read_only = 1",
+            (Make::MariaDb, false) => "SET GLOBAL read_only = 0",
+        };
+        self.lab.sql(server, sql);
+    }
+
+    /// What a server has.
+    fn position(&self, server: usize) -> String {
+        let sql = match self.lab.make {
+            Make::MySql => "SELECT REPLACE(@@GLOBAL.gtid_executed, '\\n', '')",
+            Make::MariaDb => "SELECT @@GLOBAL.gtid_current_pos",
+        };
+        self.lab.sql(server, sql)
+    }
+
+    /// Makes `server` replicate from the primary.
+    pub fn follow(&self, server: usize) {
+        let port = self.lab.port(self.primary);
+        let sql = match self.lab.make {
+            Make::MySql => format!(
+                "STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', \
+                 SOURCE_PORT={port}, SOURCE_USER='repl', SOURCE_PASSWORD='repl_password', \
+                 SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, \
+                 SOURCE_RETRY_COUNT=100000, SOURCE_HEARTBEAT_PERIOD=1; START REPLICA"
+            ),
+            Make::MariaDb => format!(
+                "STOP SLAVE; SET GLOBAL gtid_slave_pos = @@GLOBAL.gtid_current_pos; \
+                 CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, \
+                 MASTER_USER='repl', MASTER_PASSWORD='repl_password', \
+                 MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, \
+                 MASTER_HEARTBEAT_PERIOD=1; START SLAVE"
+            ),
+        };
+        self.lab.sql(server, &sql);
+    }
+
+    /// Makes `server` the primary: it applies all that it has received, and is writable.
+    fn promote(&mut self, server: usize) {
+        self.lab.sql(server, "STOP REPLICA IO_THREAD");
+        self.wait_all_applied(server);
+        self.lab.sql(server, "STOP REPLICA; RESET REPLICA ALL");
+        self.primary = server;
+        self.acknowledge_by_replicas(server);
+        self.set_read_only(server, false);
+    }
+
+    /// Of the relay log.
+    fn wait_all_applied(&self, server: usize) {
+        let (status, done) = match self.lab.make {
+            Make::MySql => (
+                "SELECT CONCAT(service_state) FROM performance_schema.replication_applier_status",
+                "has read all relay log",
+            ),
+            Make::MariaDb => ("SELECT 'ON'", "has read all relay log"),
+        };
+        assert_eq!(self.lab.sql(server, status), "ON");
+        let states = "SELECT GROUP_CONCAT(state) FROM information_schema.processlist";
+        eventually("the relay log is applied", || self.lab.sql(server, states).contains(done));
+    }
+
+    /// A switchover that nothing is lost in.
+    pub fn switch_over(&mut self, to: usize) {
+        let from = self.primary;
+        self.set_read_only(from, true);
+        let position = self.position(from);
+        self.lab.wait_applied(to, &position);
+        self.lab.sql(to, "STOP REPLICA; RESET REPLICA ALL");
+        self.primary = to;
+        self.acknowledge_by_replicas(to);
+        self.set_read_only(to, false);
+        for server in self.replicas() {
+            self.follow(server);
+            self.acknowledge_by_replicas(server);
+        }
+    }
+
+    /// After the primary is gone: the replica that has most takes over, and the others follow it.
+    pub fn fail_over(&mut self) -> usize {
+        let replicas = self.replicas();
+        for server in &replicas {
+            self.lab.sql(*server, "STOP REPLICA IO_THREAD");
+            self.wait_all_applied(*server);
+        }
+        let has_all = |server: &&usize| {
+            replicas.iter().all(|other| self.contains(**server, &self.position(*other)))
+        };
+        let best = *replicas.iter().find(has_all).expect("one has what the others have");
+        let others: Vec<usize> = replicas.into_iter().filter(|other| *other != best).collect();
+        self.promote(best);
+        others.into_iter().for_each(|server| self.follow(server));
+        best
+    }
+
+    fn contains(&self, server: usize, position: &str) -> bool {
+        let own = self.position(server);
+        match self.lab.make {
+            Make::MySql => {
+                self.lab.sql(server, &format!("SELECT GTID_SUBSET('{position}', '{own}')")) == "1"
+            }
+            Make::MariaDb => {
+                let last = |text: &str| {
+                    text.rsplit('-').next().and_then(|number| number.parse::<u64>().ok())
+                };
+                last(&own) >= last(position)
+            }
+        }
+    }
+
+    /// Makes a former primary, which may have what nobody else has, a copy of the present one.
+    pub fn rebuild(&self, server: usize) {
+        self.set_read_only(server, false);
+        let (stop, forget, options): (_, _, &[&str]) = match self.lab.make {
+            Make::MySql => (
+                "SET GLOBAL rpl_semi_sync_source_enabled = 0; STOP REPLICA; RESET REPLICA ALL",
+                "RESET BINARY LOGS AND GTIDS",
+                &["--set-gtid-purged=ON"],
+            ),
+            Make::MariaDb => (
+                "SET GLOBAL rpl_semi_sync_master_enabled = 0; STOP SLAVE; RESET SLAVE ALL",
+                "RESET MASTER",
+                &["--gtid", "--master-data"],
+            ),
+        };
+        self.lab.sql(server, stop);
+        self.lab.sql(server, forget);
+        let common = ["--single-transaction", "--routines", "--databases", "shop"];
+        let dump = self.tool("mysqldump", self.primary, &[options, &common].concat(), None);
+        self.tool("mysql", server, &[], Some(dump));
+        self.set_read_only(server, true);
+        self.follow(server);
+        self.acknowledge_by_replicas(server);
+    }
+
+    /// Runs a tool against a server as root; what it prints.
+    fn tool(&self, name: &str, server: usize, options: &[&str], input: Option<Vec<u8>>) -> Vec<u8> {
+        let mut child = Command::new(self.lab.tool(name))
+            .args(["--no-defaults", "--user=root"])
+            .arg(format!("--socket={}", self.lab.socket(server).display()))
+            .args(options)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("run the tool");
+        let mut stdin = child.stdin.take().unwrap();
+        let feeding = std::thread::spawn(move || {
+            let _ = stdin.write_all(&input.unwrap_or_default());
+        });
+        let output = child.wait_with_output().unwrap();
+        feeding.join().unwrap();
+        assert!(output.status.success(), "{name} on server {server} failed");
+        output.stdout
+    }
+}
