@@ -231,10 +231,14 @@ impl Readiness for Ready {
         }
         let cluster = self.cluster.load();
         let primary = cluster.primary().with_status(|status| status.health);
-        if primary.may_be_alive() && primary != crate::cluster::Health::Starting
+        let is_known = cluster.hold() != Some(crate::cluster::Hold::Undecided);
+        if is_known && primary.may_be_alive() && primary != crate::cluster::Health::Starting
             || cluster.serves_reads(None)
         {
             return Ok(());
+        }
+        if !is_known {
+            return Err("which server is the primary cannot be told, see the log".to_owned());
         }
         Err(format!("the primary is {} and no replica is eligible", primary.as_str()))
     }

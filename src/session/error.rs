@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::auth::AuthError;
 use crate::backend;
-use crate::cluster::{Cluster, Hold};
+use crate::cluster::{Cluster, Hold, MemberStatus};
 use crate::config::units::format_duration;
 use crate::metrics::Side as Blame;
 use crate::net::ReadError;
@@ -382,19 +382,22 @@ pub fn demoted(server: &str, in_transaction: bool) -> ErrPacket {
     ErrPacket::new(1158, b"08S01", text)
 }
 
-/// No server takes what is for the primary, and none has for so long. Nothing was sent.
+/// No server takes what is for the primary, and none has for so long. Nothing was run.
 pub fn no_primary(cluster: &Cluster, waited: Duration) -> ErrPacket {
     let server = &cluster.primary().config().name;
+    let read_only = |status: &MemberStatus| status.read_only.is_some_and(|it| it.read_only);
+    let is_read_only = cluster.primary().with_status(read_only);
     let cause = match cluster.hold() {
         Some(Hold::Down) => format!("'{server}' is down"),
         Some(Hold::ReadOnly) => format!("'{server}' is read-only, and no other has taken over"),
         Some(Hold::Undecided) => "which server it is cannot be told; see lagwise's log".to_owned(),
+        None if is_read_only => format!("'{server}' is read-only"),
         None => format!("'{server}' does not take it"),
     };
     let waited = format_duration(waited);
     let text = format!(
         "lagwise: no primary takes this statement ({cause}); it has waited {waited} (primary_wait), and \
-         was not sent"
+         was not run"
     );
     ErrPacket::new(CONNECT_FAILED, b"HY000", text)
 }

@@ -21,7 +21,7 @@ use crate::pool;
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Reason, Route, Side, Target, Transaction};
-use crate::sql::{Flags, StatementKind};
+use crate::sql::{Flags, Statement, StatementKind};
 
 impl Session {
     /// The route, after the statement has waited for a primary if it is for one and none takes it.
@@ -121,7 +121,7 @@ impl Session {
         member.report_failure(SessionFailure::ReadOnly);
         self.take_leave().await;
         let in_transaction = self.state.transaction() != Transaction::None;
-        if !in_transaction && !ran_nothing(job) {
+        if !in_transaction && !ran_nothing(&job.statement) {
             return Some(Failed::Lost(backend::Error::Server(err)));
         }
         if self.can_wait_for_primary(job) {
@@ -151,11 +151,28 @@ impl Session {
     }
 }
 
-/// Whether nothing has run when the first thing that the server says is that it is read-only: not so of a
-/// procedure, which may have written before that.
-fn ran_nothing(job: &Job<'_>) -> bool {
-    !matches!(job.statement.kind, StatementKind::Call)
-        && !job.statement.flags.contains(Flags::AMBIGUOUS)
+/// Whether nothing has run when the first thing that the server says is that it is read-only: so it is of
+/// one plain statement, which runs whole or not at all. A procedure, or what EXECUTE may stand for, may have
+/// committed something before.
+fn ran_nothing(statement: &Statement) -> bool {
+    use StatementKind::*;
+    let is_plain = matches!(
+        statement.kind,
+        Read | LockingRead
+            | Set
+            | SetTransaction
+            | Use
+            | Begin { .. }
+            | Commit
+            | Rollback
+            | Savepoint
+            | Write
+            | LoadData { .. }
+            | Ddl
+            | Account
+            | Do
+    );
+    is_plain && !statement.flags.intersects(Flags::AMBIGUOUS | Flags::MULTI)
 }
 
 /// Whether an error says that the whole server is read-only, as opposed to other options of which the same
@@ -169,6 +186,24 @@ pub(super) fn says_read_only(err: &ErrPacket) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_run_nothing_when_it_is_refused() {
+        for (sql, expected) in [
+            ("INSERT INTO t VALUES (1)", true),
+            ("CREATE TABLE t (a INT)", true),
+            ("START TRANSACTION", true),
+            ("CALL p()", false),
+            ("EXECUTE s", false),
+            ("EXECUTE IMMEDIATE 'CALL p()'", false),
+            ("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)", false),
+            ("BEGIN NOT ATOMIC INSERT INTO t VALUES (1); END", false),
+            ("XA COMMIT 'a'", false),
+        ] {
+            let statement = crate::sql::classify(sql.as_bytes(), &crate::sql::LexMode::default());
+            assert_eq!(ran_nothing(&statement), expected, "{sql}");
+        }
+    }
 
     #[test]
     fn which_errors_say_that_a_server_is_read_only() {

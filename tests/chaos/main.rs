@@ -9,6 +9,7 @@
 mod raw;
 #[path = "../support/mod.rs"]
 mod support;
+#[allow(dead_code)]
 mod switch;
 mod work;
 

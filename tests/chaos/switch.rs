@@ -9,17 +9,24 @@ use crate::support::{Lab, Make, eventually};
 pub struct Topology<'a> {
     pub lab: &'a Lab,
     primary: usize,
+    /// Commits wait for a replica.
+    is_acknowledged: bool,
 }
 
 impl<'a> Topology<'a> {
     /// Server 0 is the primary. Commits are acknowledged once a replica has them, so that nothing is
     /// lost with a primary.
     pub fn new(lab: &'a Lab) -> Self {
-        let topology = Self { lab, primary: 0 };
+        let topology = Self { lab, primary: 0, is_acknowledged: true };
         for server in 0..lab.count() {
             topology.acknowledge_by_replicas(server);
         }
         topology
+    }
+
+    /// The same with replication as it is.
+    pub fn of(lab: &'a Lab) -> Self {
+        Self { lab, primary: 0, is_acknowledged: false }
     }
 
     /// The server that is the primary now.
@@ -34,6 +41,9 @@ impl<'a> Topology<'a> {
 
     /// Semi-synchronous replication, without a way back to the asynchronous.
     pub fn acknowledge_by_replicas(&self, server: usize) {
+        if !self.is_acknowledged {
+            return;
+        }
         let settings = match self.lab.make {
             Make::MySql => {
                 for side in ["source", "replica"] {
