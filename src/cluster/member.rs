@@ -151,6 +151,8 @@ pub struct Member {
     is_drained: AtomicBool,
     hangs: AtomicBool,
     is_given_up: AtomicBool,
+    /// How often it was replaced as the primary while it could be written to, for all that is known.
+    displaced: AtomicU32,
     holds_writes: AtomicBool,
 }
 
@@ -180,6 +182,7 @@ impl Member {
             is_drained: AtomicBool::new(false),
             hangs: AtomicBool::new(false),
             is_given_up: AtomicBool::new(false),
+            displaced: AtomicU32::new(0),
             holds_writes: AtomicBool::new(false),
         };
         if drained {
@@ -319,6 +322,18 @@ impl Member {
     #[inline]
     pub fn is_given_up(&self) -> bool {
         self.is_given_up.load(Ordering::Relaxed)
+    }
+
+    /// A number that changes when another server takes over as the primary and this one was not seen
+    /// read-only before. What it answers later to what was asked before then is not to be believed: the
+    /// other does not have it. The sessions are woken.
+    #[inline]
+    pub fn displaced(&self) -> u32 {
+        self.displaced.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn displace(&self) {
+        self.displaced.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts an answer to a session's statement.

@@ -11,7 +11,7 @@ use crate::session::registry::Registry;
 /// Tells them for as long as there are servers.
 pub async fn tell(cluster: Arc<ClusterHandle>, registry: Arc<Registry>) {
     let mut changed = cluster.changed();
-    let mut before: Vec<(Arc<Member>, [bool; 3])> = Vec::new();
+    let mut before: Vec<(Arc<Member>, [bool; 3], u32)> = Vec::new();
     while changed.changed().await.is_ok() {
         // Again when what runs there is given up.
         let now: Vec<_> = cluster
@@ -19,12 +19,14 @@ pub async fn tell(cluster: Arc<ClusterHandle>, registry: Arc<Registry>) {
             .members()
             .map(|member| {
                 let states = [member.hangs(), member.is_down(), member.is_given_up()];
-                (Arc::clone(member), states)
+                (Arc::clone(member), states, member.displaced())
             })
-            .filter(|(_, states)| states.contains(&true))
+            .filter(|(_, states, displaced)| states.contains(&true) || *displaced > 0)
             .collect();
-        let is_new = |(member, states): &(Arc<Member>, [bool; 3])| {
-            !before.iter().any(|(old, were)| Arc::ptr_eq(old, member) && were == states)
+        let is_new = |(member, states, displaced): &(Arc<Member>, [bool; 3], u32)| {
+            !before.iter().any(|(old, were, was)| {
+                Arc::ptr_eq(old, member) && were == states && was == displaced
+            })
         };
         if now.iter().any(is_new) {
             registry.server_went_down();

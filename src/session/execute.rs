@@ -184,10 +184,11 @@ impl Session {
         let started = Instant::now();
         let on_replica = side == Side::Replica || self.is_kept();
         let may_abandon = on_replica && self.is_repeatable(job, side);
+        let displaced = member.displaced();
         let ready = tokio::select! {
             biased;
             ready = self.get_ready(side, member, job, settings) => ready?,
-            () = went_down(member, may_abandon) => {
+            () = went_down(member, may_abandon, displaced) => {
                 Err(Failed::Lost(backend::Error::TimedOut("the server went down")))
             }
         };
@@ -211,25 +212,13 @@ impl Session {
         if let Err(error) = held.guard.send(&job.incoming.frame).await {
             return Ok(Attempt::Again(Failed::Lost(error)));
         }
-        let mut last_seq = 0;
-        if !job.incoming.is_whole() {
-            held.guard.be_patient();
-            let client = &mut self.client;
-            while let Some(count) = job.incoming.next_piece(client, settings.max_packet).await? {
-                let piece = client.buffered().get(..count).unwrap_or_default();
-                if held.guard.send(piece).await.is_err() {
-                    // The server may have said why before it closed: that is relayed below.
-                    break;
-                }
-                job.incoming.took_piece(client, count);
-            }
-            last_seq = job.incoming.last_seq();
-        }
+        let (client, max_packet) = (&mut self.client, settings.max_packet);
+        let last_seq = job.incoming.send_rest(client, &mut held.guard, max_packet).await?;
         let sent = Instant::now();
         let owed = tokio::select! {
             biased;
             owed = held.guard.finish_owed() => owed,
-            () = went_down(member, may_abandon) => {
+            () = went_down(member, may_abandon, displaced) => {
                 held.guard.mark_broken();
                 Err(backend::Error::TimedOut("the server went down"))
             }
@@ -243,7 +232,9 @@ impl Session {
             return Ok(Attempt::Again(Failed::Unavailable(Unavailable::Sync(error))));
         }
         let conditions = self.state.diagnostics.conditions();
-        let result = self.relay(job, (side, member, may_abandon), (last_seq, sent), withhold).await;
+        let result = self
+            .relay(job, (side, member, may_abandon, displaced), (last_seq, sent), withhold)
+            .await;
         if let Ok(relayed @ Relayed { withheld: None, .. }) = &result {
             self.note_conditions(side, job, relayed, conditions);
         }
@@ -321,7 +312,7 @@ impl Session {
     async fn relay(
         &mut self,
         job: &Job<'_>,
-        (side, member, may_abandon): (Side, &Member, bool),
+        (side, member, may_abandon, displaced): (Side, &Member, bool, u32),
         (last_seq, sent): (u8, Instant),
         withhold: Withhold,
     ) -> Result<Relayed, RelayError> {
@@ -347,6 +338,7 @@ impl Session {
             touched: &mut self.touched,
             shown: Shown { known_columns, session },
             member,
+            displaced,
             may_abandon,
             watches_client: is_watched(job),
             scratch: &mut self.scratch,

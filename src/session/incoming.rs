@@ -7,6 +7,7 @@
 use super::context::Settings;
 use super::error::{self, End};
 use super::reply;
+use crate::backend::Connection;
 use crate::net::PacketStream;
 use crate::protocol::command::code;
 use crate::protocol::frame::{HEADER_LEN, MAX_PAYLOAD};
@@ -152,6 +153,31 @@ impl Incoming {
     /// Sequence id of the last frame that was begun.
     pub fn last_seq(&self) -> u8 {
         self.last_seq
+    }
+
+    /// Sends on what is not held, as it comes. The sequence id of the command's last packet, if it has
+    /// more than one.
+    ///
+    /// # Errors
+    /// The client fails. If the server does, it may have said why: its answer is still to be read.
+    pub async fn send_rest(
+        &mut self,
+        client: &mut PacketStream,
+        server: &mut Connection,
+        max_packet: usize,
+    ) -> Result<u8, End> {
+        if self.is_whole() {
+            return Ok(0);
+        }
+        server.be_patient();
+        while let Some(count) = self.next_piece(client, max_packet).await? {
+            let piece = client.buffered().get(..count).unwrap_or_default();
+            if server.send(piece).await.is_err() {
+                break;
+            }
+            self.took_piece(client, count);
+        }
+        Ok(self.last_seq())
     }
 
     /// Reads and drops what is not held, so that an error can be answered.

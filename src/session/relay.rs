@@ -99,6 +99,8 @@ pub struct Relay<'a> {
     pub shown: Shown,
     /// The server.
     pub member: &'a Member,
+    /// What [`Member::displaced`] was before the command was sent.
+    pub displaced: u32,
     /// The response may be given up when that goes down before its first byte.
     pub may_abandon: bool,
     /// The response may be given up when the client goes.
@@ -279,11 +281,12 @@ impl Relay<'_> {
                 biased;
                 filled = stream.fill(wanted) => filled,
                 () = client.gone(), if watches_client => return Err(RelayError::Abandoned),
-                () = went_down(self.member, may_abandon) => Err(io::ErrorKind::TimedOut.into()),
+                () = went_down(self.member, may_abandon, self.displaced) => Err(io::ErrorKind::TimedOut.into()),
             };
             let error = match filled {
                 Ok(0) => io::ErrorKind::UnexpectedEof.into(),
-                Ok(_) => continue,
+                Ok(_) if self.member.displaced() == self.displaced => continue,
+                Ok(_) => io::ErrorKind::TimedOut.into(),
                 Err(error) => error,
             };
             return Err(failed(backend::Error::Lost(error), touched));
@@ -447,16 +450,12 @@ impl Relay<'_> {
     }
 }
 
-/// Returns once a server is given up, or only down or hanging, if what it was asked may be abandoned. Whoever takes a
+/// Returns once a server is given up or displaced, or only down or hanging, if what it was asked may be abandoned. Whoever takes a
 /// server out of service wakes the sessions, so that they look again.
-pub async fn went_down(member: &Member, may_abandon: bool) {
-    poll_fn(|_| {
-        match may_abandon && (member.is_down() || member.hangs()) || member.is_given_up() {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    })
-    .await;
+pub async fn went_down(member: &Member, may_abandon: bool, displaced: u32) {
+    let is_lost = || member.is_given_up() || member.displaced() != displaced;
+    let hangs = || may_abandon && (member.is_down() || member.hangs());
+    poll_fn(|_| if is_lost() || hangs() { Poll::Ready(()) } else { Poll::Pending }).await;
 }
 
 /// Passes one frame on from client to server, in pieces as they come.

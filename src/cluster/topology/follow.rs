@@ -45,8 +45,9 @@ impl Topology {
             forget_lag(&replicas, NoLag::PrimaryNotSampled);
             forget_position(chosen);
             forget_position(&old.primary);
-            let down = old.primary.is_down();
-            old.primary.set_given_up(down);
+            if old.hold != Some(Hold::ReadOnly) {
+                old.primary.displace();
+            }
             old.primary.set_holds_writes(false);
             (next.primary, next.replicas) = (Arc::clone(chosen), replicas.into());
             // All are asked at once, so that reads find replicas again soon.
