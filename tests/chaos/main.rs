@@ -143,6 +143,10 @@ impl Chaos<'_> {
                 self.topology.fail_over();
                 self.wait_writes();
                 self.lab.thaw(primary);
+                eventually("it goes on", || self.lab.try_sql(primary, "SELECT 1").is_ok());
+                // What it was asked before it was frozen must not run into the rebuilding.
+                self.lab.kill(primary);
+                self.lab.restart(primary);
                 self.topology.rebuild(primary);
             }
             Fault::Reload => self.signal("HUP", "reloaded, nothing has changed"),
