@@ -41,10 +41,16 @@ impl ErrantWatch {
     ) {
         // Only what was in excess before is looked at again; what came since is looked at when
         // that is settled. So a replica that is always a little ahead is never taken for errant.
-        let suspects = self.excess.as_ref().map_or(applied, |(_, excess)| excess);
-        let excess = match (suspects, primary) {
-            (Position::MySql(suspects), Position::MySql(primary)) => {
-                suspects.subtract(primary).without(elsewhere)
+        // And only what the replica still has: it may have been rebuilt meanwhile.
+        let before = self.excess.as_ref().map(|(_, excess)| excess);
+        let excess = match (applied, primary, before) {
+            (
+                Position::MySql(applied),
+                Position::MySql(primary),
+                Some(Position::MySql(suspects)),
+            ) => suspects.intersect(applied).subtract(primary).without(elsewhere),
+            (Position::MySql(applied), Position::MySql(primary), None) => {
+                applied.subtract(primary).without(elsewhere)
             }
             // Of places in a log it cannot be said. What was found before is still so.
             _ => return,
@@ -122,6 +128,14 @@ mod tests {
                 (31, "1-46:99", "1-46:99", None),
                 (60, "1-46:99", "1-46:99", None),
             ],
+        );
+        check(
+            "a former primary that was made a copy of the new one",
+            &[(0, "1-6", "1-5", None), (5, "1-5", "1-5", None), (16, "1-5:7", "1-5:7", None)],
+        );
+        check(
+            "the same, when it had been found already",
+            &[(0, "1-6", "1-5", None), (15, "1-6", "1-5", Some("6")), (16, "1-5", "1-5", None)],
         );
     }
 

@@ -189,6 +189,11 @@ impl GtidSet {
         rest
     }
 
+    /// What is in both.
+    pub fn intersect(&self, other: &GtidSet) -> GtidSet {
+        self.subtract(&self.subtract(other))
+    }
+
     /// The servers that committed its transactions first.
     pub fn uuids(&self) -> impl Iterator<Item = u128> + '_ {
         self.sources.keys().map(|source| source.uuid)

@@ -165,6 +165,11 @@ proptest! {
         prop_assert!(is_normal(&difference));
         prop_assert_eq!(&difference, &set(&text_of(&model_difference)));
 
+        let common = set_left.intersect(&set_right);
+        let model_common: Vec<_> = model_left.intersection(&model_right).copied().collect();
+        prop_assert!(is_normal(&common));
+        prop_assert_eq!(&common, &set(&text_of(&model_common)));
+
         let mut inserted = set_left.clone();
         for (id, gno) in &right {
             inserted.insert(gtid(*id, *gno));
