@@ -1,7 +1,8 @@
 //! lagwise, a read/write-splitting proxy for MySQL and MariaDB.
 //!
 //! Reads go to the least-lagged replica, everything else to the primary, and a session that wrote
-//! sees its writes. This crate is the program; `main.rs` only reads the command line.
+//! sees its writes. This crate is the program; `main.rs` and `src/cli`
+//! only read the command line.
 //!
 //! # A walk through the modules
 //!

@@ -129,7 +129,7 @@ fn imports() -> BTreeMap<String, (BTreeSet<String>, BTreeSet<String>)> {
         let inner = file.strip_prefix(&source).unwrap();
         let top = inner.iter().next().unwrap().to_str().unwrap();
         let module = top.strip_suffix(".rs").unwrap_or(top).to_owned();
-        if module == "lib" || module == "main" {
+        if ["lib", "main", "cli"].contains(&module.as_str()) {
             continue;
         }
         let is_test = inner.iter().any(|part| part == "tests" || part == "tests.rs")

@@ -1,0 +1,80 @@
+//! What the command line may say, and the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A read/write-splitting proxy for MySQL and MariaDB that never serves a stale read of your own
+/// write.
+#[derive(Parser)]
+#[command(version, arg_required_else_help = true, after_help = AFTER_HELP)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.
+Signals to a running lagwise: SIGHUP reads the configuration again, SIGUSR2 has a new process of
+the program take over without an outage, SIGTERM ends it once running work is done.";
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Serve clients until SIGTERM.
+    Run(ConfigArgs),
+    /// Validate the configuration, and show what it comes to; connects to nothing.
+    ///
+    /// Every error is shown, with its line, its key and what is allowed.
+    Check(ConfigArgs),
+    /// Take a replica out for maintenance, and wait until nothing uses it.
+    ///
+    /// It gets no new work; what runs there ends or moves on at its next statement, and nothing is ended by
+    /// force. The command asks the running lagwise, at http.listen of the configuration. It lasts until
+    /// `undrain`, also over a reload or an upgrade, and ends with a restart.
+    Drain {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Seconds until it gives up waiting; the server stays drained.
+        #[arg(short, long, value_name = "SECONDS", default_value_t = 300)]
+        timeout: u64,
+        /// The server's name, or its address if it has none.
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+    /// Put a drained server back.
+    Undrain {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The server's name, or its address if it has none.
+        #[arg(value_name = "SERVER")]
+        server: String,
+    },
+    /// Tell where a statement would run, and why; connects to nothing.
+    ///
+    /// The answer is that for a new session, which has written nothing and is in no transaction.
+    Explain {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// The user who runs it, for rules that name one.
+        #[arg(short, long, value_name = "USER", default_value = "")]
+        user: String,
+        /// The default schema, for rules that name one.
+        #[arg(short, long, value_name = "SCHEMA", default_value = "")]
+        schema: String,
+        /// The statement.
+        #[arg(value_name = "SQL")]
+        statement: String,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct ConfigArgs {
+    /// The configuration file; proxy.toml.example describes all its keys.
+    #[arg(
+        short = 'c',
+        long = "config",
+        value_name = "FILE",
+        default_value = "/etc/lagwise/proxy.toml"
+    )]
+    pub(super) path: PathBuf,
+}

@@ -1,0 +1,37 @@
+//! `lagwise drain` and `lagwise undrain`: a server is taken out for maintenance, and put back.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use lagwise::admin::client::Running;
+use lagwise::config::{Config, Secret};
+
+use super::{FAILURE, USAGE, complain, say};
+
+/// Asks the running lagwise to take a server out and waits so long until it is free, or, without a time,
+/// to put it back.
+pub(super) fn drain(config: &Config, server: &str, limit: Option<Duration>) -> ExitCode {
+    let Some(http) = &config.http else {
+        complain(
+            "lagwise is asked over its HTTP endpoints, and the configuration has no http.listen",
+        );
+        return ExitCode::from(USAGE);
+    };
+    let token = http.token.as_ref().map(Secret::expose);
+    let running = Running { http: http.listen, token };
+    let done = match limit {
+        Some(limit) => running.drain(server, limit, complain),
+        None => running.undrain(server),
+    };
+    match done {
+        Ok(()) => {
+            let is = if limit.is_some() { "drained: nothing uses it" } else { "in use again" };
+            say(&format!("{server} is {is}."));
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            complain(&format!("lagwise: {error}"));
+            ExitCode::from(FAILURE)
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The command line: arguments in, exit code out.
+//!
+//! One file a command: [`run`], [`check`], [`drain`] (and undrain), [`explain`]. [`arguments`]: what they are
+//! told, and their help.
+//!
+//! Exit codes: 0 when it did what was asked, 2 for a command line or a configuration that is
+//! wrong, 1 for any other failure.
+
+mod arguments;
+mod check;
+mod drain;
+mod explain;
+mod run;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use lagwise::config::Config;
+
+use arguments::{Cli, Command, ConfigArgs};
+
+/// Something that is not the user's doing went wrong.
+const FAILURE: u8 = 1;
+/// The command line or the configuration is wrong; clap uses the same code.
+const USAGE: u8 = 2;
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(ConfigArgs { path }) => {
+            with_config(&path, |config| run::run_proxy(config, &path))
+        }
+        Command::Check(ConfigArgs { path }) => {
+            with_config(&path, |config| check::check(&config, &path))
+        }
+        Command::Drain { config, timeout, server } => with_config(&config.path, |config| {
+            drain::drain(&config, &server, Some(Duration::from_secs(timeout)))
+        }),
+        Command::Undrain { config, server } => {
+            with_config(&config.path, |config| drain::drain(&config, &server, None))
+        }
+        Command::Explain { config: ConfigArgs { path }, user, schema, statement } => {
+            with_config(&path, |config| explain::explain(&config, &user, &schema, &statement))
+        }
+    }
+}
+
+/// Loads the configuration for `command`, or says what is wrong with it.
+fn with_config(path: &Path, command: impl FnOnce(Config) -> ExitCode) -> ExitCode {
+    match Config::load(path) {
+        Ok(config) => command(config),
+        Err(errors) => {
+            complain(&errors.to_string());
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// Whether a replica serves those who ask for `tag`, or, without one, those who ask for none.
+fn has_replica(config: &Config, tag: Option<&str>) -> bool {
+    config.replicas().any(|replica| match tag {
+        Some(tag) => replica.tags.iter().any(|own| own == tag),
+        None => replica.tags.is_empty(),
+    })
+}
+
+/// Prints to standard output. Whoever stopped reading does not want to hear of it.
+fn say(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// Prints to standard error.
+fn complain(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
