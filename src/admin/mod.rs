@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -255,6 +255,11 @@ async fn not_found() -> impl IntoResponse {
     (StatusCode::NOT_FOUND, "not found: try /metrics, /healthz, /readyz, /sessions or /servers\n")
 }
 
-async fn method_not_allowed() -> impl IntoResponse {
-    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, "GET, HEAD")], "GET and HEAD only\n")
+/// What a server is told to do is the one thing that is not read: see [`router`].
+async fn method_not_allowed(uri: Uri) -> impl IntoResponse {
+    let (allowed, text) = match uri.path().starts_with("/servers/") {
+        true => ("POST", "POST only\n"),
+        false => ("GET, HEAD", "GET and HEAD only\n"),
+    };
+    (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, allowed)], text)
 }

@@ -208,6 +208,10 @@ async fn the_small_endpoints() {
         let body = "GET and HEAD only\n";
         check(Ok(()), &request, "405 Method Not Allowed", "allow: GET, HEAD", body).await;
     }
+    for path in ["/servers/a/drain", "/servers/a/undrain"] {
+        let request = format!("GET {path}");
+        check(Ok(()), &request, "405 Method Not Allowed", "allow: POST", "POST only\n").await;
+    }
 }
 
 #[tokio::test]

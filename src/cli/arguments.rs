@@ -14,7 +14,7 @@ pub(super) struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 success, 1 failure, 2 wrong command line or configuration.
+Exit codes: 0 success, 1 failure, 2 wrong command line or configuration, 3 time is up (drain).
 Signals to a running lagwise: SIGHUP reads the configuration again, SIGUSR2 has a new process of
 the program take over without an outage, SIGTERM ends it once running work is done.";
 
@@ -22,10 +22,17 @@ the program take over without an outage, SIGTERM ends it once running work is do
 pub(super) enum Command {
     /// Serve clients until SIGTERM.
     Run(ConfigArgs),
-    /// Validate the configuration, and show what it comes to; connects to nothing.
+    /// Validate the configuration, and show what it comes to; connects to nothing, unless asked to.
     ///
     /// Every error is shown, with its line, its key and what is allowed.
-    Check(ConfigArgs),
+    Check {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// Log in at every server with the monitor's account, too, and look whether it is as lagwise needs
+        /// it: exit code 1 if something is wrong. Warnings do not count.
+        #[arg(long)]
+        connect: bool,
+    },
     /// Take a replica out for maintenance, and wait until nothing uses it.
     ///
     /// It gets no new work; what runs there ends or moves on at its next statement, and nothing is ended by
@@ -34,7 +41,7 @@ pub(super) enum Command {
     Drain {
         #[command(flatten)]
         config: ConfigArgs,
-        /// Seconds until it gives up waiting; the server stays drained.
+        /// Seconds until it gives up waiting, with exit code 3; the server stays drained.
         #[arg(short, long, value_name = "SECONDS", default_value_t = 300)]
         timeout: u64,
         /// The server's name, or its address if it has none.

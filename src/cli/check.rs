@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
-use std::process::ExitCode;
 
 use lagwise::config::{Config, ServerConfig};
 
 use super::{complain, has_replica, say};
 
 /// Warns of what is allowed and dubious, and shows the configuration.
-pub(super) fn check(config: &Config, path: &Path) -> ExitCode {
+pub(super) fn check(config: &Config, path: &Path) {
     for exposed in config.exposed_secret_files() {
         let name = exposed.display();
         complain(&format!(
@@ -35,7 +34,6 @@ pub(super) fn check(config: &Config, path: &Path) -> ExitCode {
         complain(&format!("warning: no replica is in lagwise's own zone, {zone} (routing.zone)"));
     }
     say(&summary(config, path));
-    ExitCode::SUCCESS
 }
 
 /// The topology as a person would want to see it confirmed.

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use lagwise::admin::client::Running;
+use lagwise::admin::client::{CommandError, Running};
 use lagwise::config::{Config, Secret};
 
-use super::{FAILURE, USAGE, complain, say};
+use super::{FAILURE, TIME_IS_UP, USAGE, complain, say};
 
 /// Asks the running lagwise to take a server out and waits so long until it is free, or, without a time,
 /// to put it back.
@@ -31,7 +31,10 @@ pub(super) fn drain(config: &Config, server: &str, limit: Option<Duration>) -> E
         }
         Err(error) => {
             complain(&format!("lagwise: {error}"));
-            ExitCode::from(FAILURE)
+            ExitCode::from(match error {
+                CommandError::InUse(..) => TIME_IS_UP,
+                CommandError::Unreachable(..) | CommandError::Refused(_) => FAILURE,
+            })
         }
     }
 }

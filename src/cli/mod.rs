@@ -1,13 +1,14 @@
 //! The command line: arguments in, exit code out.
 //!
-//! One file a command: [`run`], [`check`], [`drain`] (and undrain), [`explain`]. [`arguments`]: what they are
+//! One file a command: [`run`], [`check`] (and what it says of servers, [`connect`]), [`drain`] (and undrain), [`explain`]. [`arguments`]: what they are
 //! told, and their help.
 //!
 //! Exit codes: 0 when it did what was asked, 2 for a command line or a configuration that is
-//! wrong, 1 for any other failure.
+//! wrong, 3 when `drain` gave up waiting, 1 for any other failure.
 
 mod arguments;
 mod check;
+mod connect;
 mod drain;
 mod explain;
 mod run;
@@ -26,6 +27,8 @@ use arguments::{Cli, Command, ConfigArgs};
 const FAILURE: u8 = 1;
 /// The command line or the configuration is wrong; clap uses the same code.
 const USAGE: u8 = 2;
+/// The time that was given is up.
+const TIME_IS_UP: u8 = 3;
 
 /// Does what the command line says.
 pub fn main() -> ExitCode {
@@ -33,9 +36,10 @@ pub fn main() -> ExitCode {
         Command::Run(ConfigArgs { path }) => {
             with_config(&path, |config| run::run_proxy(config, &path))
         }
-        Command::Check(ConfigArgs { path }) => {
-            with_config(&path, |config| check::check(&config, &path))
-        }
+        Command::Check { config: ConfigArgs { path }, connect } => with_config(&path, |config| {
+            check::check(&config, &path);
+            if connect { connect::connect(&config) } else { ExitCode::SUCCESS }
+        }),
         Command::Drain { config, timeout, server } => with_config(&config.path, |config| {
             drain::drain(&config, &server, Some(Duration::from_secs(timeout)))
         }),

@@ -19,9 +19,9 @@ use crate::config::Role;
 use crate::protocol::text_row::Table;
 
 /// ER_SPECIFIC_ACCESS_DENIED_ERROR: a privilege is lacking.
-const NO_PRIVILEGE: u16 = 1227;
+pub(super) const NO_PRIVILEGE: u16 = 1227;
 /// What MariaDB's SHOW MASTER STATUS needs.
-const LOG_PRIVILEGE: &str = "BINLOG MONITOR";
+pub(super) const LOG_PRIVILEGE: &str = "BINLOG MONITOR";
 
 /// What is wanted of a server beyond the one row.
 #[derive(Debug, Clone, Copy)]

@@ -22,7 +22,9 @@
 //! - `seen_as`: where the primary sees lagwise.
 //! - [`shown`]: until when the primary shows all that replicas could show. Pure.
 //! - `monitor`: the task that watches one server, `ask` what it asks. [`native_hashes`]: a second
-//!   small task, for old clients. [`catalogue`]: a third, for consistency by table. The only I/O.
+//!   small task, for old clients. [`catalogue`]: a third, for consistency by table.
+//!   With [`inspect`] the only I/O.
+//! - [`inspect`]: a look at a server for `lagwise check --connect`. [`findings`]: what is wrong there; pure.
 //!
 //! Deliberately absent: promoting a server. That is for a DBA or a tool to do; lagwise follows.
 
@@ -31,10 +33,12 @@ pub mod catalogue;
 pub mod channels;
 pub mod coordinates;
 pub mod errant;
+pub mod findings;
 pub mod floor;
 pub mod gtid_mariadb;
 pub mod gtid_mysql;
 pub mod health;
+pub mod inspect;
 pub mod lag;
 pub mod member;
 mod monitor;

@@ -63,7 +63,7 @@ pub fn drain(lab: &Lab) {
         }
         eventually("the replica is in use", || done.load(Ordering::Relaxed) > 100);
         // A transaction is not ended by force.
-        says(&proxy, &["drain", &name, "--timeout", "1"], 1, "1 transaction; it stays drained");
+        says(&proxy, &["drain", &name, "--timeout", "1"], 3, "1 transaction; it stays drained");
         assert_eq!(app_connections(lab, server), "1", "all others have left");
         bound.run("SELECT name FROM items WHERE id = 5");
         bound.run("COMMIT");
