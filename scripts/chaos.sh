@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Inflicts faults on real servers while clients write and read through lagwise: replicas and primaries
-# are killed, frozen and restarted, replication breaks, roles are switched, lagwise reloads and is
-# replaced. Every write is accounted for; says after each fault how long the longest pause of a reader
-# and of a writer was and what errors there were, and in the end what was lost, doubled or stale: nothing.
+# are killed, frozen, restarted and cut off from the network, disks are full, replication breaks, roles are
+# switched, lagwise reloads and is replaced. Every write is accounted for; says after each fault how long
+# the longest pause of a reader and of a writer was and what errors there were, and in the end what was
+# lost, doubled or stale: nothing.
 #
 #   scripts/chaos.sh [FAULTS] [--make mysql|mariadb] [--seed N]
 #
 # FAULTS is 100 if nothing else is said, 1 to 9999. Without --make both are run, one after the other. The
-# seed says which servers are hit. Ctrl-C ends it and cleans up.
+# seed says which servers are hit. Needs root: each server has a network namespace and a disk of its own.
+# Ctrl-C ends it and cleans up.
 
 # shellcheck source=lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"

@@ -5,20 +5,25 @@
 #
 #   servers.sh fetch   --make mysql|mariadb
 #   servers.sh start   --make mysql|mariadb --dir DIR [--replicas N] [--owner PID] [--no-fetch]
-#                      [--set name=value]…
+#                      [--set name=value]… [--hosts] [--disk MIB]
 #   servers.sh restart --dir DIR --server I      # after a kill, or instead of one
+#   servers.sh cable   --dir DIR --server I up|down
 #   servers.sh stop    --dir DIR [--remove]
 #
 # `start` returns when every replica has applied what the primary wrote, and leaves
 # DIR/env: lines KEY=value with ports, sockets and process ids. Server 0 is the primary;
 # server I has server_id I + 1. With --owner, the servers end and DIR goes when that process ends.
 # --set passes an option to every server; --set I:name=value to server I alone.
+# --hosts gives each server a host of its own (a network namespace), whose cable can be pulled out;
+# --disk a disk of so many MiB for its data. Both need root.
 # MYSQLD=/path or MARIADBD=/path name an installed server instead of a fetched one.
 
 # shellcheck source=lib/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 # shellcheck source=lib/fetch.sh
 source "$ROOT/scripts/lib/fetch.sh"
+# shellcheck source=lib/hosts.sh
+source "$ROOT/scripts/lib/hosts.sh"
 # shellcheck source=lib/mysql.sh
 source "$ROOT/scripts/lib/mysql.sh"
 # shellcheck source=lib/mariadb.sh
@@ -35,17 +40,21 @@ usage() {
 
 COMMAND=${1:-}
 [ $# -gt 0 ] && shift
-MAKE='' DIR='' REPLICAS=2 OWNER='' SERVER_INDEX='' REMOVE=''
+MAKE='' DIR='' REPLICAS=2 OWNER='' SERVER_INDEX='' REMOVE='' HOSTS='' DISK='' CABLE=''
+# The network of the hosts of their own, if they have any.
+SUBNET=''
 SETTINGS=()
 while [ $# -gt 0 ]; do
   case $1 in
     --remove) REMOVE=yes ;;
+    --hosts) HOSTS=yes ;;
+    up | down) CABLE=$1 ;;
     --no-fetch) export NO_FETCH=yes ;;
     --*=*)
       # --name=value is --name value.
       set -- "$1" "${1%%=*}" "${1#*=}" "${@:2}"
       ;;
-    --make | --dir | --replicas | --owner | --server | --set)
+    --make | --dir | --replicas | --owner | --server | --set | --disk)
       [ $# -ge 2 ] || usage
       case $1 in
         --make) MAKE=$2 ;;
@@ -54,6 +63,7 @@ while [ $# -gt 0 ]; do
         --owner) OWNER=$2 ;;
         --server) SERVER_INDEX=$2 ;;
         --set) SETTINGS+=("$2") ;;
+        --disk) DISK=$2 ;;
       esac
       shift
       ;;
@@ -142,19 +152,21 @@ tail_logs() {
 
 # write_command I PORT : what server I is run with.
 write_command() {
-  local index=$1 port=$2 role=() set
+  local index=$1 port=$2 role=() set host on_host
+  host=$(host_of "$index")
+  mapfile -t on_host < <(on_host "$index")
   if [ "$index" != 0 ]; then
     "${MAKE}_replica_options"
     role=("${REPLICA_OPTIONS[@]}")
   fi
   local command=(
-    "$SERVER" --no-defaults "${SERVER_BASE[@]}" "${RUN_AS[@]}" "$(mark "$index")"
-    --port="$port" --bind-address=127.0.0.1 --socket="$SOCKETS/s$index.sock"
+    "${on_host[@]}" "$SERVER" --no-defaults "${SERVER_BASE[@]}" "${RUN_AS[@]}" "$(mark "$index")"
+    --port="$port" --bind-address="$host" --socket="$SOCKETS/s$index.sock"
     --pid-file="$DIR/s$index/server.pid" --log-error="$DIR/s$index/error.log"
     --general-log-file="$DIR/s$index/general.log" --tmpdir="$DIR/s$index/tmp"
     --secure-file-priv="$DIR/s$index/tmp"
     --server-id=$((index + 1)) --log-bin=binlog
-    --report-host=127.0.0.1 --report-port="$port"
+    --report-host="$host" --report-port="$port"
     --skip-name-resolve --local-infile=ON --log-bin-trust-function-creators=ON
     --innodb-buffer-pool-size=64M --innodb-flush-log-at-trx-commit=0 --sync-binlog=0
     --key-buffer-size=1M --table-open-cache=400 --max-connections=500
@@ -234,7 +246,9 @@ write_env() {
     echo "COUNT=$((REPLICAS + 1))"
     echo "SOCKETS=$SOCKETS"
     echo "CLIENT=$CLIENT"
+    echo "SUBNET=$SUBNET"
     for i in $(seq 0 "$REPLICAS"); do
+      echo "S${i}_HOST=$(host_of "$i")"
       echo "S${i}_PORT=$(cat "$DIR/s$i/port")"
       echo "S${i}_SOCKET=$SOCKETS/s$i.sock"
       echo "S${i}_PID=$(pid_of "$i")"
@@ -254,6 +268,7 @@ read_env() {
       COUNT) REPLICAS=$((value - 1)) ;;
       SOCKETS) SOCKETS=$value ;;
       CLIENT) CLIENT=$value ;;
+      SUBNET) SUBNET=$value ;;
     esac
   done <"$DIR/env"
 }
@@ -277,12 +292,14 @@ start() {
   mkdir -p "$DIR"
   template
   SOCKETS=$(mktemp -d "${TMPDIR:-/tmp}/lw.XXXXXX")
-  trap 'stop_all 0' EXIT
+  trap 'stop_all 0; remove_disks "$DIR"' EXIT
   write_env_early
   if [ -n "$OWNER" ]; then watch_owner; fi
+  if [ -n "$HOSTS" ]; then make_hosts $((REPLICAS + 1)); fi
   for i in $(seq 0 "$REPLICAS"); do
-    mkdir -p "$DIR/s$i/tmp"
-    cp -r --reflink=auto "$TEMPLATE/s0/data" "$DIR/s$i/data"
+    mkdir -p "$DIR/s$i/tmp" "$DIR/s$i/data"
+    if [ -n "$DISK" ]; then make_disk "$DIR/s$i/data" "$DISK"; fi
+    cp -r --reflink=auto "$TEMPLATE/s0/data/." "$DIR/s$i/data"
     start_server "$i" &
     jobs+=($!)
   done
@@ -290,7 +307,7 @@ start() {
   # One real transaction, so that "caught up" says something.
   query 0 "CREATE DATABASE lab_started"
   for i in $(seq 1 "$REPLICAS"); do
-    query "$i" "$("${MAKE}_follow" "$(cat "$DIR/s0/port")")"
+    query "$i" "$("${MAKE}_follow" "$(host_of 0)" "$(cat "$DIR/s0/port")")"
   done
   position=$(query 0 "$("${MAKE}_position")")
   for i in $(seq 1 "$REPLICAS"); do
@@ -317,8 +334,14 @@ stop_all() {
     jobs+=($!)
   done
   for job in "${jobs[@]}"; do wait "$job" || true; done
+  remove_hosts "$SOCKETS"
   rm -rf "$SOCKETS"
   rm -f "$DIR/env"
+}
+
+remove_dir() {
+  remove_disks "$DIR"
+  rm -rf "$DIR"
 }
 
 stop() {
@@ -326,7 +349,7 @@ stop() {
   need_dir
   if [ ! -r "$DIR/env" ]; then
     # Stopped before; only ever remove a folder that start has made.
-    if [ -n "$REMOVE" ] && [ -e "$DIR/s0/command" ]; then rm -rf "$DIR"; fi
+    if [ -n "$REMOVE" ] && [ -e "$DIR/s0/command" ]; then remove_dir; fi
     return 0
   fi
   read_env
@@ -336,7 +359,7 @@ stop() {
   # What is to be thrown away needs no orderly end.
   if [ -n "$REMOVE" ]; then
     stop_all 0
-    rm -rf "$DIR"
+    remove_dir
   else
     stop_all 30
   fi
@@ -357,10 +380,18 @@ restart() {
   write_env
 }
 
+cable() {
+  need_dir
+  read_env
+  if [ -z "$SERVER_INDEX" ] || [ -z "$CABLE" ]; then usage; fi
+  set_cable "$SERVER_INDEX" "$CABLE"
+}
+
 case $COMMAND in
   fetch) need_make ;;
   start) start ;;
   restart) restart ;;
+  cable) cable ;;
   stop) stop ;;
   *) usage ;;
 esac

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Sets up everything and runs every test, those against real servers included. Nothing is
 # skipped: what is missing is installed or fetched, and what cannot be had is an error.
-# Works from a fresh clone on a Debian machine with cargo; root (or sudo without a
-# password) is needed once, for the packages named below.
+# Works from a fresh clone on a Debian machine with cargo, as root: for the packages named
+# below, and for the network namespaces and disks of the servers in some tests.
 #
 #   scripts/test.sh
 
@@ -14,9 +14,12 @@ source "$ROOT/scripts/lib/fetch.sh"
 source "$ROOT/scripts/lib/packages.sh"
 
 [ $# = 0 ] || die "test.sh takes no arguments"
+[ "$(id -u)" = 0 ] || die "some tests make network namespaces and mount disks: run as root"
 
 # Longer than this is a test that hangs.
 TEST_LIMIT_SECONDS=3600
+# For each fuzz target: enough to see that they run and find nothing at once.
+FUZZ_SECONDS=10
 
 PACKAGES=(
   # Clients whose behaviour is tested, Laravel's database layer, MariaDB's command-line tools.
@@ -58,6 +61,8 @@ for script in "${SCRIPTS[@]}"; do
 done
 run_step "shellcheck" shellcheck -x "${SHELL_SCRIPTS[@]}"
 run_step "cargo clippy" cargo clippy --all-targets -- -D warnings
+scripts/deny.sh
 run_step "Building the tests" cargo test --no-run
 run_tests
+scripts/fuzz.sh "$FUZZ_SECONDS"
 say "==> all passed in $(seconds_since "$STARTED")"

@@ -74,10 +74,10 @@ GRANT ALL ON shop.* TO sha2@'%';
 SQL
 }
 
-# mysql_follow PORT : SQL that makes a server a replica of the one at PORT.
+# mysql_follow HOST PORT : SQL that makes a server a replica of the one there.
 mysql_follow() {
   cat <<SQL
-CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT=$1, SOURCE_USER='repl',
+CHANGE REPLICATION SOURCE TO SOURCE_HOST='$1', SOURCE_PORT=$2, SOURCE_USER='repl',
   SOURCE_PASSWORD='repl_password', SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1,
   SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=100000, SOURCE_HEARTBEAT_PERIOD=1;
 START REPLICA;

@@ -25,8 +25,8 @@ use work::{ACCOUNTS, BALANCE, COUNTERS, Gauge, Look, Seen, Work};
 /// Threads that write, and that read.
 const WRITERS: usize = 6;
 const READERS: usize = 4;
-/// How long a frozen server stays so: longer than it takes to find it out.
-const FROZEN: Duration = Duration::from_secs(5);
+/// How long a frozen server stays so, and one that nothing reaches: longer than it takes to find it out.
+const AWAY: Duration = Duration::from_secs(5);
 const TAKEN_OVER: &str = "another process has taken over";
 
 /// What is done to the servers.
@@ -37,27 +37,35 @@ enum Fault {
     ReplicaRestarted,
     ReplicaBroken,
     ReplicaCrowded,
+    ReplicaCutOff,
+    ReplicaDiskFull,
     PrimaryKilled,
     PrimaryFrozen,
+    PrimaryCutOff,
     Switchover,
     Failover,
     FailoverFromFrozen,
+    FailoverFromCutOff,
     Reload,
     Upgrade,
 }
 
-const FAULTS: [Fault; 12] = [
+const FAULTS: [Fault; 16] = [
     Fault::ReplicaKilled,
     Fault::Switchover,
     Fault::ReplicaFrozen,
     Fault::PrimaryKilled,
+    Fault::ReplicaCutOff,
     Fault::Failover,
     Fault::ReplicaRestarted,
     Fault::Reload,
     Fault::PrimaryFrozen,
     Fault::ReplicaBroken,
+    Fault::PrimaryCutOff,
     Fault::FailoverFromFrozen,
     Fault::ReplicaCrowded,
+    Fault::ReplicaDiskFull,
+    Fault::FailoverFromCutOff,
     Fault::Upgrade,
 ];
 
@@ -71,6 +79,8 @@ impl Fault {
                 | Fault::ReplicaRestarted
                 | Fault::ReplicaBroken
                 | Fault::ReplicaCrowded
+                | Fault::ReplicaCutOff
+                | Fault::ReplicaDiskFull
                 | Fault::Reload
                 | Fault::Upgrade
         )
@@ -90,11 +100,45 @@ struct Chaos<'a> {
 
 impl Drop for Chaos<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell_all();
+        }
         self.newcomers.iter().filter(|pid| is_running(**pid)).for_each(|pid| signal(*pid, "KILL"));
     }
 }
 
 impl Chaos<'_> {
+    /// What there is to know when something has gone wrong.
+    fn tell_all(&self) {
+        let sets = match self.lab.make {
+            Make::MySql => "SELECT @@GLOBAL.gtid_executed",
+            Make::MariaDb => "SELECT @@GLOBAL.gtid_binlog_pos, @@GLOBAL.gtid_slave_pos",
+        };
+        let asked = [
+            "SELECT @@GLOBAL.read_only",
+            sets,
+            "SHOW STATUS LIKE 'rpl_semi%'",
+            "SHOW PROCESSLIST",
+            "SHOW REPLICA STATUS",
+        ];
+        for server in 0..self.lab.count() {
+            for sql in asked {
+                let answer = self.lab.try_sql(server, sql);
+                println!("server {server}, {sql}:\n{}", answer.unwrap_or_else(|error| error));
+            }
+        }
+        for path in ["/servers", "/sessions"] {
+            println!("{path}: {:?}", self.proxy.http(path));
+        }
+    }
+
+    /// Nobody reads there meanwhile.
+    fn rebuild(&self, server: usize) {
+        self.lab.pull_out(server);
+        self.topology.rebuild(server);
+        self.lab.plug_in(server);
+    }
+
     /// Does it, and undoes it; returns once all servers serve again.
     fn inflict(&mut self, fault: Fault) {
         let replicas = self.topology.replicas();
@@ -111,6 +155,15 @@ impl Chaos<'_> {
                 self.restart(replica);
             }
             Fault::ReplicaFrozen => self.freeze(replica),
+            Fault::ReplicaCutOff => self.cut_off(replica),
+            Fault::ReplicaDiskFull => {
+                self.lab.fill_disk(replica);
+                self.pass_some_time();
+                self.lab.free_disk(replica);
+                // What waits for room looks again after a minute only.
+                self.lab.kill(replica);
+                self.restart(replica);
+            }
             Fault::ReplicaBroken => {
                 self.lab.sql(replica, "STOP REPLICA");
                 self.pass_some_time();
@@ -130,13 +183,14 @@ impl Chaos<'_> {
                 self.topology.set_read_only(primary, false);
             }
             Fault::PrimaryFrozen => self.freeze(primary),
+            Fault::PrimaryCutOff => self.cut_off(primary),
             Fault::Switchover => self.topology.switch_over(replica),
             Fault::Failover => {
                 self.lab.kill(primary);
                 self.topology.fail_over();
                 self.wait_writes();
                 self.lab.restart(primary);
-                self.topology.rebuild(primary);
+                self.rebuild(primary);
             }
             Fault::FailoverFromFrozen => {
                 self.lab.freeze(primary);
@@ -147,7 +201,19 @@ impl Chaos<'_> {
                 // What it was asked before it was frozen must not run into the rebuilding.
                 self.lab.kill(primary);
                 self.lab.restart(primary);
-                self.topology.rebuild(primary);
+                self.rebuild(primary);
+            }
+            Fault::FailoverFromCutOff => {
+                self.lab.pull_out(primary);
+                self.topology.fail_over();
+                self.wait_writes();
+                // It knows of nothing, and is writable still.
+                self.lab.plug_in(primary);
+                self.wait_rivals(1.0);
+                self.pass_some_time();
+                self.lab.kill(primary);
+                self.lab.restart(primary);
+                self.rebuild(primary);
             }
             Fault::Reload => self.signal("HUP", "reloaded, nothing has changed"),
             Fault::Upgrade => self.upgrade(),
@@ -160,10 +226,22 @@ impl Chaos<'_> {
 
     fn freeze(&self, server: usize) {
         self.lab.freeze(server);
-        let thaw = Instant::now() + FROZEN;
         // The time itself is the fault.
-        std::thread::sleep(thaw.saturating_duration_since(Instant::now()));
+        std::thread::sleep(AWAY);
         self.lab.thaw(server);
+    }
+
+    fn cut_off(&self, server: usize) {
+        self.lab.pull_out(server);
+        // The time itself is the fault.
+        std::thread::sleep(AWAY);
+        self.lab.plug_in(server);
+    }
+
+    fn wait_rivals(&self, count: f64) {
+        eventually("lagwise tells of the rivals", || {
+            self.proxy.metrics().value("lagwise_rival_primaries") == count
+        });
     }
 
     fn restart(&self, server: usize) {
@@ -280,7 +358,9 @@ fn run(make: Make) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let faults = number("LAGWISE_CHAOS_FAULTS").unwrap_or(FAULTS.len() as u64);
     let seed = number("LAGWISE_CHAOS_SEED").unwrap_or(1);
-    let lab = Lab::start_with(make, 2, &["innodb-flush-log-at-trx-commit=1", "sync-binlog=1"]);
+    // What survives a crash of each server.
+    let settings = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1", "relay-log-recovery=ON"];
+    let lab = Lab::start_exposed(make, 2, &settings, &["--hosts", "--disk=512"]);
     lab.sql(0, &work::schema());
     lab.wait_caught_up();
     let topology = Topology::new(&lab);

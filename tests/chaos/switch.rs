@@ -108,17 +108,17 @@ impl<'a> Topology<'a> {
 
     /// Makes `server` replicate from the primary.
     pub fn follow(&self, server: usize) {
-        let port = self.lab.port(self.primary);
+        let (host, port) = (self.lab.host(self.primary), self.lab.port(self.primary));
         let sql = match self.lab.make {
             Make::MySql => format!(
-                "STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', \
+                "STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', \
                  SOURCE_PORT={port}, SOURCE_USER='repl', SOURCE_PASSWORD='repl_password', \
                  SOURCE_AUTO_POSITION=1, GET_SOURCE_PUBLIC_KEY=1, SOURCE_CONNECT_RETRY=1, \
                  SOURCE_RETRY_COUNT=100000, SOURCE_HEARTBEAT_PERIOD=1; START REPLICA"
             ),
             Make::MariaDb => format!(
                 "STOP SLAVE; SET GLOBAL gtid_slave_pos = @@GLOBAL.gtid_current_pos; \
-                 CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, \
+                 CHANGE MASTER TO MASTER_HOST='{host}', MASTER_PORT={port}, \
                  MASTER_USER='repl', MASTER_PASSWORD='repl_password', \
                  MASTER_USE_GTID=slave_pos, MASTER_CONNECT_RETRY=1, \
                  MASTER_HEARTBEAT_PERIOD=1; START SLAVE"

@@ -246,7 +246,7 @@ impl<'a> Plot<'a> {
         let schemas = [Some(self.schema.clone()), both.then(|| self.other.clone())];
         for schema in schemas.into_iter().flatten() {
             let mut tries = 0;
-            let right = b"AUTO_INCREMENT=6 ";
+            let right = b"AUTO_INCREMENT=8 ";
             let is_right = |answer: Answer| {
                 let mut payloads = answer.packets.iter().map(|packet| &packet.payload);
                 payloads.any(|bytes| bytes.windows(right.len()).any(|found| found == right))
@@ -254,7 +254,7 @@ impl<'a> Plot<'a> {
             while !is_right(self.ask(&format!("SHOW CREATE TABLE {schema}.ta"))) {
                 tries += 1;
                 assert!(tries < 1000, "the counter of {schema}.ta is not put back");
-                self.ask(&format!("ALTER TABLE {schema}.ta AUTO_INCREMENT = 6"));
+                self.ask(&format!("ALTER TABLE {schema}.ta AUTO_INCREMENT = 8"));
             }
         }
     }

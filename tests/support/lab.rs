@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -61,6 +63,12 @@ impl Lab {
 
     /// The same with server options (`name=value` for all, `1:name=value` for server 1 alone).
     pub fn start_with(make: Make, replicas: usize, settings: &[&str]) -> Self {
+        Self::start_exposed(make, replicas, settings, &[])
+    }
+
+    /// The same with further arguments of `scripts/servers.sh`: `--hosts` for [`Lab::pull_out`], and
+    /// `--disk=MIB` for [`Lab::fill_disk`]. Both need root.
+    pub fn start_exposed(make: Make, replicas: usize, settings: &[&str], exposed: &[&str]) -> Self {
         let dir = target_dir().join("lab").join(unique_name());
         let mut arguments = vec![
             "start".to_owned(),
@@ -70,6 +78,7 @@ impl Lab {
             format!("--owner={}", std::process::id()),
         ];
         arguments.extend(settings.iter().map(|setting| format!("--set={setting}")));
+        arguments.extend(exposed.iter().map(|&argument| argument.to_owned()));
         let mut lab = Self { make, dir, env: BTreeMap::new() };
         let printed = lab.script(&arguments);
         lab.env = printed
@@ -107,14 +116,19 @@ impl Lab {
         self.value("COUNT").parse().unwrap()
     }
 
-    /// TCP port on 127.0.0.1; stays the same over a restart.
+    /// Where it listens: 127.0.0.1, or the address of its own host (`--hosts`).
+    pub fn host(&self, server: usize) -> &str {
+        self.value(&format!("S{server}_HOST"))
+    }
+
+    /// TCP port; stays the same over a restart.
     pub fn port(&self, server: usize) -> u16 {
         self.value(&format!("S{server}_PORT")).parse().unwrap()
     }
 
-    /// `127.0.0.1:port`, as in a configuration file.
+    /// `host:port`, as in a configuration file.
     pub fn address(&self, server: usize) -> String {
-        format!("127.0.0.1:{}", self.port(server))
+        format!("{}:{}", self.host(server), self.port(server))
     }
 
     /// Unix socket, on which `root` logs in without a password.
@@ -283,6 +297,38 @@ impl Lab {
     /// Undoes [`Lab::freeze`].
     pub fn thaw(&self, server: usize) {
         signal(self.pid(server), "CONT");
+    }
+
+    /// Pulls the cable of a server's host out: nothing comes from there any more, and nothing arrives.
+    pub fn pull_out(&self, server: usize) {
+        self.cable(server, "down");
+    }
+
+    /// Undoes [`Lab::pull_out`].
+    pub fn plug_in(&self, server: usize) {
+        self.cable(server, "up");
+    }
+
+    fn cable(&self, server: usize, state: &str) {
+        self.script(&["cable".to_owned(), format!("--server={server}"), state.to_owned()]);
+    }
+
+    fn ballast(&self, server: usize) -> PathBuf {
+        self.server_dir(server).join("data/ballast")
+    }
+
+    /// Leaves no byte free on a server's disk.
+    pub fn fill_disk(&self, server: usize) {
+        let mut ballast = File::create(self.ballast(server)).unwrap();
+        for size in [1 << 20, 1 << 12] {
+            let block = vec![0; size];
+            while ballast.write_all(&block).is_ok() {}
+        }
+    }
+
+    /// Undoes [`Lab::fill_disk`].
+    pub fn free_disk(&self, server: usize) {
+        std::fs::remove_file(self.ballast(server)).unwrap();
     }
 
     /// Starts a server again, on the same port and data; ends it before if it runs. A replica goes
