@@ -2,7 +2,7 @@
 //! through lagwise, and every write is accounted for.
 //!
 //! `LAGWISE_CHAOS_FAULTS` says how many faults there are on each make (a round of each kind without it),
-//! `LAGWISE_CHAOS_SEED` which servers they are of.
+//! `LAGWISE_CHAOS_SEED` which servers they are of, `LAGWISE_CHAOS_ONLY` the one kind to be tried.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[path = "../raw/mod.rs"]
@@ -135,8 +135,9 @@ impl Chaos<'_> {
     /// Nobody reads there meanwhile.
     fn rebuild(&self, server: usize) {
         self.lab.pull_out(server);
-        self.topology.rebuild(server);
+        self.topology.restore(server);
         self.lab.plug_in(server);
+        self.topology.follow_again(server);
     }
 
     /// Does it, and undoes it; returns once all servers serve again.
@@ -358,6 +359,10 @@ fn run(make: Make) {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let faults = number("LAGWISE_CHAOS_FAULTS").unwrap_or(FAULTS.len() as u64);
     let seed = number("LAGWISE_CHAOS_SEED").unwrap_or(1);
+    let only = std::env::var("LAGWISE_CHAOS_ONLY").ok();
+    let is_wanted = |fault: &Fault| only.as_ref().is_none_or(|only| format!("{fault:?}") == *only);
+    let kinds: Vec<Fault> = FAULTS.into_iter().filter(is_wanted).collect();
+    assert!(!kinds.is_empty(), "there are {FAULTS:?}");
     // What survives a crash of each server.
     let settings = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1", "relay-log-recovery=ON"];
     let lab = Lab::start_exposed(make, 2, &settings, &["--hosts", "--disk=512"]);
@@ -395,8 +400,7 @@ fn run(make: Make) {
             chaos.wait_eligible(server, true);
         }
         gauge.take();
-        for number in 0..faults {
-            let fault = FAULTS[(number % FAULTS.len() as u64) as usize];
+        for (number, fault) in (0..faults).zip(kinds.iter().cycle().copied()) {
             let started = Instant::now();
             chaos.inflict(fault);
             let look = gauge.take();

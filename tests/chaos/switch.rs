@@ -199,8 +199,9 @@ impl<'a> Topology<'a> {
         }
     }
 
-    /// Makes a former primary, which may have what nobody else has, a copy of the present one.
-    pub fn rebuild(&self, server: usize) {
+    /// Makes a former primary, which may have what nobody else has, a copy of the present one. Nobody
+    /// else must be let to it before it follows ([`Topology::follow_again`]).
+    pub fn restore(&self, server: usize) {
         self.set_read_only(server, false);
         let (stop, forget, options): (_, _, &[&str]) = match self.lab.make {
             Make::MySql => (
@@ -220,6 +221,10 @@ impl<'a> Topology<'a> {
         let dump = self.tool("mysqldump", self.primary, &[options, &common].concat(), None);
         self.tool("mysql", server, &[], Some(dump));
         self.set_read_only(server, true);
+    }
+
+    /// After [`Topology::restore`].
+    pub fn follow_again(&self, server: usize) {
         self.follow(server);
         self.acknowledge_by_replicas(server);
     }
