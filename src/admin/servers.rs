@@ -18,10 +18,16 @@ pub const CHANGE_HEADER: &str = "x-lagwise-change";
 pub struct ServerState {
     /// Its name.
     pub name: String,
+    /// Where it is, as configured.
+    pub address: String,
     /// `primary` or `replica`.
     pub role: &'static str,
     /// Health state.
     pub health: &'static str,
+    /// How far it is behind the primary, in milliseconds; `None` while unknown, and for the primary.
+    pub lag_ms: Option<u64>,
+    /// What kind of knowledge that is, as in `lagwise_server_lag_form`; `None` for the primary.
+    pub lag_form: Option<&'static str>,
     /// Why it gets no reads; `None` if it does, and for the primary.
     pub excluded: Option<String>,
     /// It is taken out for maintenance.

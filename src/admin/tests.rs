@@ -39,8 +39,11 @@ impl ServerStates for Drainable {
     fn servers(&self) -> Vec<ServerState> {
         vec![ServerState {
             name: "unix:/run/db".to_owned(),
+            address: "unix:/run/db".to_owned(),
             role: "replica",
             health: "up",
+            lag_ms: Some(12),
+            lag_form: Some("measured"),
             excluded: None,
             drained: self.0.load(std::sync::atomic::Ordering::Relaxed),
             connections: 0,
@@ -188,6 +191,13 @@ async fn the_small_endpoints() {
     check(no(), "GET /readyz", "503 Service Unavailable", JSON, not_ready).await;
     check(Ok(()), "HEAD /healthz", "200 OK", "content-length: 3", "").await;
     check(no(), "HEAD /readyz", "503 Service Unavailable", JSON, "").await;
+    let servers = concat!(
+        r#"[{"name":"unix:/run/db","address":"unix:/run/db","role":"replica","health":"up","#,
+        r#""lag_ms":12,"lag_form":"measured","excluded":null,"drained":false,"#,
+        r#""connections":0,"running":0,"used_by":{}}]"#,
+        "\n"
+    );
+    check(Ok(()), "GET /servers", "200 OK", JSON, servers).await;
     let sessions = concat!(
         r#"{"total":10001,"truncated":true,"sessions":["#,
         r#"{"id":2147483648,"user":null,"client":null,"state":"login","held_by":null,"#,

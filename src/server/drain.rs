@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Server;
 use crate::admin::{DrainRefusal, ServerState, ServerStates};
-use crate::cluster::{ClusterHandle, Member, NotDrained};
+use crate::cluster::{ClusterHandle, Lag, Member, NotDrained};
 use crate::session::registry::{Activity, Registry};
 
 /// Sessions that are looked at.
@@ -39,9 +40,15 @@ impl ServerStates for Servers {
         let mut waits = self.waits();
         let cluster = self.cluster.snapshot();
         let state = |member: &Arc<Member>| {
-            let name = member.config().name.clone();
+            let config = member.config();
+            let name = config.name.clone();
             let is_primary = Arc::ptr_eq(member, cluster.primary());
+            let lag = self.cluster.lag(member, Instant::now()).filter(|_| !is_primary);
+            let in_ms = |lag: Duration| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
             ServerState {
+                address: config.address.to_string(),
+                lag_ms: lag.and_then(Lag::known).map(in_ms),
+                lag_form: lag.map(Lag::form),
                 role: if is_primary { "primary" } else { "replica" },
                 health: member.with_status(|status| status.health.as_str()),
                 excluded: cluster.excluded(member).map(|why| why.to_string()),
