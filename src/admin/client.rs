@@ -1,6 +1,6 @@
-//! What `lagwise drain` and `lagwise undrain` say to a running lagwise, over its HTTP endpoints.
+//! What `lagwise drain`, `undrain` and `status` say to a running lagwise, over its HTTP endpoints.
 //!
-//! Two kinds of short requests of one program to itself: HTTP/1.0 by hand, since the library that serves
+//! A few short requests of one program to itself: HTTP/1.0 by hand, since the library that serves
 //! would bring a whole client for them.
 
 use std::fmt::Write as _;
@@ -96,14 +96,18 @@ impl Running<'_> {
         Ok(Some(text))
     }
 
-    fn ask(&self, method: &str, path: &str) -> Result<String, CommandError> {
+    /// The body of an answer that is good.
+    pub(super) fn ask(&self, method: &str, path: &str) -> Result<String, CommandError> {
+        let (is_good, body) = self.answer(method, path)?;
+        if is_good { Ok(body) } else { Err(CommandError::Refused(body.trim_end().to_owned())) }
+    }
+
+    /// The body of any answer, and whether it is a good one.
+    pub(super) fn answer(&self, method: &str, path: &str) -> Result<(bool, String), CommandError> {
         let answer = self.exchange(method, path);
         let answer = answer.map_err(|error| CommandError::Unreachable(self.http, error))?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        match head.split(' ').nth(1) {
-            Some("200") => Ok(body.to_owned()),
-            _ => Err(CommandError::Refused(body.trim_end().to_owned())),
-        }
+        Ok((head.split(' ').nth(1) == Some("200"), body.to_owned()))
     }
 
     fn exchange(&self, method: &str, path: &str) -> io::Result<String> {

@@ -2,7 +2,7 @@
 //!
 //! - [`sessions`]: the list of sessions. [`token`]: who may look.
 //! - [`servers`]: the list of servers, and taking one out for maintenance. [`client`]: the command that
-//!   asks for it.
+//!   asks for it. [`status`]: all of it together, for a person who asks.
 //!
 //! But for that one change they answer GET and HEAD only, and they read no request body. Because they share the process with
 //! the proxy, a hostile or broken scraper must not cost it more than a little: connections, header
@@ -14,6 +14,7 @@
 pub mod client;
 mod servers;
 mod sessions;
+pub mod status;
 #[cfg(test)]
 mod tests;
 mod token;

@@ -33,6 +33,16 @@ pub(super) enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// Show how the running lagwise is, and its servers, on one screen.
+    ///
+    /// It is asked at http.listen of the configuration. Exit code 0 if it answers, ready or not.
+    Status {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Take a replica out for maintenance, and wait until nothing uses it.
     ///
     /// It gets no new work; what runs there ends or moves on at its next statement, and nothing is ended by

@@ -4,21 +4,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use lagwise::admin::client::{CommandError, Running};
-use lagwise::config::{Config, Secret};
+use lagwise::config::Config;
 
-use super::{FAILURE, TIME_IS_UP, USAGE, complain, say};
+use super::{FAILURE, TIME_IS_UP, complain, say, with_running};
 
 /// Asks the running lagwise to take a server out and waits so long until it is free, or, without a time,
 /// to put it back.
 pub(super) fn drain(config: &Config, server: &str, limit: Option<Duration>) -> ExitCode {
-    let Some(http) = &config.http else {
-        complain(
-            "lagwise is asked over its HTTP endpoints, and the configuration has no http.listen",
-        );
-        return ExitCode::from(USAGE);
-    };
-    let token = http.token.as_ref().map(Secret::expose);
-    let running = Running { http: http.listen, token };
+    with_running(config, |running| drain_there(running, server, limit))
+}
+
+fn drain_there(running: &Running<'_>, server: &str, limit: Option<Duration>) -> ExitCode {
     let done = match limit {
         Some(limit) => running.drain(server, limit, complain),
         None => running.undrain(server),

@@ -1,6 +1,6 @@
 //! The command line: arguments in, exit code out.
 //!
-//! One file a command: [`run`], [`check`] (and what it says of servers, [`connect`]), [`drain`] (and undrain), [`explain`]. [`arguments`]: what they are
+//! One file a command: [`run`], [`check`] (and what it says of servers, [`connect`]), [`drain`] (and undrain), [`status`], [`explain`]. [`arguments`]: what they are
 //! told, and their help.
 //!
 //! Exit codes: 0 when it did what was asked, 2 for a command line or a configuration that is
@@ -12,6 +12,7 @@ mod connect;
 mod drain;
 mod explain;
 mod run;
+mod status;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -19,7 +20,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
-use lagwise::config::Config;
+use lagwise::admin::client::Running;
+use lagwise::config::{Config, Secret};
 
 use arguments::{Cli, Command, ConfigArgs};
 
@@ -40,6 +42,9 @@ pub fn main() -> ExitCode {
             check::check(&config, &path);
             if connect { connect::connect(&config) } else { ExitCode::SUCCESS }
         }),
+        Command::Status { config, json } => {
+            with_config(&config.path, |config| status::status(&config, json))
+        }
         Command::Drain { config, timeout, server } => with_config(&config.path, |config| {
             drain::drain(&config, &server, Some(Duration::from_secs(timeout)))
         }),
@@ -69,6 +74,18 @@ fn has_replica(config: &Config, tag: Option<&str>) -> bool {
         Some(tag) => replica.tags.iter().any(|own| own == tag),
         None => replica.tags.is_empty(),
     })
+}
+
+/// Hands on how the running lagwise is reached.
+fn with_running(config: &Config, command: impl FnOnce(&Running<'_>) -> ExitCode) -> ExitCode {
+    let Some(http) = &config.http else {
+        complain(
+            "lagwise is asked over its HTTP endpoints, and the configuration has no http.listen",
+        );
+        return ExitCode::from(USAGE);
+    };
+    let token = http.token.as_ref().map(Secret::expose);
+    command(&Running { http: http.listen, token })
 }
 
 /// Prints to standard output. Whoever stopped reading does not want to hear of it.
