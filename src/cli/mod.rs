@@ -1,7 +1,7 @@
 //! The command line: arguments in, exit code out.
 //!
-//! One file a command: [`run`], [`check`] (and what it says of servers, [`connect`]), [`drain`] (and undrain), [`status`], [`explain`]. [`arguments`]: what they are
-//! told, and their help.
+//! One file a command: [`run`], [`check`] (and what it says of servers, [`connect`]), [`drain`] (and
+//! undrain), [`status`], [`explain`]. [`arguments`]: what they are told, and their help.
 //!
 //! Exit codes: 0 when it did what was asked, 2 for a command line or a configuration that is
 //! wrong, 3 when `drain` gave up waiting, 1 for any other failure.

@@ -43,7 +43,7 @@ fn screen(status: &Status) -> String {
     let share = |count: u64| if all == 0 { 0.0 } else { count as f64 * 100.0 / all as f64 };
     // Writing to a String cannot fail.
     let _ = writeln!(text, "lagwise {}, up {up}, {ready}", status.version);
-    let _ = writeln!(text, "{} sessions", status.sessions);
+    let _ = writeln!(text, "sessions: {}", status.sessions);
     let _ = write!(
         text,
         "statements: {} to the primary ({:.1} %), {} to replicas ({:.1} %)",
