@@ -186,35 +186,8 @@ impl Chaos<'_> {
             Fault::PrimaryFrozen => self.freeze(primary),
             Fault::PrimaryCutOff => self.cut_off(primary),
             Fault::Switchover => self.topology.switch_over(replica),
-            Fault::Failover => {
-                self.lab.kill(primary);
-                self.topology.fail_over();
-                self.wait_writes();
-                self.lab.restart(primary);
-                self.rebuild(primary);
-            }
-            Fault::FailoverFromFrozen => {
-                self.lab.freeze(primary);
-                self.topology.fail_over();
-                self.wait_writes();
-                self.lab.thaw(primary);
-                eventually("it goes on", || self.lab.try_sql(primary, "SELECT 1").is_ok());
-                // What it was asked before it was frozen must not run into the rebuilding.
-                self.lab.kill(primary);
-                self.lab.restart(primary);
-                self.rebuild(primary);
-            }
-            Fault::FailoverFromCutOff => {
-                self.lab.pull_out(primary);
-                self.topology.fail_over();
-                self.wait_writes();
-                // It knows of nothing, and is writable still.
-                self.lab.plug_in(primary);
-                self.wait_rivals(1.0);
-                self.pass_some_time();
-                self.lab.kill(primary);
-                self.lab.restart(primary);
-                self.rebuild(primary);
+            Fault::Failover | Fault::FailoverFromFrozen | Fault::FailoverFromCutOff => {
+                self.fail_over(fault);
             }
             Fault::Reload => self.signal("HUP", "reloaded, nothing has changed"),
             Fault::Upgrade => self.upgrade(),
@@ -223,6 +196,36 @@ impl Chaos<'_> {
             self.wait_eligible(server, true);
         }
         self.wait_writes();
+    }
+
+    /// The primary goes away in one way or another, a replica takes over, and the primary comes back.
+    fn fail_over(&mut self, fault: Fault) {
+        let primary = self.topology.primary();
+        match fault {
+            Fault::FailoverFromFrozen => self.lab.freeze(primary),
+            Fault::FailoverFromCutOff => self.lab.pull_out(primary),
+            _ => self.lab.kill(primary),
+        }
+        self.topology.fail_over();
+        self.wait_writes();
+        match fault {
+            Fault::FailoverFromFrozen => {
+                self.lab.thaw(primary);
+                eventually("it goes on", || self.lab.try_sql(primary, "SELECT 1").is_ok());
+                // What it was asked before it was frozen must not run into the rebuilding.
+                self.lab.kill(primary);
+            }
+            Fault::FailoverFromCutOff => {
+                // It knows of nothing, and is writable still.
+                self.lab.plug_in(primary);
+                self.wait_rivals(1.0);
+                self.pass_some_time();
+                self.lab.kill(primary);
+            }
+            _ => {}
+        }
+        self.lab.restart(primary);
+        self.rebuild(primary);
     }
 
     fn freeze(&self, server: usize) {

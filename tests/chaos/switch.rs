@@ -218,7 +218,16 @@ impl<'a> Topology<'a> {
         self.lab.sql(server, stop);
         self.lab.sql(server, forget);
         let common = ["--single-transaction", "--routines", "--databases", "shop"];
-        let dump = self.tool("mysqldump", self.primary, &[options, &common].concat(), None);
+        // mysqldump locks all tables for a moment, by FLUSH TABLES WITH READ LOCK. On MySQL's primary
+        // that waits for ever if a statement waits for a row of a transaction that is kept from going on.
+        let from = match self.lab.make {
+            Make::MySql => self.replicas().into_iter().find(|replica| *replica != server),
+            Make::MariaDb => None,
+        };
+        from.into_iter().for_each(|replica| self.lab.stop_applier(replica));
+        let source = from.unwrap_or(self.primary);
+        let dump = self.tool("mysqldump", source, &[options, &common].concat(), None);
+        from.into_iter().for_each(|replica| self.lab.start_applier(replica));
         self.tool("mysql", server, &[], Some(dump));
         self.set_read_only(server, true);
     }
