@@ -23,6 +23,7 @@ SANITIZER=${SANITIZER:-none}
 
 cd "$ROOT"
 need cargo cargo
+need c++ g++
 if [ "$SANITIZER" = none ]; then
   # cargo-fuzz has options for the unstable parts of the compiler, and none of them is used then.
   export RUSTC_BOOTSTRAP=1

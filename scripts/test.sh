@@ -25,6 +25,8 @@ PACKAGES=(
   # Clients whose behaviour is tested, Laravel's database layer, MariaDB's command-line tools.
   php-cli php-mysql php-illuminate-database python3-pymysql python3-mysqldb sysbench
   mariadb-client
+  # The fuzzer is written in C++.
+  g++
   # What the scripts and tests themselves call.
   shellcheck openssl curl iproute2 procps util-linux
 )
