@@ -21,6 +21,7 @@
 //! 8. [`cluster`]: the servers, their health and lag, and the monitors.
 //! 9. [`session`]: one client, from login to the last command. **Start here** to follow a query.
 //! 10. [`server`]: builds everything; signals, reload, drain. [`admin`]: HTTP.
+//!     [`console`]: the SQL console.
 //!
 //! # One query
 //!
@@ -33,7 +34,9 @@ pub mod auth;
 pub mod backend;
 pub mod cluster;
 pub mod config;
+
 pub mod consistency;
+pub mod console;
 pub mod logging;
 pub mod metrics;
 pub mod net;

@@ -38,6 +38,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["metrics"]),
+    ("console", &["admin", "auth", "config", "net", "protocol"]),
     (
         "server",
         &[
@@ -47,6 +48,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "cluster",
             "config",
             "consistency",
+            "console",
             "logging",
             "metrics",
             "net",

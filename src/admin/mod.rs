@@ -9,7 +9,7 @@
 //! size, the time to send a header, and the life of a connection are bounded by [`Limits`].
 //!
 //! Deliberately absent: TLS (bind to loopback, which is the default, or put a reverse proxy before
-//! it), and anything else that changes state.
+//! it), and anything else that changes state: the SQL console is for that.
 
 pub mod client;
 mod servers;

@@ -9,8 +9,15 @@ use super::{Config, ServerConfig};
 
 /// Keys that a running lagwise cannot change: sockets that are bound once, the size of the
 /// runtime, the shape of its log lines, the options of connections.
-const RESTART_KEYS: [&str; 6] =
-    ["listen", "worker_threads", "http.listen", "log.format", "pool.dead_after", "core_dumps"];
+const RESTART_KEYS: [&str; 7] = [
+    "listen",
+    "worker_threads",
+    "http.listen",
+    "console.listen",
+    "log.format",
+    "pool.dead_after",
+    "core_dumps",
+];
 
 /// The difference of two configurations.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -136,6 +143,7 @@ impl Config {
             (Some(next), Some(running)) => Some(next.after(running)),
             (_, running) => running.clone(),
         };
+        self.console.listen.clone_from(&running.console.listen);
         self.log.format = running.log.format;
         self.pool.dead_after = running.pool.dead_after;
         self

@@ -7,9 +7,9 @@
 use super::units::{format_duration, format_size};
 use super::{
     AccessConfig, AccountConfig, AuthConfig, ClientProtocolConfig, ClientTls, Config,
-    ConsistencyConfig, Credential, HttpConfig, LimitsConfig, ListenerConfig, LogConfig,
-    MonitorConfig, PemFile, Pin, PoolConfig, RoutingConfig, RuleConfig, Secret, ServerConfig,
-    ServerTls,
+    ConsistencyConfig, ConsoleConfig, ConsoleUser, Credential, HttpConfig, LimitsConfig,
+    ListenerConfig, LogConfig, MonitorConfig, PemFile, Pin, PoolConfig, RoutingConfig, RuleConfig,
+    Secret, ServerConfig, ServerTls,
 };
 
 /// A value to compare and to show.
@@ -76,6 +76,7 @@ impl Entries {
             server_tls: _, // its effect is in each server
             client_protocol,
             http,
+            console,
             log,
             secret_files: _, // follows from other keys
         } = config;
@@ -111,11 +112,21 @@ impl Entries {
                 entries.secret("http.token", token.expose());
             }
         }
+        entries.console(console);
         let LogConfig { level, format, sql } = log;
         entries.add("log.level", level);
         entries.add("log.format", format);
         entries.add("log.sql", sql);
         entries
+    }
+
+    fn console(&mut self, console: &ConsoleConfig) {
+        let ConsoleConfig { listen, users } = console;
+        self.add_some("console.listen", listen.as_ref().map(ToString::to_string).as_ref());
+        for ConsoleUser { name, password, role } in users {
+            self.add(&format!("console.user.{name}.role"), role);
+            self.secret(&format!("console.user.{name}.password"), password.expose());
+        }
     }
 
     fn listeners(&mut self, listeners: &[ListenerConfig]) {

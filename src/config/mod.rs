@@ -5,7 +5,7 @@
 //! Code that takes a `Config` never checks it again and never opens a file that it names, so a
 //! reload has only two outcomes, all or nothing.
 //!
-//! Reading order: the types are in this file, in [`sections`], [`access`], [`http`], [`consistency`] and [`limits`]; [`address`], [`units`] and
+//! Reading order: the types are in this file, in [`sections`], [`access`], [`http`], [`console`], [`consistency`] and [`limits`]; [`address`], [`units`] and
 //! [`secret`] hold the small value types; `file` walks the TOML tree and keeps the line of every
 //! value; `validate`, `servers`, `rules` and `sources` turn it into a `Config`; [`error`] says what was wrong, all of it at once;
 //! [`diff`] compares two configurations for a reload; `load` is the only place that touches the
@@ -26,6 +26,7 @@ pub mod access;
 pub mod address;
 pub mod client_tls;
 pub mod consistency;
+pub mod console;
 mod diff;
 mod entries;
 pub mod error;
@@ -53,6 +54,7 @@ pub use access::AccessConfig;
 pub use address::{ListenAddress, ServerAddress};
 pub use client_tls::{ClientCertificates, ClientTls, ClientTlsMode};
 pub use consistency::{ConsistencyConfig, Pin, Scope};
+pub use console::{ConsoleConfig, ConsoleRole, ConsoleUser};
 pub use diff::{ConfigDiff, KeyChange, ServerChange, diff};
 pub use error::{ConfigError, ConfigErrors};
 pub use http::HttpConfig;
@@ -129,6 +131,8 @@ pub struct Config {
     pub client_protocol: ClientProtocolConfig,
     /// `[http]`; `None` without that table: then nothing is served over HTTP.
     pub http: Option<HttpConfig>,
+    /// `[console]`.
+    pub console: ConsoleConfig,
     /// `[log]`.
     pub log: LogConfig,
     /// Every file that held a secret when this was read, so that `lagwise check` can look at

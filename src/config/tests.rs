@@ -152,6 +152,13 @@ cert_file = "/abs/cert.pem"
 key_file = "/abs/key.pem"
 [client_protocol]
 compression = false
+[console]
+listen = "unix:/run/console.sock"
+[[console.user]]
+name = "a"
+role = "admin"
+password = "x"
+
 [http]
 listen = "[::1]:9999"
 token = "hunter2.hunter2.hunter2"
@@ -206,7 +213,6 @@ fn a_listener_has_its_own_mode_or_that_of_all() {
 #[test]
 fn every_key_arrives_where_it_belongs() {
     let config = good(FULL);
-    let plain = good(MINIMAL);
     let Config { servers, listen, .. } = &config;
     assert_eq!(listen.len(), 4);
     assert_eq!(listen[1].to_string(), "[::1]:3307");
@@ -261,22 +267,34 @@ fn every_key_arrives_where_it_belongs() {
         "rule-2: schema archive, statement select * from a; or TABLE a -> primary",
     ];
     assert_eq!(rules, expected);
+    check_console(&config);
     let files = ["/abs/key.pem", "etc/p.toml", "etc/password"].map(PathBuf::from);
     let mut secret_files = config.secret_files.clone();
     secret_files.sort();
     assert_eq!(secret_files, files);
+}
 
-    // What the assertions above do not name is at least not the default.
-    let differ = super::diff(&plain, &config);
+/// What the assertions above do not name is at least not the default.
+#[test]
+fn every_key_has_another_value_than_its_default() {
+    let differ = super::diff(&good(MINIMAL), &good(FULL));
     let changed: Vec<&str> = differ.changed.iter().map(|change| change.key.as_str()).collect();
     let missing: Vec<String> = known_keys()
         .into_iter()
         .filter(|key| {
-            !["server", "account", "rule", "listener"].iter().any(|table| key.starts_with(table))
+            !["server", "account", "rule", "listener", "console.user"]
+                .iter()
+                .any(|table| key.starts_with(table))
         })
         .filter(|key| !is_table_or_password_source(key) && !changed.contains(&key.as_str()))
         .collect();
     assert_eq!(missing, ["primary", "replicas"], "these keys changed nothing");
+}
+
+fn check_console(config: &Config) {
+    let user = &config.console.users[0];
+    assert_eq!((user.name.as_str(), user.password.expose()), ("a", &b"x"[..]));
+    assert_eq!(user.role, ConsoleRole::Admin);
 }
 
 fn is_table_or_password_source(key: &str) -> bool {

@@ -15,8 +15,9 @@ use super::sources::{PemKind, Sources};
 use super::units::format_duration;
 use super::{
     AccountConfig, AuthConfig, ClientProtocolConfig, Config, ConfigErrors, ConsistencyConfig,
-    Credential, ListenAddress, LogConfig, MonitorConfig, Pin, PoolConfig, RoutingConfig, Secret,
-    ServerTls, access, client_tls, http, limits, listeners, rules, servers, units,
+    Credential, HttpConfig, ListenAddress, LogConfig, MonitorConfig, Pin, PoolConfig,
+    RoutingConfig, Secret, ServerTls, access, client_tls, console, http, limits, listeners, rules,
+    servers, units,
 };
 
 pub(super) const MS: Duration = Duration::from_millis(1);
@@ -53,7 +54,8 @@ pub(super) fn config(
 /// reference of the file must describe.
 pub fn known_keys() -> BTreeSet<String> {
     // Keys of repeated tables are asked for only where there is such a table.
-    let text = "[[server]]\naddress = \"a:1\"\n[[account]]\n[[rule]]\n[[listener]]\n";
+    let text = "[[server]]\naddress = \"a:1\"\n[[account]]\n[[rule]]\n[[listener]]\n\
+                [[console.user]]\n";
     let path = Path::new("");
     let Ok(document) = Document::parse(text, path) else { return BTreeSet::new() };
     let sources = Sources {
@@ -94,6 +96,7 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
         server_tls,
         client_protocol: client_protocol(&root.table("client_protocol")),
         http: http::read(&root.table("http"), sources),
+        console: console::read(&root.table("console"), sources),
         log: log(&root.table("log")),
         secret_files: Vec::new(),
     };
@@ -289,6 +292,13 @@ fn check_loops(root: &Table<'_>, config: &Config) {
             root.error("listen", problem, "another address than http.listen");
         }
     }
+    let Some(console) = &config.console.listen else { return };
+    let is_http = |http: &HttpConfig| *console == ListenAddress::Tcp(http.listen);
+    let has_port = !matches!(console, ListenAddress::Tcp(socket) if socket.port() == 0);
+    if has_port && (config.listen.contains(console) || config.http.as_ref().is_some_and(is_http)) {
+        let problem = format!("{console} is also where clients or [http] are");
+        root.table("console").error("listen", problem, "an address of its own");
+    }
 }
 
 fn user(table: &Table<'_>) -> Option<String> {
@@ -307,11 +317,15 @@ pub(super) fn user_name(text: &str) -> Result<String, String> {
     }
 }
 
-const PASSWORD_KEYS: &[&str] = &["password", "password_file", "password_env"];
+pub(super) const PASSWORD_KEYS: &[&str] = &["password", "password_file", "password_env"];
 const ACCOUNT_KEYS: &[&str] = &["password", "password_file", "password_env", "native_hash"];
 
 /// The one credential of a table, which may be under any of `keys`.
-fn credential(table: &Table<'_>, sources: &Sources<'_>, keys: &[&str]) -> Option<Credential> {
+pub(super) fn credential(
+    table: &Table<'_>,
+    sources: &Sources<'_>,
+    keys: &[&str],
+) -> Option<Credential> {
     let given: Vec<&str> = keys.iter().copied().filter(|key| table.has(key)).collect();
     let allowed = format!("exactly one of {}", keys.join(", "));
     match given.as_slice() {

@@ -75,6 +75,15 @@ impl Bound {
         }
     }
 
+    /// Lets nobody but this process's user and group connect to a Unix socket that it has made.
+    ///
+    /// # Errors
+    /// The file is gone.
+    pub fn restrict_file(&self) -> io::Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o660))
+    }
+
     /// Leaves the file to another process.
     pub fn leave_file(&mut self) {
         self.path = None;

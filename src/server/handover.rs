@@ -205,7 +205,8 @@ impl Estate {
 
     /// The newcomer serves: what remains of the elder's is its own now. Addresses that it does not listen
     /// on are given up, with their files.
-    pub fn settle(self, bound: &mut [Bound]) {
+    pub fn settle<'a>(self, bound: impl Iterator<Item = &'a mut Bound>) {
+        let mut bound: Vec<_> = bound.collect();
         for address in &self.files {
             match bound.iter_mut().find(|bound| bound.address() == address) {
                 Some(bound) => bound.own_file(),

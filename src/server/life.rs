@@ -182,7 +182,7 @@ impl Server {
     /// The newcomer's part: tells the process before that this one serves, and owns what that has owned.
     pub(super) fn take_over(&mut self, estate: Estate) -> Result<(), RunError> {
         self.elders.say(Word::Serving).map_err(RunError::Handover)?;
-        estate.settle(&mut self.sockets.clients);
+        estate.settle(self.sockets.with_files());
         Ok(())
     }
 

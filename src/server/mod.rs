@@ -8,6 +8,7 @@
 //!   the two say to each other. [`elders`]: processes before this one that still have sessions.
 //! - [`reload`]: SIGHUP, all or nothing. [`downs`]: what sessions are told of servers.
 //! - [`memory`]: no core dumps.
+//! - [`console`]: what the SQL console is given.
 //! - [`drain`]: replicas that are taken out for maintenance.
 //! - [`samples`]: what a scrape asks of the topology. [`sessions`]: what a look at the sessions shows.
 //!
@@ -16,6 +17,7 @@
 //! server connections, so that a query crosses no thread.
 
 pub mod build;
+mod console;
 mod downs;
 mod drain;
 mod elders;
@@ -40,6 +42,7 @@ use tokio::task::JoinHandle;
 use crate::admin::{self, AdminState, Readiness, Token};
 use crate::cluster::ClusterHandle;
 use crate::config::{Config, Secret};
+use crate::console::Users;
 use crate::logging::{self, LogHandle};
 use crate::metrics::Metrics;
 use crate::net::tls::SelfSigned;
@@ -102,6 +105,7 @@ struct Server {
     config: Config,
     self_signed: SelfSigned,
     token: Token,
+    console_users: Users,
     context: Arc<Context>,
     cluster: Arc<ClusterHandle>,
     metrics: Arc<Metrics>,
@@ -166,6 +170,7 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
         config,
         self_signed,
         token: Token::default(),
+        console_users: Users::default(),
         context,
         cluster,
         metrics,
@@ -177,7 +182,7 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
         elders,
         tasks: Vec::new(),
     };
-    server.set_token();
+    server.set_access();
     server.start_tasks(workers.pulse())?;
     if let Some(estate) = estate {
         server.take_over(estate)?;
@@ -262,8 +267,10 @@ impl Server {
         admin::serve(listener, state, std::future::pending::<()>())
     }
 
-    /// Asks those who look over HTTP for the token that the configuration has.
-    fn set_token(&self) {
+    /// Asks those who look over HTTP for the token that the configuration has, and knows the accounts of
+    /// the console.
+    fn set_access(&self) {
+        self.console_users.set(&self.config.console.users);
         let Some(http) = &self.config.http else { return };
         self.token.set(http.token.as_ref().map(Secret::expose));
         if http.is_open() {
@@ -306,6 +313,9 @@ impl Server {
         tasks.push(tokio::spawn(rotation));
         if let Some(http) = self.sockets.http()? {
             tasks.push(tokio::spawn(self.http(http)));
+        }
+        if let Some(listener) = self.sockets.console()? {
+            tasks.push(tokio::spawn(self.console(listener)));
         }
         tasks.extend(self.watchdog(pulse));
         self.tasks = tasks;

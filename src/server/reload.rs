@@ -42,7 +42,7 @@ impl Server {
             self.context.registry.servers_removed();
         }
         self.config = next;
-        self.set_token();
+        self.set_access();
         if difference.is_empty() {
             tracing::info!("reloaded, nothing has changed");
         } else {

@@ -166,7 +166,7 @@ pub struct Context {
     /// Connections beside the limits, for KILL.
     pub asides: Semaphore,
     /// For passwords of clients without TLS.
-    pub rsa_key: RsaKey,
+    pub rsa_key: Arc<RsaKey>,
     /// Where lagwise is in its life.
     pub lifecycle: watch::Receiver<Lifecycle>,
     sessions: AtomicUsize,
@@ -201,7 +201,7 @@ impl Context {
             prepare_answers: PrepareAnswers::default(),
             writes: Arc::new(Writes::new(Instant::now())),
             asides: Semaphore::new(MAX_ASIDES),
-            rsa_key,
+            rsa_key: Arc::new(rsa_key),
             lifecycle,
             sessions: AtomicUsize::new(0),
         })

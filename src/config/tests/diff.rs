@@ -396,6 +396,8 @@ fn no_key_is_left_out() {
     let same = [
         "account.password_env",
         "account.password_file",
+        "console.user.password_env",
+        "console.user.password_file",
         "http.token_env",
         "http.token_file",
         "monitor.password_env",

@@ -108,7 +108,7 @@ fn unknown_keys() {
         "[routing]\nnonsense.x = 1\n",
         &[&format!("7: routing.nonsense: unknown key; {routing}")],
     );
-    let root = "allowed: access, account, auth, client_protocol, client_tls, consistency, core_dumps, \
+    let root = "allowed: access, account, auth, client_protocol, client_tls, consistency, console, core_dumps, \
                 drain_timeout, \
                 http, limits, listen, listener, log, login_timeout, max_clients, max_clients_per_account, \
                 max_clients_per_address, max_packet, monitor, pool, primary, \

@@ -1,6 +1,9 @@
-//! `[access]`, `[client_tls]`, `[http]` and what else is about who may come in.
+//! `[access]`, `[client_tls]`, `[http]`, `[console]` and what else is about who may come in.
 
 use super::Row;
+
+/// A console that somebody may look at.
+const CONSOLE: &str = "[console]\nlisten = \"127.0.0.1:9105\"\n[[console.user]]\nname = \"a\"\nrole = \"read\"\npassword = \"x\"";
 
 pub(super) const ROWS: &[Row] = &[
     (
@@ -112,5 +115,36 @@ pub(super) const ROWS: &[Row] = &[
         ["", "[http]\ntoken = \"hunter2.hunter2.hunter2\""],
         ["", "[http]\ntoken = \"hunter3.hunter3.hunter3\""],
         &["http.token: changed"],
+    ),
+    (
+        "console.listen",
+        ["", CONSOLE],
+        [
+            "",
+            "[console]\nlisten = \"127.0.0.1:9106\"\nuser = [{ name = \"a\", role = \"read\", password = \"x\" }]",
+        ],
+        &["console.listen: 127.0.0.1:9105 -> 127.0.0.1:9106 (after a restart)"],
+    ),
+    (
+        "console.user.name",
+        ["", ""],
+        ["", CONSOLE],
+        &[
+            "console.listen: added, 127.0.0.1:9105 (after a restart)",
+            "console.user.a.role: added, read",
+            "console.user.a.password: added",
+        ],
+    ),
+    (
+        "console.user.role",
+        ["", "[[console.user]]\nname = \"a\"\nrole = \"read\"\npassword = \"x\""],
+        ["", "[[console.user]]\nname = \"a\"\nrole = \"admin\"\npassword = \"x\""],
+        &["console.user.a.role: read -> admin"],
+    ),
+    (
+        "console.user.password",
+        ["", "[[console.user]]\nname = \"a\"\nrole = \"read\"\npassword = \"hunter2\""],
+        ["", "[[console.user]]\nname = \"a\"\nrole = \"read\"\npassword = \"hunter3\""],
+        &["console.user.a.password: changed"],
     ),
 ];

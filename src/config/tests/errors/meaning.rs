@@ -163,6 +163,30 @@ fn listeners() {
 }
 
 #[test]
+fn the_console() {
+    let user = "[[console.user]]\nname = \"a\"\nrole = \"read\"\npassword = \"x\"\n";
+    let missing = "user: missing: nobody could log in; allowed: one [[console.user]] at least";
+    appended("console.listen = \"127.0.0.1:9105\"\n", &[&format!("6: console.{missing}")]);
+    appended(
+        &format!("[console]\nlisten = \"0.0.0.0:3307\"\n{user}"),
+        &[
+            "7: console.listen: 0.0.0.0:3307 is also where clients or [http] are; allowed: an address of its own",
+        ],
+    );
+    appended(
+        &format!("{user}{user}"),
+        &["11: console.user.name: \"a\" is there twice; allowed: each user once"],
+    );
+    appended(
+        "[[console.user]]\nname = \"a\"\nrole = \"root\"\npassword = \"\"\n",
+        &[
+            "8: console.user.role: \"root\" is unknown; allowed: \"read\", \"admin\"",
+            "9: console.user.password: is empty; allowed: a password",
+        ],
+    );
+}
+
+#[test]
 #[allow(clippy::too_many_lines)] // A table.
 fn passwords() {
     let env = "password_env = \"PASSWORD\"";

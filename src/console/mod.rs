@@ -1,0 +1,210 @@
+//! The SQL console: lagwise itself, asked over the MySQL protocol.
+//!
+//! - [`login`]: its own accounts. [`statement`]: what is asked; pure. [`noise`]: what clients ask
+//!   without being told to. [`shows`]: tables of what there is. [`answer`]: how they look on the wire.
+//!
+//! What it shows comes from the same sources as the HTTP endpoints. Because it shares the process with
+//! the proxy, everything about it is bounded: see [`Limits`].
+//!
+//! Deliberately absent: prepared statements, compression, and passing anything on to a server.
+
+mod answer;
+mod login;
+mod noise;
+mod shows;
+mod statement;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::admin::{DrainRefusal, ServerStates, SessionSource};
+use crate::auth::RsaKey;
+use crate::config::ConsoleRole;
+use crate::net::listen::{Accepted, Listener};
+use crate::net::{PacketStream, ReadError, Socket, Transport};
+use crate::protocol::frame::build_packet;
+use crate::protocol::{Command, ErrPacket};
+use answer::Answer;
+use statement::Statement;
+
+pub use login::Users;
+
+/// The bounds of the console.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at once; one more gets error 1040.
+    pub connections: usize,
+    /// Time for a login.
+    pub login_timeout: Duration,
+    /// Time from one command to the next, and for a client to take an answer.
+    pub idle_timeout: Duration,
+    /// Bytes of a statement.
+    pub statement: usize,
+    /// What a wrong password costs.
+    pub denial_delay: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 16,
+            login_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(600),
+            statement: 64 << 10,
+            denial_delay: Duration::from_millis(500),
+        }
+    }
+}
+
+/// A TLS configuration of now; `None`: there is no TLS.
+pub type Tls = dyn Fn() -> Option<Arc<rustls::ServerConfig>> + Send + Sync;
+
+/// What the console knows and may change.
+#[derive(Clone)]
+pub struct ConsoleState {
+    /// Its accounts.
+    pub users: Users,
+    /// The servers.
+    pub servers: Arc<dyn ServerStates>,
+    /// The sessions.
+    pub sessions: Arc<dyn SessionSource>,
+    /// How TLS is spoken.
+    pub tls: Arc<Tls>,
+    /// Never used, as no password crosses the wire; the login wants one.
+    pub rsa_key: Arc<RsaKey>,
+    /// See [`Limits`].
+    pub limits: Limits,
+}
+
+/// Somebody who is logged in.
+struct Visitor {
+    client: PacketStream,
+    user: String,
+    role: ConsoleRole,
+    deprecate_eof: bool,
+    id: u32,
+}
+
+/// Serves the console until it is dropped, and all of its connections with it.
+pub async fn serve(listener: Listener, state: ConsoleState) {
+    let places = Arc::new(Semaphore::new(state.limits.connections));
+    let mut connections = JoinSet::new();
+    let mut id = 0_u32;
+    loop {
+        let accepted = listener.accept().await;
+        while connections.try_join_next().is_some() {}
+        id = id.wrapping_add(1);
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            if let Some(mut client) = stream(accepted, &state.limits) {
+                let err = ErrPacket::new(1040, b"08004", "Too many connections");
+                let mut bytes = Vec::new();
+                build_packet(&mut bytes, 0, |out| err.write_without_state(out));
+                // It is small, and the socket new: this does not wait.
+                let _ = timeout(Duration::from_millis(10), send(&mut client, &bytes)).await;
+            }
+            continue;
+        };
+        let state = state.clone();
+        connections.spawn(async move {
+            serve_one(accepted, id, &state).await;
+            drop(place);
+        });
+    }
+}
+
+fn stream(accepted: Accepted, limits: &Limits) -> Option<PacketStream> {
+    const DEAD_AFTER: Duration = Duration::from_secs(60);
+    let socket = match accepted {
+        Accepted::Tcp(stream, _) => Socket::tcp(stream, DEAD_AFTER).ok()?,
+        Accepted::Unix(stream) => Socket::Unix(stream),
+    };
+    let mut client = PacketStream::new(Transport::Plain(socket));
+    client.set_stalls(limits.login_timeout, limits.login_timeout);
+    Some(client)
+}
+
+async fn serve_one(accepted: Accepted, id: u32, state: &ConsoleState) {
+    let Some(client) = stream(accepted, &state.limits) else { return };
+    let login = login::login(client, id, state);
+    let Ok(Some(mut visitor)) = timeout(state.limits.login_timeout, login).await else { return };
+    tracing::info!(user = visitor.user, role = %visitor.role, "console: logged in");
+    let Limits { idle_timeout, statement, .. } = state.limits;
+    while let Ok(read) = timeout(idle_timeout, visitor.client.packet(statement + 1)).await {
+        let (seq, answer) = match read {
+            Ok((seq, payload)) => (seq, visitor.command(&payload, state)),
+            // What follows is not read: the connection ends with this.
+            Err(ReadError::TooLarge { .. }) => {
+                let text = "Got a packet bigger than 'max_allowed_packet' bytes";
+                let bytes = Answer::error(1153, b"08S01", text).packets(1, false);
+                let _ = send(&mut visitor.client, &bytes).await;
+                return;
+            }
+            Err(_) => return,
+        };
+        let Some(answer) = answer else { return };
+        let bytes = answer.packets(seq.wrapping_add(1), visitor.deprecate_eof);
+        if send(&mut visitor.client, &bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn send(client: &mut PacketStream, bytes: &[u8]) -> std::io::Result<()> {
+    let stall = client.write_stall();
+    client.write_all(bytes, stall).await
+}
+
+impl Visitor {
+    /// What a command is answered with; `None` ends the connection.
+    fn command(&self, payload: &[u8], state: &ConsoleState) -> Option<Answer> {
+        Some(match Command::parse(payload) {
+            Ok(Command::Quit) => return None,
+            Ok(Command::Query(text)) => self.query(&String::from_utf8_lossy(text), state),
+            Ok(Command::Ping | Command::InitDb(_) | Command::SetOption(_)) => Answer::done(""),
+            Ok(Command::ResetConnection) => Answer::done(""),
+            Ok(Command::FieldList) => Answer::NoFields,
+            _ => Answer::error(1047, b"08S01", "the console takes statements only (COM_QUERY)"),
+        })
+    }
+
+    fn query(&self, text: &str, state: &ConsoleState) -> Answer {
+        let statement = match statement::parse(text) {
+            Ok(statement) => statement,
+            Err(problem) => return Answer::error(1064, b"42000", problem),
+        };
+        if statement.is_change() && self.role != ConsoleRole::Admin {
+            let text = "Access denied; you need an account with role \"admin\" for this operation";
+            return Answer::error(1227, b"42000", text);
+        }
+        match statement {
+            Statement::Nothing => Answer::done(""),
+            Statement::Select(columns) => noise::select(&columns, &self.user, self.id),
+            Statement::ShowEmpty(columns) => Answer::empty(columns),
+            Statement::Help => shows::help(),
+            Statement::Servers => shows::servers(&state.servers.servers()),
+            Statement::Pools => shows::pools(&state.servers.servers()),
+            Statement::Sessions => shows::sessions(&state.sessions.sessions(shows::MAX_SESSIONS)),
+            Statement::Drain { server, drained } => self.drain(&server, drained, state),
+        }
+    }
+
+    fn drain(&self, server: &str, drained: bool, state: &ConsoleState) -> Answer {
+        tracing::info!(user = self.user, server, drained, "console: asked to drain or undrain");
+        match state.servers.set_drained(server, drained) {
+            Ok(()) => Answer::done("done"),
+            Err(DrainRefusal::Unknown) => {
+                let names = state.servers.servers().into_iter().map(|server| server.name);
+                let names: Vec<_> = names.collect();
+                let text = format!("there is no server '{server}': {}", names.join(", "));
+                Answer::error(1477, b"HY000", text)
+            }
+            Err(DrainRefusal::Refused(why)) => {
+                Answer::error(1105, b"HY000", format!("{server}: {why}"))
+            }
+        }
+    }
+}

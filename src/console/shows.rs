@@ -1,0 +1,113 @@
+//! Tables of what there is.
+
+use super::answer::Answer;
+use super::statement::HELP;
+use crate::admin::{Connection, ServerState, Sessions};
+
+/// The longest list of sessions.
+pub const MAX_SESSIONS: usize = 10_000;
+
+type Value = Option<String>;
+
+fn text(value: impl ToString) -> Value {
+    Some(value.to_string())
+}
+
+fn yes(value: bool) -> Value {
+    text(if value { "yes" } else { "no" })
+}
+
+/// Every statement in one line.
+pub fn help() -> Answer {
+    let row = |(form, what, is_change): &(&str, &str, bool)| {
+        vec![text(form), text(if *is_change { "admin" } else { "read" }), text(what)]
+    };
+    Answer::table(&["statement", "role", "what"], HELP.iter().map(row).collect())
+}
+
+/// As `lagwise_server_eligible`.
+fn gets_work(server: &ServerState) -> bool {
+    server.excluded.is_none() && !(server.role == "primary" && server.health == "down")
+}
+
+/// SHOW SERVERS
+pub fn servers(servers: &[ServerState]) -> Answer {
+    const COLUMNS: [&str; 11] = [
+        "name",
+        "address",
+        "role",
+        "health",
+        "lag_ms",
+        "lag_form",
+        "eligible",
+        "reason",
+        "drained",
+        "connections",
+        "running",
+    ];
+    let row = |server: &ServerState| {
+        vec![
+            text(&server.name),
+            text(&server.address),
+            text(server.role),
+            text(server.health),
+            server.lag_ms.and_then(text),
+            server.lag_form.and_then(text),
+            yes(gets_work(server)),
+            server.excluded.clone(),
+            yes(server.drained),
+            text(server.connections),
+            text(server.running),
+        ]
+    };
+    Answer::table(&COLUMNS, servers.iter().map(row).collect())
+}
+
+/// SHOW POOLS
+pub fn pools(servers: &[ServerState]) -> Answer {
+    let row = |server: &ServerState| {
+        let used: Vec<_> = server.used_by.iter().map(|(why, n)| format!("{why} {n}")).collect();
+        let sessions: usize = server.used_by.values().sum();
+        vec![
+            text(&server.name),
+            text(server.connections),
+            text(server.running),
+            text(sessions),
+            (!used.is_empty()).then(|| used.join(", ")),
+        ]
+    };
+    let columns = ["server", "connections", "running", "sessions", "used_by"];
+    Answer::table(&columns, servers.iter().map(row).collect())
+}
+
+/// SHOW SESSIONS
+pub fn sessions(sessions: &Sessions) -> Answer {
+    const COLUMNS: [&str; 9] = [
+        "id",
+        "user",
+        "client",
+        "state",
+        "held_by",
+        "primary",
+        "primary_thread",
+        "replica",
+        "replica_thread",
+    ];
+    let rows = sessions.sessions.iter().map(|session| {
+        let [primary, replica] = [&session.connections.primary, &session.connections.replica];
+        let server = |at: &Option<Connection>| at.as_ref().map(|at| at.server.clone());
+        let thread = |at: &Option<Connection>| at.as_ref().and_then(|at| text(at.thread_id));
+        vec![
+            text(session.id),
+            session.user.clone(),
+            session.client.and_then(text),
+            text(session.state),
+            session.held_by.and_then(text),
+            server(primary),
+            thread(primary),
+            server(replica),
+            thread(replica),
+        ]
+    });
+    Answer::table(&COLUMNS, rows.collect())
+}

@@ -1,0 +1,266 @@
+//! What is asked of the console: a few statements of its own, and what clients send by themselves.
+
+use super::noise;
+
+/// Every statement of the console's own: its form, what it does, and whether it changes something.
+pub const HELP: &[(&str, &str, bool)] = &[
+    ("SHOW SERVERS", "the servers: role, health, lag, and whether they get work", false),
+    ("SHOW POOLS", "the connections to each server, and what uses them", false),
+    ("SHOW SESSIONS", "who is connected, and what keeps which server connection", false),
+    ("SHOW HELP", "this list; HELP is the same", false),
+    ("DRAIN server", "take a replica out for maintenance", true),
+    ("UNDRAIN server", "put it back", true),
+];
+
+/// Statements of a set; what is longer is no statement of ours.
+const MAX_WORDS: usize = 64;
+
+/// A statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Statement {
+    /// Nothing to do, as SET.
+    Nothing,
+    /// A SELECT of variables and such: expressions, and the names of their columns.
+    Select(Vec<(String, String)>),
+    /// A list with these columns that is always empty here.
+    ShowEmpty(&'static [&'static str]),
+    /// HELP
+    Help,
+    /// SHOW SERVERS
+    Servers,
+    /// SHOW POOLS
+    Pools,
+    /// SHOW SESSIONS
+    Sessions,
+    /// DRAIN and UNDRAIN
+    Drain {
+        /// Name of the server.
+        server: String,
+        /// Out, or back in.
+        drained: bool,
+    },
+}
+
+impl Statement {
+    /// Whether it changes something.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Self::Drain { .. })
+    }
+}
+
+/// Reads one statement.
+///
+/// # Errors
+/// What is wrong with it, in words for a person.
+pub fn parse(text: &str) -> Result<Statement, String> {
+    let words = words(text)?;
+    let upper: Vec<String> = words.iter().map(Word::keyword).collect();
+    let upper: Vec<&str> = upper.iter().map(String::as_str).collect();
+    Ok(match upper.as_slice() {
+        [] => Statement::Nothing,
+        ["SET" | "USE" | "BEGIN" | "COMMIT" | "ROLLBACK", ..] | ["START", "TRANSACTION", ..] => {
+            Statement::Nothing
+        }
+        ["HELP"] | ["SHOW", "HELP"] => Statement::Help,
+        ["SHOW", "SERVERS"] => Statement::Servers,
+        ["SHOW", "POOLS"] => Statement::Pools,
+        ["SHOW", "SESSIONS"] => Statement::Sessions,
+        [verb @ ("DRAIN" | "UNDRAIN"), _] => {
+            let server = words.into_iter().nth(1).map(|word| word.text).unwrap_or_default();
+            Statement::Drain { server, drained: *verb == "DRAIN" }
+        }
+        ["SHOW", rest @ ..] => empty_list(rest).ok_or_else(|| unknown(text))?,
+        ["SELECT", ..] => select(text).ok_or_else(|| unknown(text))?,
+        _ => return Err(unknown(text)),
+    })
+}
+
+/// What clients ask for that does not exist here.
+fn empty_list(words: &[&str]) -> Option<Statement> {
+    let words = match words {
+        ["FULL" | "SESSION" | "GLOBAL", rest @ ..] => rest,
+        words => words,
+    };
+    let columns: &'static [&'static str] = match *words.first()? {
+        "WARNINGS" | "ERRORS" => &["Level", "Code", "Message"],
+        "DATABASES" | "SCHEMAS" => &["Database"],
+        "TABLES" => &["Tables", "Table_type"],
+        "VARIABLES" | "STATUS" => &["Variable_name", "Value"],
+        "COLLATION" => &["Collation", "Charset", "Id", "Default", "Compiled", "Sortlen"],
+        "CHARACTER" | "CHARSET" => &["Charset", "Description", "Default collation", "Maxlen"],
+        "ENGINES" | "STORAGE" => &["Engine", "Support", "Comment"],
+        "PLUGINS" => &["Name", "Status", "Type", "Library", "License"],
+        "PROCESSLIST" => &["Id", "User", "Host", "db", "Command", "Time", "State", "Info"],
+        _ => return None,
+    };
+    Some(Statement::ShowEmpty(columns))
+}
+
+fn unknown(text: &str) -> String {
+    let near: String = text.trim().chars().take(60).collect();
+    let forms: Vec<_> = HELP.iter().map(|(form, ..)| *form).collect();
+    format!("the console does not know '{near}'; there are: {}", forms.join(", "))
+}
+
+/// A word, or what stands in quotes.
+#[derive(Debug)]
+struct Word {
+    text: String,
+    is_quoted: bool,
+}
+
+impl Word {
+    /// In capitals; of what is quoted nothing that is a keyword.
+    fn keyword(&self) -> String {
+        if self.is_quoted { String::new() } else { self.text.to_ascii_uppercase() }
+    }
+}
+
+/// The text without comments.
+fn bare(text: &str) -> Result<String, String> {
+    let (mut out, mut rest, mut quote) = (String::new(), text, None);
+    while let Some(c) = rest.chars().next() {
+        let len = c.len_utf8();
+        let skip = match quote {
+            Some(open) => {
+                if c == open {
+                    quote = None;
+                }
+                None
+            }
+            None if rest.starts_with("/*") => {
+                let end = rest.get(2..).and_then(|rest| rest.find("*/"));
+                Some(end.ok_or("a comment without its end")? + 4)
+            }
+            None if c == '#' || rest.starts_with("-- ") => {
+                Some(rest.find('\n').unwrap_or(rest.len()))
+            }
+            None => {
+                if matches!(c, '\'' | '"' | '`') {
+                    quote = Some(c);
+                }
+                None
+            }
+        };
+        match skip {
+            Some(_) => out.push(' '),
+            None => out.push(c),
+        }
+        rest = rest.get(skip.unwrap_or(len)..).unwrap_or_default();
+    }
+    if quote.is_some() {
+        return Err("a quote without its end".to_owned());
+    }
+    Ok(out.trim().trim_end_matches([';', '\0']).trim().to_owned())
+}
+
+fn words(text: &str) -> Result<Vec<Word>, String> {
+    let text = bare(text)?;
+    let (mut words, mut rest) = (Vec::new(), text.as_str());
+    while let Some(c) = rest.chars().next().filter(|_| words.len() < MAX_WORDS) {
+        let is_quoted = matches!(c, '\'' | '"' | '`');
+        let (word, after) = if is_quoted {
+            let inner = rest.get(1..).unwrap_or_default();
+            inner.split_once(c).unwrap_or((inner, ""))
+        } else {
+            let end = rest.find(|c: char| c.is_whitespace() || "'\"`".contains(c));
+            rest.split_at(end.unwrap_or(rest.len()))
+        };
+        words.push(Word { text: word.to_owned(), is_quoted });
+        rest = after.trim_start();
+    }
+    Ok(words)
+}
+
+/// A SELECT of what [`noise`] can answer: expressions with or without AS, and LIMIT.
+fn select(text: &str) -> Option<Statement> {
+    let text = bare(text).ok()?;
+    let list = text.get("SELECT".len()..)?;
+    let lower = list.to_ascii_lowercase();
+    let list = lower.rfind(" limit ").map_or(list, |at| list.get(..at).unwrap_or(list));
+    let mut columns = Vec::new();
+    for item in list.split(',') {
+        let words: Vec<&str> = item.split_whitespace().collect();
+        let (expression, name) = match words.as_slice() {
+            [expression] => (*expression, *expression),
+            [expression, name] => (*expression, *name),
+            [expression, r#as, name] if r#as.eq_ignore_ascii_case("as") => (*expression, *name),
+            _ => return None,
+        };
+        if !noise::is_known(expression) {
+            return None;
+        }
+        columns.push((expression.to_owned(), name.trim_matches(['`', '\'', '"']).to_owned()));
+    }
+    Some(Statement::Select(columns))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statements() {
+        let drain = |server: &str, drained| Statement::Drain { server: server.to_owned(), drained };
+        for (text, want) in [
+            ("", Statement::Nothing),
+            ("/* ping */ ;", Statement::Nothing),
+            ("/*!40101 SET NAMES utf8 */", Statement::Nothing),
+            ("set names utf8mb4", Statement::Nothing),
+            ("show servers", Statement::Servers),
+            ("  SHOW\n/* all */ Servers ; ", Statement::Servers),
+            ("-- what is there?\nSHOW POOLS;", Statement::Pools),
+            ("# x\nshow sessions", Statement::Sessions),
+            ("help", Statement::Help),
+            ("DRAIN 10.0.0.2:3306", drain("10.0.0.2:3306", true)),
+            ("undrain `a b`;", drain("a b", false)),
+            ("drain'x'", drain("x", true)),
+            ("DRAIN 'a /* b'", drain("a /* b", true)),
+            ("SHOW WARNINGS", Statement::ShowEmpty(&["Level", "Code", "Message"])),
+            ("SHOW DATABASES", Statement::ShowEmpty(&["Database"])),
+            (
+                "select @@version_comment limit 1",
+                Statement::Select(vec![("@@version_comment".into(), "@@version_comment".into())]),
+            ),
+            (
+                "SELECT @@session.autocommit AS a, DATABASE()",
+                Statement::Select(vec![
+                    ("@@session.autocommit".into(), "a".into()),
+                    ("DATABASE()".into(), "DATABASE()".into()),
+                ]),
+            ),
+        ] {
+            assert_eq!(parse(text), Ok(want), "{text}");
+        }
+        for bad in [
+            "SELECT * FROM t",
+            "SELECT 1 FROM t",
+            "DRAIN",
+            "DRAIN a b",
+            "SHOW",
+            "SHOW 'SERVERS'",
+            "/* open",
+            "DRAIN 'x",
+            "\u{e9}",
+            "SELECT",
+            "SELECT ,",
+            "SHOW SERVERS x",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        let error = parse("DELETE FROM t").unwrap_err();
+        assert!(error.contains("DELETE FROM t") && error.contains("SHOW SERVERS"), "{error}");
+    }
+
+    #[test]
+    fn what_changes_something_is_told() {
+        for (form, _, is_change) in HELP {
+            assert_eq!(
+                parse(form).map(|statement| statement.is_change()),
+                Ok(*is_change),
+                "{form}"
+            );
+        }
+    }
+}

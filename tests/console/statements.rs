@@ -1,0 +1,161 @@
+//! What each statement shows and does, and for whom.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::raw::{Client, Login};
+use super::support::{Lab, Make, Proxy, eventually, free_port};
+use super::{ask, at_port, start};
+
+const DOCUMENT: &str = include_str!("../../docs/console.md");
+
+/// The clients of both makes.
+fn clients(lab: &Lab) -> [PathBuf; 2] {
+    [lab.client(), "mariadb".into()]
+}
+
+/// The rows that a client shows with `--batch`, the names of the columns first.
+fn rows(client: &Path, port: u16, user: &str, statement: &str) -> Vec<Vec<String>> {
+    let shown = ask(client, &at_port(port), user, &["--batch", "--execute", statement]);
+    let shown = shown.unwrap_or_else(|error| panic!("{}: {statement}: {error}", client.display()));
+    shown.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
+/// The value of a column in the row whose first column is this.
+#[track_caller]
+fn value(rows: &[Vec<String>], of: &str, column: &str) -> String {
+    let place = rows[0].iter().position(|name| name == column).unwrap();
+    let row = rows.iter().find(|row| row[0] == of).unwrap_or_else(|| panic!("{of}: {rows:?}"));
+    row[place].clone()
+}
+
+fn servers(lab: &Lab, client: &Path, port: u16) {
+    eventually("the replica gets work", || {
+        let rows = rows(client, port, "watch", "SHOW SERVERS");
+        value(&rows, &lab.address(1), "eligible") == "yes"
+    });
+    let rows = rows(client, port, "watch", "show servers");
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    for (server, role) in [(0, "primary"), (1, "replica")] {
+        let name = lab.address(server);
+        let of = |column| value(&rows, &name, column);
+        assert_eq!((of("address"), of("role").as_str()), (name.clone(), role));
+        assert_eq!((of("health"), of("drained")), ("up".to_owned(), "no".to_owned()));
+        assert_eq!((of("eligible"), of("reason")), ("yes".to_owned(), "NULL".to_owned()));
+    }
+    assert_eq!(value(&rows, &lab.address(0), "lag_ms"), "NULL");
+    assert!(value(&rows, &lab.address(1), "lag_ms").parse::<u64>().is_ok(), "{rows:?}");
+    // MySQL's client has taken no commands of its own from a batch since 9.
+    let form = match client.ends_with("mariadb") {
+        true => &["-e", "SHOW SERVERS\\G"][..],
+        false => &["--vertical", "-e", "SHOW SERVERS"],
+    };
+    let upright = ask(client, &at_port(port), "watch", form).unwrap();
+    assert!(upright.contains("2. row") && upright.contains("role: replica"), "{upright}");
+}
+
+fn sessions(lab: &Lab, proxy: &Proxy, client: &Path, port: u16) {
+    let mut app = Client::app(proxy.port());
+    app.run("BEGIN");
+    app.run("UPDATE items SET id = id WHERE id = 1");
+    let found = rows(client, port, "watch", "SHOW SESSIONS");
+    assert_eq!(found.len(), 2, "one of the proxy's, none of the console's: {found:?}");
+    let id = app.id.to_string();
+    let of = |column| value(&found, &id, column);
+    assert_eq!((of("user"), of("state")), ("app".to_owned(), "idle".to_owned()));
+    assert_eq!((of("held_by"), of("primary")), ("transaction".to_owned(), lab.address(0)));
+    let pools = rows(client, port, "watch", "SHOW POOLS");
+    assert_eq!(value(&pools, &lab.address(0), "used_by"), "transaction 1");
+    assert_eq!(value(&pools, &lab.address(0), "sessions"), "1");
+    app.run("ROLLBACK");
+}
+
+/// DRAIN and UNDRAIN for the one, and 1227 for the other.
+fn changes(lab: &Lab, client: &Path, port: u16) {
+    let replica = lab.address(1);
+    let is_drained = || value(&rows(client, port, "watch", "SHOW SERVERS"), &replica, "drained");
+    let ask = |user: &str, text: &str| ask(client, &at_port(port), user, &["-e", text]);
+    let error = ask("watch", &format!("DRAIN {replica}")).unwrap_err();
+    assert!(error.contains("ERROR 1227 (42000)"), "{error}");
+    assert_eq!(is_drained(), "no");
+    ask("admin", &format!("DRAIN '{replica}'")).unwrap();
+    assert_eq!(is_drained(), "yes");
+    ask("admin", &format!("undrain {replica};")).unwrap();
+    assert_eq!(is_drained(), "no");
+    let error = ask("admin", "DRAIN nowhere").unwrap_err();
+    assert!(error.contains("ERROR 1477") && error.contains(&replica), "{error}");
+    let error = ask("admin", &format!("DRAIN {}", lab.address(0))).unwrap_err();
+    assert!(error.contains("ERROR 1105") && error.contains("primary"), "{error}");
+    let error = ask("admin", "DELETE FROM t").unwrap_err();
+    assert!(error.contains("ERROR 1064 (42000)") && error.contains("SHOW SERVERS"), "{error}");
+}
+
+/// What the document shows runs, and it shows every statement that HELP lists.
+fn documented(lab: &Lab, client: &Path, port: u16) {
+    let blocks = DOCUMENT.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap());
+    let mut shown: Vec<String> = Vec::new();
+    for statement in blocks.flat_map(str::lines) {
+        let text = statement.replace("'10.0.0.2:3306'", &format!("'{}'", lab.address(1)));
+        let outcome = ask(client, &at_port(port), "admin", &["-e", &text]);
+        outcome.unwrap_or_else(|error| panic!("{statement}: {error}"));
+        shown.push(statement.to_owned());
+    }
+    let help = rows(client, port, "watch", "HELP");
+    assert!(help.len() > 5, "{help:?}");
+    for row in &help[1..] {
+        let fixed = row[0].trim_end_matches(|c: char| !c.is_ascii_uppercase());
+        assert!(shown.iter().any(|text| text.starts_with(fixed)), "not documented: {fixed}");
+    }
+}
+
+/// PDO and mysqli, with what they send when they connect.
+fn php(port: u16) {
+    let script = format!(
+        r#"$o = [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION, PDO::MYSQL_ATTR_INIT_COMMAND => "SET NAMES utf8mb4"];
+        $p = new PDO("mysql:host=127.0.0.1;port={port};charset=utf8mb4", "watch", "watch_password", $o);
+        foreach ($p->query("SHOW SERVERS") as $row) echo $row["role"], "\n";
+        $m = new mysqli("127.0.0.1", "watch", "watch_password", "", {port});
+        $m->set_charset("utf8mb4");
+        echo count($m->query("SHOW SERVERS")->fetch_all()), "\n";"#
+    );
+    let done = Command::new("php").args(["-r", &script]).output().unwrap();
+    let (said, wrong) = (String::from_utf8(done.stdout), String::from_utf8(done.stderr));
+    assert_eq!(said.unwrap(), "primary\nreplica\n2\n", "{wrong:?}");
+}
+
+/// What clients ask by themselves.
+fn noise(port: u16) {
+    let login = Login { schema: None, ..Login::of("watch", "watch_password") };
+    let mut client = Client::connect(port, login).unwrap();
+    assert!(client.version.contains("lagwise"), "{}", client.version);
+    for nothing in ["SET NAMES utf8mb4", "/* ping */", "USE shop", "SET autocommit=1"] {
+        assert!(client.run(nothing).is_empty(), "{nothing}");
+    }
+    for list in ["SHOW WARNINGS", "SHOW DATABASES", "SHOW FULL TABLES", "SHOW VARIABLES LIKE 'x'"] {
+        assert!(client.run(list).is_empty(), "{list}");
+    }
+    assert_eq!(client.value("SELECT @@version_comment LIMIT 1"), "lagwise console");
+    assert_eq!(client.value("SELECT USER()"), "watch@console");
+    assert_eq!(client.run("SELECT DATABASE()"), [[None]]);
+    assert_eq!(client.value("SELECT @@max_allowed_packet"), "65536");
+    assert_eq!(client.query("SELECT * FROM t").unwrap_err().code(), 1064);
+    // A prepared statement, and a ping after the error.
+    assert_eq!(client.simple(0x16, b"SHOW SERVERS").unwrap_err().code(), 1047);
+    client.simple(0x0e, b"").unwrap();
+}
+
+#[test]
+fn every_statement_from_every_client() {
+    let lab = Lab::start(Make::MySql, 1);
+    let port = free_port();
+    let proxy = start(&lab, &format!("127.0.0.1:{port}"));
+    for client in clients(&lab) {
+        servers(&lab, &client, port);
+        sessions(&lab, &proxy, &client, port);
+        changes(&lab, &client, port);
+    }
+    documented(&lab, &lab.client(), port);
+    noise(port);
+    php(port);
+    assert!(!proxy.log().contains("_password"), "no secret is logged");
+}
