@@ -5,7 +5,7 @@ use std::path::Path;
 
 use lagwise::config::{Config, ServerConfig};
 
-use super::{complain, has_replica, say};
+use super::{complain, say};
 
 /// Warns of what is allowed and dubious, and shows the configuration.
 pub(super) fn check(config: &Config, path: &Path) {
@@ -23,7 +23,7 @@ pub(super) fn check(config: &Config, path: &Path) {
     }
     if config.replicas().next().is_none() {
         complain("warning: there are no replicas: every read goes to the primary");
-    } else if !has_replica(config, None) {
+    } else if !config.has_replica(None) {
         complain(
             "warning: every replica has tags: reads that ask for none of them go to the primary",
         );

@@ -68,14 +68,6 @@ fn with_config(path: &Path, command: impl FnOnce(Config) -> ExitCode) -> ExitCod
     }
 }
 
-/// Whether a replica serves those who ask for `tag`, or, without one, those who ask for none.
-fn has_replica(config: &Config, tag: Option<&str>) -> bool {
-    config.replicas().any(|replica| match tag {
-        Some(tag) => replica.tags.iter().any(|own| own == tag),
-        None => replica.tags.is_empty(),
-    })
-}
-
 /// Hands on how the running lagwise is reached.
 fn with_running(config: &Config, command: impl FnOnce(&Running<'_>) -> ExitCode) -> ExitCode {
     let Some(http) = &config.http else {

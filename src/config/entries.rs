@@ -29,6 +29,25 @@ pub(super) enum Entry {
 #[derive(Default)]
 pub(super) struct Entries(pub Vec<(String, Entry)>);
 
+impl Config {
+    /// Every key and what it is: dotted names in file order, those of servers (`server.NAME.`) last; `***`
+    /// for a secret, the path of a file, `None` for what is not given.
+    pub fn shown(&self) -> Vec<(String, Option<String>)> {
+        let shown = |entry| match entry {
+            Entry::Plain(text) => Some(text),
+            Entry::Secret(_) => Some("***".to_owned()),
+            Entry::File(file) => Some(file.path.display().to_string()),
+            Entry::Absent => None,
+        };
+        let servers = self.servers.iter().flat_map(|server| {
+            let entries = Entries::of_server(server).0.into_iter();
+            entries.map(|(key, entry)| (format!("server.{}.{key}", server.name), entry))
+        });
+        let all = Entries::of_config(self).0.into_iter().chain(servers);
+        all.map(|(key, entry)| (key, shown(entry))).collect()
+    }
+}
+
 impl Entries {
     fn add(&mut self, key: &str, value: impl ToString) {
         self.0.push((key.to_owned(), Entry::Plain(value.to_string())));

@@ -146,6 +146,14 @@ impl Config {
         self.servers.iter().find(|server| server.role == Role::Primary)
     }
 
+    /// Whether a replica serves those who ask for `tag`, or, without one, those who ask for none.
+    pub fn has_replica(&self, tag: Option<&str>) -> bool {
+        self.replicas().any(|replica| match tag {
+            Some(tag) => replica.tags.iter().any(|own| own == tag),
+            None => replica.tags.is_empty(),
+        })
+    }
+
     /// The replicas, in file order.
     pub fn replicas(&self) -> impl Iterator<Item = &ServerConfig> {
         self.servers.iter().filter(|server| server.role == Role::Replica)

@@ -14,6 +14,7 @@ mod noise;
 mod shows;
 mod statement;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,31 @@ impl Default for Limits {
 /// A TLS configuration of now; `None`: there is no TLS.
 pub type Tls = dyn Fn() -> Option<Arc<rustls::ServerConfig>> + Send + Sync;
 
+/// A reload that was asked for: what changed, a sentence each, or what is wrong.
+pub type Reload = Pin<Box<dyn Future<Output = Result<Vec<String>, String>> + Send>>;
+
+/// What only the console asks of the running program. No answer holds a secret; none but that of
+/// [`Desk::reload`] waits for anything.
+pub trait Desk: Send + Sync {
+    /// The keys of the configuration in force, and their values.
+    fn config(&self) -> Vec<(String, Option<String>)>;
+
+    /// Where a statement of this user in this schema would run, in lines.
+    fn explain(&self, user: &str, schema: &str, statement: &str) -> String;
+
+    /// Statements so far by target and reason.
+    fn routes(&self) -> Vec<(&'static str, &'static str, u64)>;
+
+    /// Asks for a reload.
+    fn reload(&self) -> Reload;
+
+    /// Ends a session. False: there is none of that id.
+    fn kill(&self, session: u32) -> bool;
+}
+
+/// How long RELOAD waits; while a new process begins to take over, none is done.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// What the console knows and may change.
 #[derive(Clone)]
 pub struct ConsoleState {
@@ -72,6 +98,8 @@ pub struct ConsoleState {
     pub servers: Arc<dyn ServerStates>,
     /// The sessions.
     pub sessions: Arc<dyn SessionSource>,
+    /// The rest.
+    pub desk: Arc<dyn Desk>,
     /// How TLS is spoken.
     pub tls: Arc<Tls>,
     /// Never used, as no password crosses the wire; the login wants one.
@@ -135,7 +163,7 @@ async fn serve_one(accepted: Accepted, id: u32, state: &ConsoleState) {
     let Limits { idle_timeout, statement, .. } = state.limits;
     while let Ok(read) = timeout(idle_timeout, visitor.client.packet(statement + 1)).await {
         let (seq, answer) = match read {
-            Ok((seq, payload)) => (seq, visitor.command(&payload, state)),
+            Ok((seq, payload)) => (seq, visitor.command(&payload, state).await),
             // What follows is not read: the connection ends with this.
             Err(ReadError::TooLarge { .. }) => {
                 let text = "Got a packet bigger than 'max_allowed_packet' bytes";
@@ -160,10 +188,10 @@ async fn send(client: &mut PacketStream, bytes: &[u8]) -> std::io::Result<()> {
 
 impl Visitor {
     /// What a command is answered with; `None` ends the connection.
-    fn command(&self, payload: &[u8], state: &ConsoleState) -> Option<Answer> {
+    async fn command(&self, payload: &[u8], state: &ConsoleState) -> Option<Answer> {
         Some(match Command::parse(payload) {
             Ok(Command::Quit) => return None,
-            Ok(Command::Query(text)) => self.query(&String::from_utf8_lossy(text), state),
+            Ok(Command::Query(text)) => self.query(&String::from_utf8_lossy(text), state).await,
             Ok(Command::Ping | Command::InitDb(_) | Command::SetOption(_)) => Answer::done(""),
             Ok(Command::ResetConnection) => Answer::done(""),
             Ok(Command::FieldList) => Answer::NoFields,
@@ -171,7 +199,7 @@ impl Visitor {
         })
     }
 
-    fn query(&self, text: &str, state: &ConsoleState) -> Answer {
+    async fn query(&self, text: &str, state: &ConsoleState) -> Answer {
         let statement = match statement::parse(text) {
             Ok(statement) => statement,
             Err(problem) => return Answer::error(1064, b"42000", problem),
@@ -188,7 +216,33 @@ impl Visitor {
             Statement::Servers => shows::servers(&state.servers.servers()),
             Statement::Pools => shows::pools(&state.servers.servers()),
             Statement::Sessions => shows::sessions(&state.sessions.sessions(shows::MAX_SESSIONS)),
+            Statement::Config => shows::config(state.desk.config()),
+            Statement::Routes => shows::routes(&state.desk.routes()),
+            Statement::ExplainRoute { user, schema, statement } => {
+                shows::explanation(&state.desk.explain(&user, &schema, &statement))
+            }
+            Statement::Reload => self.reload(state).await,
+            Statement::Kill(session) => self.kill(session, state),
             Statement::Drain { server, drained } => self.drain(&server, drained, state),
+        }
+    }
+
+    async fn reload(&self, state: &ConsoleState) -> Answer {
+        tracing::info!(user = self.user, "console: asked to reload");
+        match timeout(RELOAD_TIMEOUT, state.desk.reload()).await {
+            Ok(Ok(changed)) => shows::changed(changed),
+            Ok(Err(why)) => Answer::error(1105, b"HY000", format!("reload failed: {why}")),
+            Err(_) => {
+                Answer::error(1205, b"HY000", "the reload waits, see the log for its outcome")
+            }
+        }
+    }
+
+    fn kill(&self, session: u32, state: &ConsoleState) -> Answer {
+        tracing::info!(user = self.user, session, "console: asked to end a session");
+        match state.desk.kill(session) {
+            true => Answer::done("done"),
+            false => Answer::error(1094, b"HY000", format!("Unknown thread id: {session}")),
         }
     }
 

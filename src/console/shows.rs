@@ -80,6 +80,29 @@ pub fn pools(servers: &[ServerState]) -> Answer {
     Answer::table(&columns, servers.iter().map(row).collect())
 }
 
+/// SHOW CONFIG
+pub fn config(keys: Vec<(String, Value)>) -> Answer {
+    let rows = keys.into_iter().map(|(key, value)| vec![Some(key), value]);
+    Answer::table(&["key", "value"], rows.collect())
+}
+
+/// SHOW ROUTES
+pub fn routes(routes: &[(&'static str, &'static str, u64)]) -> Answer {
+    let row =
+        |(target, reason, count): &(&str, &str, u64)| vec![text(target), text(reason), text(count)];
+    Answer::table(&["target", "reason", "statements"], routes.iter().map(row).collect())
+}
+
+/// EXPLAIN ROUTE: a row for each line.
+pub fn explanation(lines: &str) -> Answer {
+    Answer::table(&["route"], lines.lines().map(|line| vec![text(line)]).collect())
+}
+
+/// RELOAD: a row for each change.
+pub fn changed(lines: Vec<String>) -> Answer {
+    Answer::table(&["changed"], lines.into_iter().map(|line| vec![Some(line)]).collect())
+}
+
 /// SHOW SESSIONS
 pub fn sessions(sessions: &Sessions) -> Answer {
     const COLUMNS: [&str; 9] = [

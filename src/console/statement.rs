@@ -7,9 +7,14 @@ pub const HELP: &[(&str, &str, bool)] = &[
     ("SHOW SERVERS", "the servers: role, health, lag, and whether they get work", false),
     ("SHOW POOLS", "the connections to each server, and what uses them", false),
     ("SHOW SESSIONS", "who is connected, and what keeps which server connection", false),
+    ("SHOW ROUTES", "statements so far by where they ran and why", false),
+    ("SHOW CONFIG", "the configuration in force", false),
+    ("EXPLAIN ROUTE [FOR user] [IN schema] statement", "where it would run, and why", false),
     ("SHOW HELP", "this list; HELP is the same", false),
     ("DRAIN server", "take a replica out for maintenance", true),
     ("UNDRAIN server", "put it back", true),
+    ("KILL id", "end a session", true),
+    ("RELOAD", "read the configuration again, all of it or nothing", true),
 ];
 
 /// Statements of a set; what is longer is no statement of ours.
@@ -32,6 +37,23 @@ pub enum Statement {
     Pools,
     /// SHOW SESSIONS
     Sessions,
+    /// SHOW ROUTES
+    Routes,
+    /// SHOW CONFIG
+    Config,
+    /// EXPLAIN ROUTE
+    ExplainRoute {
+        /// Whose statement; empty: of nobody whom a rule names.
+        user: String,
+        /// In which schema; empty: in none.
+        schema: String,
+        /// As it was sent, comments included, which may be hints.
+        statement: String,
+    },
+    /// KILL: the session's id.
+    Kill(u32),
+    /// RELOAD
+    Reload,
     /// DRAIN and UNDRAIN
     Drain {
         /// Name of the server.
@@ -44,7 +66,7 @@ pub enum Statement {
 impl Statement {
     /// Whether it changes something.
     pub fn is_change(&self) -> bool {
-        matches!(self, Self::Drain { .. })
+        matches!(self, Self::Drain { .. } | Self::Kill(_) | Self::Reload)
     }
 }
 
@@ -53,6 +75,9 @@ impl Statement {
 /// # Errors
 /// What is wrong with it, in words for a person.
 pub fn parse(text: &str) -> Result<Statement, String> {
+    if let Some(statement) = explain_route(text) {
+        return statement;
+    }
     let words = words(text)?;
     let upper: Vec<String> = words.iter().map(Word::keyword).collect();
     let upper: Vec<&str> = upper.iter().map(String::as_str).collect();
@@ -65,6 +90,12 @@ pub fn parse(text: &str) -> Result<Statement, String> {
         ["SHOW", "SERVERS"] => Statement::Servers,
         ["SHOW", "POOLS"] => Statement::Pools,
         ["SHOW", "SESSIONS"] => Statement::Sessions,
+        ["SHOW", "ROUTES"] => Statement::Routes,
+        ["SHOW", "CONFIG"] => Statement::Config,
+        ["RELOAD"] => Statement::Reload,
+        ["KILL", id] | ["KILL", "CONNECTION", id] => {
+            Statement::Kill(id.parse().map_err(|_| "KILL needs the id of a session".to_owned())?)
+        }
         [verb @ ("DRAIN" | "UNDRAIN"), _] => {
             let server = words.into_iter().nth(1).map(|word| word.text).unwrap_or_default();
             Statement::Drain { server, drained: *verb == "DRAIN" }
@@ -73,6 +104,40 @@ pub fn parse(text: &str) -> Result<Statement, String> {
         ["SELECT", ..] => select(text).ok_or_else(|| unknown(text))?,
         _ => return Err(unknown(text)),
     })
+}
+
+/// EXPLAIN ROUTE, whose statement is taken as it is. `None`: it is another statement.
+fn explain_route(text: &str) -> Option<Result<Statement, String>> {
+    let rest = after_word(after_word(text, "EXPLAIN")?, "ROUTE")?;
+    let (user, rest) = clause(rest, "FOR");
+    let (schema, rest) = clause(rest, "IN");
+    let statement = rest.trim().trim_end_matches(';').to_owned();
+    if statement.is_empty() {
+        return Some(Err("EXPLAIN ROUTE needs a statement".to_owned()));
+    }
+    Some(Ok(Statement::ExplainRoute { user, schema, statement }))
+}
+
+/// What follows a word at the beginning of a text.
+fn after_word<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let (found, rest) = text.trim_start().split_at_checked(word.len())?;
+    let ends = rest.chars().next().is_none_or(|c| c.is_whitespace() || "'\"`/".contains(c));
+    (found.eq_ignore_ascii_case(word) && ends).then_some(rest)
+}
+
+/// The name that follows a word, in quotes or without, and the rest; nothing without that word.
+fn clause<'a>(text: &'a str, word: &str) -> (String, &'a str) {
+    let Some(rest) = after_word(text, word).map(str::trim_start) else {
+        return (String::new(), text);
+    };
+    let (name, rest) = match rest.chars().next().filter(|c| "'\"`".contains(*c)) {
+        Some(quote) => {
+            let inner = rest.get(1..).unwrap_or_default();
+            inner.split_once(quote).unwrap_or((inner, ""))
+        }
+        None => rest.split_once(char::is_whitespace).unwrap_or((rest, "")),
+    };
+    (name.to_owned(), rest)
 }
 
 /// What clients ask for that does not exist here.
@@ -254,8 +319,34 @@ mod tests {
     }
 
     #[test]
+    fn explain_route_takes_the_rest_as_it_is() {
+        for (text, user, schema, statement) in [
+            ("EXPLAIN ROUTE SELECT 1;", "", "", "SELECT 1"),
+            (
+                "explain  route/* lagwise: primary */ SELECT 1",
+                "",
+                "",
+                "/* lagwise: primary */ SELECT 1",
+            ),
+            ("EXPLAIN ROUTE FOR bi SELECT ';'", "bi", "", "SELECT ';'"),
+            ("EXPLAIN ROUTE FOR 'a b' IN `s` (SELECT 1)", "a b", "s", "(SELECT 1)"),
+            ("EXPLAIN ROUTE IN s FORGET", "", "s", "FORGET"),
+        ] {
+            let [user, schema, statement] = [user, schema, statement].map(str::to_owned);
+            let want = Statement::ExplainRoute { user, schema, statement };
+            assert_eq!(parse(text), Ok(want), "{text}");
+        }
+        for bad in ["EXPLAIN ROUTE", "EXPLAIN ROUTE FOR x", "EXPLAIN SELECT 1", "KILL x", "KILL"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(parse("KILL 7"), Ok(Statement::Kill(7)));
+    }
+
+    #[test]
     fn what_changes_something_is_told() {
         for (form, _, is_change) in HELP {
+            let form = form.replace("KILL id", "KILL 1");
+            let form = form.as_str();
             assert_eq!(
                 parse(form).map(|statement| statement.is_change()),
                 Ok(*is_change),

@@ -167,6 +167,21 @@ impl Metrics {
         self.core.rules.set(names)
     }
 
+    /// Statements so far by target and reason, with their names; what did not occur is left out.
+    pub fn routes(&self) -> Vec<(&'static str, &'static str, u64)> {
+        let totals = self.core.totals();
+        let LabelSets { targets, reasons, .. } = self.core.labels;
+        let pairs = targets.iter().enumerate().flat_map(|(target, target_name)| {
+            let reasons = reasons.iter().enumerate();
+            reasons.map(move |(reason, reason_name)| (target, *target_name, reason, *reason_name))
+        });
+        let found = pairs.map(|(target, target_name, reason, reason_name)| {
+            let slot = self.core.layout.query(target, reason);
+            (target_name, reason_name, totals.get(slot).copied().unwrap_or_default())
+        });
+        found.filter(|(.., count)| *count > 0).collect()
+    }
+
     /// Counts a reload that took effect at `now`.
     pub fn reload_succeeded(&self, now: SystemTime) {
         self.core.reloads_ok.fetch_add(1, Ordering::Relaxed);

@@ -113,6 +113,14 @@ impl Server {
         loop {
             let outcome = tokio::select! {
                 // While another process begins, a reload waits: it is for the one that stays.
+                wish = self.wishes.next(), if attempt.is_none() => {
+                    let notifier = Arc::clone(&self.notifier);
+                    let outcome =
+                        notify::around_reload(&notifier, async { self.reload() }).await;
+                    // Who has asked may be gone.
+                    let _ = wish.send(outcome);
+                    continue;
+                }
                 asked = signals.next(attempt.is_none()) => match asked {
                     // Dropped, an attempt ends its process.
                     Asked::End => return None,
@@ -126,7 +134,7 @@ impl Server {
                     }
                     Asked::Reload => {
                         let notifier = Arc::clone(&self.notifier);
-                        notify::around_reload(&notifier, async { self.reload() }).await;
+                        let _ = notify::around_reload(&notifier, async { self.reload() }).await;
                         continue;
                     }
                 },

@@ -9,6 +9,7 @@
 //! - [`reload`]: SIGHUP, all or nothing. [`downs`]: what sessions are told of servers.
 //! - [`memory`]: no core dumps.
 //! - [`console`]: what the SQL console is given.
+//! - [`explain`]: where a statement would run.
 //! - [`drain`]: replicas that are taken out for maintenance.
 //! - [`samples`]: what a scrape asks of the topology. [`sessions`]: what a look at the sessions shows.
 //!
@@ -21,6 +22,7 @@ mod console;
 mod downs;
 mod drain;
 mod elders;
+mod explain;
 mod handover;
 mod life;
 mod memory;
@@ -57,6 +59,7 @@ use upgrade::Program;
 use workers::Load;
 
 pub use build::{BuildError, policy};
+pub use explain::explain;
 
 /// How long a process that is to take over waits for the primary.
 const USEFUL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -102,10 +105,11 @@ impl From<io::Error> for RunError {
 struct Server {
     path: PathBuf,
     program: Program,
-    config: Config,
+    config: Arc<Config>,
     self_signed: SelfSigned,
     token: Token,
     console_users: Users,
+    wishes: console::Wishes,
     context: Arc<Context>,
     cluster: Arc<ClusterHandle>,
     metrics: Arc<Metrics>,
@@ -167,10 +171,11 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
     let mut server = Server {
         path,
         program,
-        config,
+        config: Arc::new(config),
         self_signed,
         token: Token::default(),
         console_users: Users::default(),
+        wishes: console::Wishes::default(),
         context,
         cluster,
         metrics,
@@ -271,6 +276,7 @@ impl Server {
     /// the console.
     fn set_access(&self) {
         self.console_users.set(&self.config.console.users);
+        self.wishes.set_config(&self.config);
         let Some(http) = &self.config.http else { return };
         self.token.set(http.token.as_ref().map(Secret::expose));
         if http.is_open() {

@@ -9,17 +9,23 @@ use crate::config::{Config, diff};
 
 impl Server {
     /// Reads the configuration and puts it into effect; logs what changed, or what is wrong.
-    pub(super) fn reload(&mut self) {
-        match self.try_reload() {
-            Ok(()) => self.metrics.reload_succeeded(SystemTime::now()),
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub(super) fn reload(&mut self) -> Result<Vec<String>, String> {
+        let outcome = self.try_reload();
+        match &outcome {
+            Ok(_) => self.metrics.reload_succeeded(SystemTime::now()),
             Err(error) => {
                 self.metrics.reload_failed();
                 tracing::error!("reload failed, the configuration stays as it was:\n{error}");
             }
         }
+        outcome
     }
 
-    fn try_reload(&mut self) -> Result<(), String> {
+    /// What changed, a sentence each.
+    fn try_reload(&mut self) -> Result<Vec<String>, String> {
         let next = Config::load(&self.path).map_err(|errors| errors.to_string())?;
         let difference = diff(&self.config, &next);
         let restart = difference.needs_restart().join(", ");
@@ -41,7 +47,7 @@ impl Server {
         if !applied.removed.is_empty() {
             self.context.registry.servers_removed();
         }
-        self.config = next;
+        self.config = Arc::new(next);
         self.set_access();
         if difference.is_empty() {
             tracing::info!("reloaded, nothing has changed");
@@ -52,6 +58,6 @@ impl Server {
         if !restart.is_empty() {
             tracing::warn!("these keys take effect at the next start only: {restart}");
         }
-        Ok(())
+        Ok(difference.lines())
     }
 }

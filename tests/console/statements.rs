@@ -16,7 +16,8 @@ fn clients(lab: &Lab) -> [PathBuf; 2] {
 
 /// The rows that a client shows with `--batch`, the names of the columns first.
 fn rows(client: &Path, port: u16, user: &str, statement: &str) -> Vec<Vec<String>> {
-    let shown = ask(client, &at_port(port), user, &["--batch", "--execute", statement]);
+    let shown =
+        ask(client, &at_port(port), user, &["--batch", "--comments", "--execute", statement]);
     let shown = shown.unwrap_or_else(|error| panic!("{}: {statement}: {error}", client.display()));
     shown.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
 }
@@ -90,12 +91,76 @@ fn changes(lab: &Lab, client: &Path, port: u16) {
     assert!(error.contains("ERROR 1064 (42000)") && error.contains("SHOW SERVERS"), "{error}");
 }
 
+/// What is in force, with no secret in it, and where a statement goes.
+fn looks(lab: &Lab, proxy: &Proxy, client: &Path, port: u16) {
+    let config = rows(client, port, "watch", "SHOW CONFIG");
+    assert_eq!(value(&config, "monitor.user", "value"), "monitor");
+    assert_eq!(value(&config, "monitor.password", "value"), "***");
+    assert_eq!(value(&config, "console.user.admin.password", "value"), "***");
+    assert_eq!(value(&config, "routing.zone", "value"), "NULL");
+    assert_eq!(value(&config, &format!("server.{}.role", lab.address(1)), "value"), "replica");
+    let all = config.concat().concat();
+    for secret in ["monitor_password", "watch_password", "admin_password"] {
+        assert!(!all.contains(secret), "{all}");
+    }
+
+    for statement in ["SELECT 1", "/* lagwise: primary */ SELECT 1", "DELETE FROM t"] {
+        let asked = format!("EXPLAIN ROUTE FOR app IN shop {statement}");
+        let shown = rows(client, port, "watch", &asked).concat()[1..].join("\n");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lagwise"));
+        command.args(["explain", "--user", "app", "--schema", "shop", "--config"]);
+        let printed = command.arg(proxy.config_path()).arg(statement).output().unwrap().stdout;
+        assert_eq!(shown, String::from_utf8(printed).unwrap().trim_end(), "{statement}");
+    }
+
+    Client::app(proxy.port()).run("UPDATE items SET id = id WHERE id = 1");
+    let metrics = proxy.metrics();
+    let routes = rows(client, port, "watch", "SHOW ROUTES");
+    assert!(routes.len() > 1, "{routes:?}");
+    for row in &routes[1..] {
+        let labels = [("target", row[0].as_str()), ("reason", row[1].as_str())];
+        let counted = metrics.sum("lagwise_queries_total", &labels);
+        assert_eq!(row[2], counted.to_string(), "{row:?}");
+    }
+}
+
+/// KILL and RELOAD.
+fn orders(proxy: &Proxy, client: &Path, port: u16) {
+    let ask = |user: &str, text: &str| ask(client, &at_port(port), user, &["--batch", "-e", text]);
+    let mut app = Client::app(proxy.port());
+    app.run("SELECT COUNT(*) FROM items");
+    let kill = format!("KILL {}", app.id);
+    assert!(ask("watch", &kill).unwrap_err().contains("ERROR 1227"));
+    app.run("SELECT COUNT(*) FROM items");
+    ask("admin", &kill).unwrap();
+    eventually("the session is gone", || ask("watch", "SHOW SESSIONS").unwrap().is_empty());
+    assert!(app.query("SELECT COUNT(*) FROM items").is_err());
+    assert!(ask("admin", &kill).unwrap_err().contains("ERROR 1094"));
+
+    assert!(ask("watch", "RELOAD").unwrap_err().contains("ERROR 1227"));
+    assert_eq!(ask("admin", "RELOAD").unwrap(), "", "nothing has changed");
+    let path = proxy.config_path();
+    let before = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, before.clone() + "[log]\nlevel = \"debug\"\n").unwrap();
+    assert_eq!(ask("admin", "RELOAD").unwrap(), "changed\nlog.level: info -> debug\n");
+    assert!(ask("watch", "SHOW CONFIG").unwrap().contains("log.level\tdebug\n"));
+    std::fs::write(&path, before.clone() + "[log]\nlevel = \"loud\"\n").unwrap();
+    let error = ask("admin", "RELOAD").unwrap_err();
+    assert!(error.contains("ERROR 1105") && error.contains("log.level"), "{error}");
+    assert!(ask("watch", "SHOW CONFIG").unwrap().contains("log.level\tdebug\n"));
+    std::fs::write(&path, before).unwrap();
+    ask("admin", "RELOAD").unwrap();
+}
+
 /// What the document shows runs, and it shows every statement that HELP lists.
-fn documented(lab: &Lab, client: &Path, port: u16) {
+fn documented(lab: &Lab, proxy: &Proxy, client: &Path, port: u16) {
     let blocks = DOCUMENT.split("```sql\n").skip(1).map(|rest| rest.split("```").next().unwrap());
     let mut shown: Vec<String> = Vec::new();
     for statement in blocks.flat_map(str::lines) {
+        let app = statement.starts_with("KILL").then(|| Client::app(proxy.port()));
+        let id = app.as_ref().map_or(String::new(), |app| app.id.to_string());
         let text = statement.replace("'10.0.0.2:3306'", &format!("'{}'", lab.address(1)));
+        let text = text.replace("KILL 2147483649", &format!("KILL {id}"));
         let outcome = ask(client, &at_port(port), "admin", &["-e", &text]);
         outcome.unwrap_or_else(|error| panic!("{statement}: {error}"));
         shown.push(statement.to_owned());
@@ -103,7 +168,8 @@ fn documented(lab: &Lab, client: &Path, port: u16) {
     let help = rows(client, port, "watch", "HELP");
     assert!(help.len() > 5, "{help:?}");
     for row in &help[1..] {
-        let fixed = row[0].trim_end_matches(|c: char| !c.is_ascii_uppercase());
+        let fixed = row[0].split(|c: char| !(c.is_ascii_uppercase() || c == ' ')).next().unwrap();
+        let fixed = fixed.trim();
         assert!(shown.iter().any(|text| text.starts_with(fixed)), "not documented: {fixed}");
     }
 }
@@ -153,8 +219,10 @@ fn every_statement_from_every_client() {
         servers(&lab, &client, port);
         sessions(&lab, &proxy, &client, port);
         changes(&lab, &client, port);
+        looks(&lab, &proxy, &client, port);
+        orders(&proxy, &client, port);
     }
-    documented(&lab, &lab.client(), port);
+    documented(&lab, &proxy, &lab.client(), port);
     noise(port);
     php(port);
     assert!(!proxy.log().contains("_password"), "no secret is logged");
