@@ -181,6 +181,12 @@ async fn serve_one(accepted: Accepted, id: u32, state: &ConsoleState) {
     }
 }
 
+/// Looks at all sessions, which may take a while, beside this thread, which the monitors share.
+async fn aside(look: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    let answer = tokio::task::spawn_blocking(look).await;
+    answer.unwrap_or_else(|error| Answer::error(1105, b"HY000", error.to_string()))
+}
+
 async fn send(client: &mut PacketStream, bytes: &[u8]) -> std::io::Result<()> {
     let stall = client.write_stall();
     client.write_all(bytes, stall).await
@@ -213,9 +219,18 @@ impl Visitor {
             Statement::Select(columns) => noise::select(&columns, &self.user, self.id),
             Statement::ShowEmpty(columns) => Answer::empty(columns),
             Statement::Help => shows::help(),
-            Statement::Servers => shows::servers(&state.servers.servers()),
-            Statement::Pools => shows::pools(&state.servers.servers()),
-            Statement::Sessions => shows::sessions(&state.sessions.sessions(shows::MAX_SESSIONS)),
+            Statement::Servers => {
+                let servers = Arc::clone(&state.servers);
+                aside(move || shows::servers(&servers.servers())).await
+            }
+            Statement::Pools => {
+                let servers = Arc::clone(&state.servers);
+                aside(move || shows::pools(&servers.servers())).await
+            }
+            Statement::Sessions => {
+                let sessions = Arc::clone(&state.sessions);
+                aside(move || shows::sessions(&sessions.sessions(shows::MAX_SESSIONS))).await
+            }
             Statement::Config => shows::config(state.desk.config()),
             Statement::Routes => shows::routes(&state.desk.routes()),
             Statement::ExplainRoute { user, schema, statement } => {

@@ -7,6 +7,7 @@ mod raw;
 mod support;
 
 mod bounds;
+mod handover;
 mod statements;
 
 use std::path::Path;
