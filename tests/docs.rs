@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const README: &str = include_str!("../README.md");
+const CONSOLE: &str = include_str!("../docs/console.md");
 const ERRORS: &str = include_str!("../docs/errors.md");
 
 fn root() -> &'static Path {
@@ -63,6 +64,19 @@ fn the_rules_that_are_shown_are_good() {
     );
     let printed = lagwise(&["explain", "--user", "tableau", "DELETE FROM t"], &path);
     assert!(printed.contains("read_only_rule\nrule    business-intelligence\n"), "{printed}");
+}
+
+#[test]
+fn the_console_that_is_shown_is_good() {
+    let path = minimal("docs-console");
+    let [shown] = blocks(CONSOLE, "toml")[..] else { panic!("one configuration is shown") };
+    for name in ["console-watch.password", "console-admin.password"] {
+        std::fs::write(path.with_file_name(name), "secret\n").unwrap();
+    }
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text + &shown.replace("/etc/lagwise/", "")).unwrap();
+    let printed = lagwise(&["check"], &path);
+    assert!(printed.contains(" is good.\n"), "{printed}");
 }
 
 #[test]
