@@ -118,6 +118,7 @@ async fn read(cluster: &ClusterHandle) -> Result<Catalogue, Unknown> {
             return Err(Unknown::TooMany);
         }
     }
+    connection.quit().await;
     Ok(Catalogue::new(definitions))
 }
 

@@ -76,6 +76,7 @@ async fn read(cluster: &ClusterHandle) -> Result<NativeHashes, backend::Error> {
     let deadline = Instant::now() + DEADLINE;
     let mut connection = cluster.connect_to_primary(deadline).await?;
     let rows = connection.query_rows(SQL, deadline).await?;
+    connection.quit().await;
     let mut hashes = NativeHashes::default();
     for row in rows {
         let mut values = row.into_iter().flatten();

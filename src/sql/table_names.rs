@@ -214,7 +214,7 @@ pub fn written_table(sql: &[u8], mode: &LexMode) -> Option<(Option<NameHash>, Na
             return None;
         }
     }
-    if !is_name(name.word) || next.word == Word::Dot || lexer.ambiguous {
+    if !is_name(name.word) || is_reserved(name.word) || next.word == Word::Dot || lexer.ambiguous {
         return None;
     }
     let mut parts = parts(lexer.slice(name)).map(NameHash::of_text);
@@ -459,6 +459,9 @@ mod tests {
         check("INSERT INTO t VALUES (1)", Some("t"));
         check("insert ignore `T`(a) select a from u", Some("t"));
         check("REPLACE LOW_PRIORITY INTO s.t SET a = 1", Some("s.t"));
+        // No server takes these, and table_names() finds no names in them.
+        check("INSERT IN VALUES (1)", None);
+        check("INSERT INTO SELECT VALUES (1)", None);
         check("UPDATE t SET a = (SELECT MAX(b) FROM u)", Some("t"));
         check("UPDATE LOW_PRIORITY IGNORE s.`t` AS x SET a = 1", Some("s.t"));
         check("UPDATE t x SET a = 1", Some("t"));
