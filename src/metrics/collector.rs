@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{
@@ -20,7 +21,7 @@ use super::worker::{
     OTHER, PINS_ENDED, PINS_STARTED, PrepareBy, PrimaryWait, READ_RETRIES, Role, SESSIONS_ENDED,
     SESSIONS_STARTED, Side, WaitOutcome,
 };
-use super::{Core, ServerSource};
+use super::{Core, ServerSource, unix_millis};
 
 /// Nanoseconds of a second, as Prometheus wants seconds.
 const NANOS: f64 = 1e9;
@@ -196,13 +197,22 @@ impl Scrape {
         self.family(&names::RULES, rules);
         let (ok, error) = core.reloads();
         self.family(&names::RELOADS, [(["ok"], ok as f64), (["error"], error as f64)]);
+        let good = f64::from(u8::from(core.last_reload_good.load(Ordering::Relaxed)));
+        self.family(&names::LAST_RELOAD_GOOD, [([], good)]);
         self.family(&names::LAST_RELOAD, [([], core.last_reload_seconds())]);
+        let certificates = core.certificates.get();
+        let ends = certificates.iter().map(|certificate| {
+            let server = certificate.server.as_deref().unwrap_or_default();
+            ([certificate.shown_to(), server], unix_millis(certificate.expiry) as f64 / 1e3)
+        });
+        self.family(&names::CERTIFICATE_EXPIRY, ends);
         self.family(&names::PROCESS_START_TIME, [([], core.started_seconds)]);
         let build = [core.version, std::env::consts::OS, std::env::consts::ARCH];
         self.family(&names::BUILD_INFO, [(build, 1.0)]);
     }
 
     fn servers(&mut self, source: &dyn ServerSource) {
+        self.family(&names::MAX_LAG, [([], source.max_lag().as_secs_f64())]);
         self.family(&names::WAITING_READS, [([], source.waiting_reads() as f64)]);
         let primary = source.primary();
         self.family(&names::WAITING_FOR_PRIMARY, [([], primary.waiting as f64)]);
@@ -246,6 +256,8 @@ impl Scrape {
         self.family(&names::SERVER_OUTSTANDING, outstanding);
         let connections = servers().map(|(name, s)| ([name], s.connections as f64));
         self.family(&names::SERVER_CONNECTIONS, connections);
+        let most = servers().map(|(name, s)| ([name], s.max_connections as f64));
+        self.family(&names::MAX_CONNECTIONS, most);
         let idle = servers().map(|(name, s)| ([name], s.idle as f64));
         self.family(&names::SERVER_IDLE, idle);
         let waiting = servers().map(|(name, s)| ([name], s.waiting as f64));

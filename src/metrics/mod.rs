@@ -6,12 +6,14 @@
 //!
 //! Reading order: [`catalogue`] (every metric, by name), `worker` (the counters), `histogram`
 //! (the buckets), `rules`
-//! (counters by rule), `servers` (what a scrape asks of the topology), `collector` (the scrape).
+//! (counters by rule), `servers` (what a scrape asks of the topology), `certificates` (until when
+//! they are valid), `collector` (the scrape).
 //!
 //! Deliberately absent: labels whose values clients choose, a clock (callers measure), and any
 //! other module of the crate: label values of theirs are handed in as [`LabelSets`].
 
 pub mod catalogue;
+mod certificates;
 mod collector;
 mod histogram;
 mod process;
@@ -23,12 +25,13 @@ mod worker;
 mod tests;
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus::{Registry, TextEncoder};
 
+pub use certificates::CertificateSample;
 pub use rules::RuleCount;
 pub use servers::{PrimarySample, ServerSample, ServerSource};
 pub use worker::{
@@ -59,10 +62,12 @@ struct Core {
     version: &'static str,
     started_seconds: f64,
     last_reload_millis: AtomicU64,
+    last_reload_good: AtomicBool,
     reloads_ok: AtomicU64,
     reloads_error: AtomicU64,
     servers: Mutex<Option<Arc<dyn ServerSource>>>,
     rules: rules::RuleCounts,
+    certificates: certificates::Certificates,
 }
 
 impl Core {
@@ -110,10 +115,12 @@ impl Metrics {
             version,
             started_seconds: started_millis as f64 / 1e3,
             last_reload_millis: AtomicU64::new(started_millis),
+            last_reload_good: AtomicBool::new(true),
             reloads_ok: AtomicU64::new(0),
             reloads_error: AtomicU64::new(0),
             servers: Mutex::new(None),
             rules: rules::RuleCounts::default(),
+            certificates: certificates::Certificates::default(),
         });
         let registry = Registry::new();
         registry.register(Box::new(collector::CoreCollector::new(core.clone())?))?;
@@ -167,6 +174,12 @@ impl Metrics {
         self.core.rules.set(names)
     }
 
+    /// Says until when the certificates that lagwise shows are valid; a later call replaces them. No two
+    /// may be for the same server.
+    pub fn set_certificates(&self, certificates: Vec<CertificateSample>) {
+        self.core.certificates.set(certificates);
+    }
+
     /// Statements so far by target and reason, with their names; what did not occur is left out.
     pub fn routes(&self) -> Vec<(&'static str, &'static str, u64)> {
         let totals = self.core.totals();
@@ -186,11 +199,13 @@ impl Metrics {
     pub fn reload_succeeded(&self, now: SystemTime) {
         self.core.reloads_ok.fetch_add(1, Ordering::Relaxed);
         self.core.last_reload_millis.store(unix_millis(now), Ordering::Relaxed);
+        self.core.last_reload_good.store(true, Ordering::Relaxed);
     }
 
     /// Counts a reload that was refused; the old configuration is in force.
     pub fn reload_failed(&self) {
         self.core.reloads_error.fetch_add(1, Ordering::Relaxed);
+        self.core.last_reload_good.store(false, Ordering::Relaxed);
     }
 
     /// The scrape in the Prometheus text format, of type [`CONTENT_TYPE`]. Takes time linear in

@@ -34,6 +34,8 @@ pub struct ServerSample {
     pub connections: u64,
     /// Of these, idle ones.
     pub idle: u64,
+    /// How many may be open.
+    pub max_connections: u64,
     /// Those who wait for a connection.
     pub waiting: u64,
     /// The server refuses connections, and is left alone for now.
@@ -74,6 +76,9 @@ pub trait ServerSource: Send + Sync {
 
     /// Who takes the writes.
     fn primary(&self) -> PrimarySample;
+
+    /// A replica that lags more gets no reads.
+    fn max_lag(&self) -> Duration;
 
     /// Reads that wait for a replica that has what they must see.
     fn waiting_reads(&self) -> u64;

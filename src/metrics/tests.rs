@@ -40,6 +40,10 @@ impl ServerSource for Fixed {
         }
     }
 
+    fn max_lag(&self) -> Duration {
+        Duration::from_millis(2_500)
+    }
+
     fn waiting_reads(&self) -> u64 {
         3
     }
@@ -67,6 +71,7 @@ fn sample(name: &str, role: Role) -> ServerSample {
         outstanding: 3,
         connections: 5,
         idle: 2,
+        max_connections: 8,
         waiting: 4,
         circuit_open: false,
         checkouts: vec![("own", 11), ("timeout", 1)],
@@ -108,6 +113,7 @@ fn a_fresh_process_exports_zeros_for_lists_and_nothing_for_products() {
             "lagwise_read_retries_total 0",
             "lagwise_reloads_total{result=\"error\"} 0",
             "lagwise_config_last_reload_success_timestamp_seconds 1.5",
+            "lagwise_config_last_reload_successful 1",
             "process_start_time_seconds 1.5",
             "lagwise_proxy_seconds_count 0",
             "lagwise_server_seconds_bucket{role=\"replica\",le=\"+Inf\"} 0",
@@ -159,6 +165,7 @@ fn each_counter_reaches_its_own_series() {
             "lagwise_reloads_total{result=\"ok\"} 1",
             "lagwise_reloads_total{result=\"error\"} 2",
             "lagwise_config_last_reload_success_timestamp_seconds 9",
+            "lagwise_config_last_reload_successful 0",
         ],
         &[
             "lagwise_queries_total{target=\"primary\",reason=\"read\"",
@@ -270,6 +277,8 @@ fn servers_come_from_the_source_once_per_name() {
             "lagwise_server_outstanding{server=\"p\"} 3",
             "lagwise_server_connections{server=\"p\"} 5",
             "lagwise_server_idle_connections{server=\"p\"} 2",
+            "lagwise_server_max_connections{server=\"p\"} 8",
+            "lagwise_max_lag_seconds 2.5",
             "lagwise_server_waiting{server=\"p\"} 4",
             "lagwise_server_circuit_open{server=\"p\"} 0",
             "lagwise_checkouts_total{server=\"p\",outcome=\"own\"} 11",
@@ -281,6 +290,25 @@ fn servers_come_from_the_source_once_per_name() {
             "lagwise_probe_failures_total{server=\"p\"} 7",
         ],
         &["lagwise_server_lag_seconds{server=\"p\"", "lagwise_server_connections{server=\"p\"} 99"],
+    );
+}
+
+#[test]
+fn certificates_are_those_of_the_last_configuration() {
+    let sample = |server: Option<&str>, seconds| CertificateSample {
+        server: server.map(str::to_owned),
+        expiry: UNIX_EPOCH + Duration::from_secs(seconds),
+    };
+    check(
+        |metrics| {
+            metrics.set_certificates(vec![sample(Some("gone"), 1)]);
+            metrics.set_certificates(vec![sample(None, 2), sample(Some("r"), 3)]);
+        },
+        &[
+            "lagwise_certificate_expiry_timestamp_seconds{shown_to=\"clients\",server=\"\"} 2",
+            "lagwise_certificate_expiry_timestamp_seconds{shown_to=\"server\",server=\"r\"} 3",
+        ],
+        &["lagwise_certificate_expiry_timestamp_seconds{shown_to=\"server\",server=\"gone\"}"],
     );
 }
 
@@ -340,6 +368,7 @@ fn scraped() -> BTreeMap<String, String> {
     metrics.local().query(0, 0);
     metrics.local().error(Side::Client, 0);
     metrics.set_rules(["r"].into_iter());
+    metrics.set_certificates(vec![CertificateSample { server: None, expiry: UNIX_EPOCH }]);
     let replica = ServerSample {
         lag: Some(Duration::ZERO),
         lag_form: Some("measured"),
@@ -368,6 +397,8 @@ fn names_follow_the_conventions() {
         assert!(name.starts_with("lagwise_") || name.starts_with("process_"), "{name}");
         assert!(!["_ms", "_millis", "_us"].iter().any(|unit| name.contains(unit)), "{name}");
         assert!(family.help.ends_with('.') && family.help.len() > 15, "{name}: {}", family.help);
+        // Read alone, as a tooltip.
+        assert!(!["Those", "The same"].iter().any(|it| family.help.starts_with(it)), "{name}");
     }
 }
 

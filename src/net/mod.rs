@@ -2,6 +2,7 @@
 //!
 //! - [`socket`]: TCP or Unix socket, and the options that make dead peers noticed.
 //! - [`transport`]: a socket, plain or under TLS. [`tls`]: rustls configurations from files.
+//!   [`expiry`]: until when certificates are valid.
 //! - [`buffer`]: the read buffer; an idle connection holds none.
 //! - [`compress`]: the codec of the compressed protocol. [`compressed`]: the same on a stream.
 //! - [`packet_stream`]: a transport with a read buffer, the compressed protocol where negotiated,
@@ -15,6 +16,7 @@
 pub mod buffer;
 pub mod compress;
 pub mod compressed;
+pub mod expiry;
 pub mod inherited;
 pub mod listen;
 pub mod packet_stream;

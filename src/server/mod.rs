@@ -11,13 +11,15 @@
 //! - [`console`]: what the SQL console is given.
 //! - [`explain`]: where a statement would run.
 //! - [`drain`]: replicas that are taken out for maintenance.
-//! - [`samples`]: what a scrape asks of the topology. [`sessions`]: what a look at the sessions shows.
+//! - [`samples`]: what a scrape asks of the topology. [`certificates`]: what it says of them.
+//!   [`sessions`]: what a look at the sessions shows.
 //!
 //! Threads: one control thread (signals, monitors, HTTP), and `worker_threads` workers, each with
 //! an event loop of its own. A session lives on one worker from accept to end, together with its
 //! server connections, so that a query crosses no thread.
 
 pub mod build;
+mod certificates;
 mod console;
 mod downs;
 mod drain;
@@ -188,6 +190,7 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
         tasks: Vec::new(),
     };
     server.set_access();
+    server.metrics.set_certificates(certificates::samples(&server.config));
     server.start_tasks(workers.pulse())?;
     if let Some(estate) = estate {
         server.take_over(estate)?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cluster::{ClusterHandle, Health, Hold, Lag, Member};
 use crate::metrics::{PrimarySample, Role, ServerSample, ServerSource};
@@ -34,6 +34,7 @@ impl ServerSource for Servers {
                 },
                 outstanding: u64::from(member.outstanding()),
                 connections: levels.open as u64,
+                max_connections: member.config().max_connections as u64,
                 idle: levels.idle as u64,
                 waiting: levels.waiting as u64,
                 circuit_open: levels.is_circuit_open,
@@ -57,6 +58,10 @@ impl ServerSource for Servers {
             changes: self.0.primary_changes(),
             rivals: cluster.rivals().len() as u64,
         }
+    }
+
+    fn max_lag(&self) -> Duration {
+        self.0.settings().max_lag
     }
 
     fn waiting_reads(&self) -> u64 {
