@@ -53,6 +53,7 @@ need_cargo
 need_components rustfmt clippy
 scripts/servers.sh fetch --make mysql
 scripts/servers.sh fetch --make mariadb
+scripts/prometheus.sh fetch
 
 run_step "cargo fmt --check" cargo fmt --check
 mapfile -t SCRIPTS < <(find scripts .ci -type f | sort)

@@ -128,8 +128,8 @@ fetch_packages() {
 # fetch_step LABEL COMMAND… : run_step for a download, unless NO_FETCH forbids it: a test
 # that is run by itself must not spend its time on the network.
 fetch_step() {
-  [ -z "${NO_FETCH:-}" ] || die "the test servers are not fetched yet: run scripts/test.sh once \
-(or 'scripts/servers.sh fetch --make mysql' and '… --make mariadb')"
+  [ -z "${NO_FETCH:-}" ] || die "the servers of the tests are not fetched yet: run scripts/test.sh once \
+(or 'scripts/servers.sh fetch --make mysql', '… --make mariadb' and 'scripts/prometheus.sh fetch')"
   run_step "$@"
 }
 
