@@ -66,9 +66,10 @@ impl Waiters {
     /// Waits until that is so; look first, and again when told. To drop the receiver is to wait no longer.
     pub fn add(&self, awaited: Awaited) -> oneshot::Receiver<()> {
         let (wake, woken) = oneshot::channel();
+        let count = self.counter(&awaited);
         let mut list = self.lock();
         list.push(Waiter { awaited, wake });
-        self.count_in(&list);
+        count.fetch_add(1, Ordering::Relaxed);
         woken
     }
 
@@ -81,27 +82,22 @@ impl Waiters {
         let mut at = 0;
         while let Some(waiter) = list.get(at) {
             if waiter.wake.is_closed() || waiter.awaited.is_so(cluster) {
-                let Waiter { wake, .. } = list.swap_remove(at);
+                let Waiter { awaited, wake } = list.swap_remove(at);
+                self.counter(&awaited).fetch_sub(1, Ordering::Relaxed);
                 // Whoever has gone meanwhile need not be told.
                 let _ = wake.send(());
             } else {
                 at += 1;
             }
         }
-        self.count_in(&list);
     }
 
-    fn count_in(&self, list: &[Waiter]) {
-        let mut counts = [0; 3];
-        for waiter in list {
-            counts[match waiter.awaited {
-                Awaited::Replica(_) => 0,
-                Awaited::Primary(_) => 1,
-                Awaited::Writable(..) => 2,
-            }] += 1;
-        }
-        for (count, of) in [&self.replica, &self.primary, &self.writable].into_iter().zip(counts) {
-            count.store(of, Ordering::Relaxed);
+    /// Of those in the list; changed with the list locked.
+    fn counter(&self, awaited: &Awaited) -> &AtomicUsize {
+        match awaited {
+            Awaited::Replica(_) => &self.replica,
+            Awaited::Primary(_) => &self.primary,
+            Awaited::Writable(..) => &self.writable,
         }
     }
 

@@ -150,16 +150,17 @@ impl Session {
         until: Instant,
     ) -> Result<(), End> {
         let deadline = Instant::now() + LIMIT;
+        let mut is_over = false;
         let mut outcome = WaitOutcome::Shown;
         while !primary.has_all_before(until) {
             let tells =
                 primary.with_status(|status| status.tells_shown && status.health.may_be_alive());
-            if !tells || Instant::now() >= deadline {
+            if !tells || is_over {
                 outcome = WaitOutcome::NotShown;
                 break;
             }
             let woken = self.context.cluster.wait_for_primary(until);
-            self.wait_until(deadline, woken, job).await?;
+            is_over = !self.wait_until(deadline, woken, job).await?;
         }
         self.context.metrics.local().read_waited(outcome);
         Ok(())
@@ -217,12 +218,15 @@ impl Session {
             return Ok(false);
         }
         let woken = self.context.cluster.wait_for(floor.clone(), now);
-        self.wait_until(until, woken, job).await?;
         // Whether a replica has it or the time is over: there is one more look.
+        if !self.wait_until(until, woken, job).await? {
+            tried.waits_until = Some(now);
+        }
         Ok(true)
     }
 
-    /// Waits until somebody says that there is news, or for so long.
+    /// Waits until somebody says that there is news, or for so long; whether there is news. Go by that
+    /// rather than by the clock: the runtime's may be ahead of the other.
     ///
     /// # Errors
     /// The client has left meanwhile.
@@ -231,10 +235,10 @@ impl Session {
         until: Instant,
         woken: oneshot::Receiver<()>,
         job: &Job<'_>,
-    ) -> Result<(), End> {
+    ) -> Result<bool, End> {
         tokio::select! {
             biased;
-            _ = timeout_at(until.into(), woken) => Ok(()),
+            told = timeout_at(until.into(), woken) => Ok(told.is_ok()),
             () = self.client.gone(), if is_watched(job) => {
                 Err(End::ClientGone("closed before its query ran".to_owned()))
             }

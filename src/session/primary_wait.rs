@@ -21,7 +21,7 @@ use crate::pool;
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
 use crate::route::{Reason, Route, Side, Target, Transaction};
-use crate::sql::{Flags, Statement, StatementKind};
+use crate::sql::{Flags, Statement};
 
 impl Session {
     /// The route, after the statement has waited for a primary if it is for one and none takes it.
@@ -57,7 +57,9 @@ impl Session {
             }
             has_waited = true;
             let woken = self.context.cluster.wait_for_writable(failed, since);
-            self.wait_until(until, woken, job).await?;
+            if !self.wait_until(until, woken, job).await? {
+                tried.primary_until = Some(now);
+            }
             *cluster = self.context.cluster.snapshot();
             routed = self.route(job, settings, cluster, tried);
         }
@@ -151,28 +153,16 @@ impl Session {
     }
 }
 
-/// Whether nothing has run when the first thing that the server says is that it is read-only: so it is of
-/// one plain statement, which runs whole or not at all. A procedure, or what EXECUTE may stand for, may have
+/// Whether nothing has run when the first thing that the server says is that it is read-only: the statement,
+/// or the first of several, runs whole or not at all. A procedure, or what EXECUTE may stand for, may have
 /// committed something before.
 fn ran_nothing(statement: &Statement) -> bool {
-    use StatementKind::*;
-    let is_plain = matches!(
-        statement.kind,
-        Read | LockingRead
-            | Set
-            | SetTransaction
-            | Use
-            | Begin { .. }
-            | Commit
-            | Rollback
-            | Savepoint
-            | Write
-            | LoadData { .. }
-            | Ddl
-            | Account
-            | Do
-    );
-    is_plain && !statement.flags.intersects(Flags::AMBIGUOUS | Flags::MULTI)
+    let flags = statement.flags;
+    let runs_whole = match flags.contains(Flags::MULTI) {
+        true => flags.contains(Flags::RUNS_WHOLE_FIRST),
+        false => statement.kind.runs_whole(),
+    };
+    runs_whole && !flags.contains(Flags::AMBIGUOUS)
 }
 
 /// Whether an error says that the whole server is read-only, as opposed to other options of which the same
@@ -196,7 +186,10 @@ mod tests {
             ("CALL p()", false),
             ("EXECUTE s", false),
             ("EXECUTE IMMEDIATE 'CALL p()'", false),
-            ("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)", false),
+            ("INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)", true),
+            ("/* a */; INSERT INTO t VALUES (1); CALL p()", true),
+            ("CALL p(); INSERT INTO t VALUES (1)", false),
+            ("INSERT INTO t VALUES ('open; INSERT INTO t VALUES (2)", false),
             ("BEGIN NOT ATOMIC INSERT INTO t VALUES (1); END", false),
             ("XA COMMIT 'a'", false),
         ] {

@@ -21,6 +21,7 @@ pub fn classify(sql: &[u8], mode: &LexMode) -> Statement {
     let mut kind = StatementKind::Empty;
     let mut statements = 0u32;
     let mut controls = false;
+    let mut runs_whole_first = false;
     loop {
         match classifier.token.word {
             Word::End => break,
@@ -28,6 +29,9 @@ pub fn classify(sql: &[u8], mode: &LexMode) -> Statement {
             _ => {
                 let one = classifier.statement();
                 statements += 1;
+                if statements == 1 {
+                    runs_whole_first = one.runs_whole();
+                }
                 if one.strictness() > kind.strictness() {
                     kind = one;
                 }
@@ -43,6 +47,7 @@ pub fn classify(sql: &[u8], mode: &LexMode) -> Statement {
     let mut flags = classifier.flags;
     for (found, flag) in [
         (statements > 1, Flags::MULTI),
+        (statements > 1 && runs_whole_first, Flags::RUNS_WHOLE_FIRST),
         (statements > 1 && controls, Flags::TRANSACTION_CONTROL),
         // Which of the statements it was in, nobody looks for.
         (statements > 1 && classifier.sets_unreported, Flags::SETS_UNREPLAYABLE),

@@ -168,6 +168,8 @@ bitflags::bitflags! {
         const FINDS_MORE_ROWS = 1 << 33;
         /// LAST_INSERT_ID(…) with an argument, which sets it.
         const SETS_INSERT_ID = 1 << 34;
+        /// The first of several statements runs whole or not at all ([`StatementKind::runs_whole`]).
+        const RUNS_WHOLE_FIRST = 1 << 35;
     }
 }
 
@@ -360,6 +362,27 @@ impl Statement {
 }
 
 impl StatementKind {
+    /// Whether it runs whole or not at all, so that nothing of it has run where a server refuses it.
+    pub fn runs_whole(self) -> bool {
+        use StatementKind::*;
+        matches!(
+            self,
+            Read | LockingRead
+                | Set
+                | SetTransaction
+                | Use
+                | Begin { .. }
+                | Commit
+                | Rollback
+                | Savepoint
+                | Write
+                | LoadData { .. }
+                | Ddl
+                | Account
+                | Do
+        )
+    }
+
     /// Which of several statements in one text decides: the highest.
     pub(super) fn strictness(self) -> u8 {
         use StatementKind::*;

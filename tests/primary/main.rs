@@ -37,10 +37,19 @@ fn note(client: &mut Client, text: &str) -> Result<(), Fail> {
 
 /// What is written while `meanwhile` runs waits for its end.
 fn waits(proxy: &Proxy, text: &str, meanwhile: impl FnOnce()) -> Result<(), Fail> {
+    waits_with(proxy, |client| note(client, text), meanwhile)
+}
+
+/// What `write` does while `meanwhile` runs waits for its end.
+fn waits_with(
+    proxy: &Proxy,
+    write: impl FnOnce(&mut Client) -> Result<(), Fail> + Send,
+    meanwhile: impl FnOnce(),
+) -> Result<(), Fail> {
     let mut client = Client::app(proxy.port());
     client.run("SELECT 1");
     std::thread::scope(|scope| {
-        let writing = scope.spawn(|| note(&mut client, text));
+        let writing = scope.spawn(|| write(&mut client));
         eventually("it waits", || waiting(proxy) == 1.0);
         meanwhile();
         writing.join().unwrap()
@@ -112,12 +121,35 @@ fn read_only(lab: &Lab, proxy: &Proxy) {
     topology.set_read_only(0, false);
     assert_eq!(notes(lab, 0, "called"), "0");
 
+    several(lab, proxy, &topology);
+
     assert!(proxy.reload(HASTY));
     topology.set_read_only(0, true);
     let fail = note(&mut client, "for long").unwrap_err();
     assert!(fail.code() == 1429 && fail.to_string().contains("is read-only"), "{fail}");
     topology.set_read_only(0, false);
     assert!(proxy.reload(FIXED));
+}
+
+/// Several statements in one text wait as one does: nothing has run where the first is refused, unless that
+/// may have committed something before.
+fn several(lab: &Lab, proxy: &Proxy, topology: &Topology) {
+    let insert = |text: &str| format!("INSERT INTO note (text) VALUES ('{text}')");
+    let two = format!("{}; {}", insert("first of two"), insert("second of two"));
+    topology.set_read_only(0, true);
+    let write = |client: &mut Client| client.query(&two).map(drop);
+    waits_with(proxy, write, || topology.set_read_only(0, false)).unwrap();
+    let found = (notes(lab, 0, "first of two"), notes(lab, 0, "second of two"));
+    assert_eq!(found, ("1".into(), "1".into()));
+
+    let mut client = Client::app(proxy.port());
+    client.run("SELECT 1");
+    topology.set_read_only(0, true);
+    let called = format!("CALL take_note('called first'); {}", insert("called first"));
+    let fail = client.query(&called).unwrap_err();
+    assert!(fail.code() == 1158 && fail.to_string().contains("not known"), "{fail}");
+    topology.set_read_only(0, false);
+    assert_eq!(notes(lab, 0, "called first"), "0");
 }
 
 /// By observation: a second writable server gets no write; after a switchover, what a session had on the

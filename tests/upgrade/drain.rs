@@ -58,8 +58,9 @@ pub fn drain(lab: &Lab) {
     assert!(proxy.reload("drain_timeout = \"1h\"\n"));
     scope(|scope| {
         let _stop = StopAtEnd(&stop);
+        let mut clients = Vec::new();
         for _ in 0..4 {
-            scope.spawn(|| {
+            clients.push(scope.spawn(|| {
                 let mut client = Client::app(proxy.port());
                 while !stop.load(Ordering::Relaxed) {
                     if let Err(fail) = client.query("SELECT name FROM items WHERE id = 6") {
@@ -67,7 +68,7 @@ pub fn drain(lab: &Lab) {
                     }
                     done.fetch_add(1, Ordering::Relaxed);
                 }
-            });
+            }));
         }
         eventually("the replica is in use", || done.load(Ordering::Relaxed) > 100);
         // A transaction is not ended by force.
@@ -95,6 +96,8 @@ pub fn drain(lab: &Lab) {
         says(&proxy, &["drain", "elsewhere"], 1, "there is no server");
         stop.store(true, Ordering::Relaxed);
         drop(bound);
+        // A query that comes after the signal is told 1053.
+        clients.into_iter().for_each(|client| client.join().unwrap());
         newcomers.end(pid);
     });
     let failed = failed.into_inner().unwrap();
