@@ -27,7 +27,7 @@ impl Classifier<'_> {
             Word::Savepoint | Word::Release => StatementKind::Savepoint,
             Word::Analyze => self.analyze(),
             Word::Checksum => StatementKind::Checksum,
-            Word::Help => StatementKind::Help,
+            Word::Help => self.help(),
             Word::Use => StatementKind::Use,
             Word::Load => self.load(),
             Word::Call => {
@@ -67,6 +67,13 @@ impl Classifier<'_> {
             | Word::Import => self.plain(StatementKind::Admin),
             _ => StatementKind::Unknown,
         }
+    }
+
+    /// HELP has one argument, a word or a string, and calls nothing.
+    fn help(&mut self) -> StatementKind {
+        self.bump();
+        self.bump();
+        if self.at_end() { StatementKind::Help } else { StatementKind::Unknown }
     }
 
     /// A kind whose names before parentheses are mostly columns.

@@ -96,9 +96,10 @@ impl Classifier<'_> {
 
     #[cold]
     fn unknown_call(&mut self) -> Flags {
-        // `AS t (a, b)` and `(…) t (a, b)` name columns.
-        let columns = self.before == Word::As || self.before == Word::CloseParen;
-        if self.skip_unknown || columns || self.is_json_table() || self.is_cte_header() {
+        // `AS t (a, b)` and `(…) t (a, b)` name columns; `s.t (…)` names none.
+        let columns = matches!(self.before, Word::As | Word::CloseParen);
+        let names_columns = || columns || self.is_json_table() || self.is_cte_header();
+        if self.skip_unknown || self.previous.word != Word::Qualified && names_columns() {
             return Flags::empty();
         }
         let found = self.function_name();

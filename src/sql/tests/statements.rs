@@ -40,6 +40,7 @@ fn questions_are_reads() {
         ("SHOW CREATE PROCEDURE p", Replica),
         ("CHECKSUM TABLE t", Replica),
         ("HELP 'SELECT'", Replica),
+        ("HELP contents;", Replica),
         ("SELECT 1;", Replica),
         ("SELECT 1 ; ;\n", Replica),
         ("SELECT 1\0", Replica),
@@ -77,6 +78,10 @@ fn questions_are_reads() {
 fn reads_that_belong_to_the_primary() {
     check_both(&[
         ("SELECT * FROM t FOR UPDATE", Primary),
+        // No server takes these; what looks like a call is one.
+        ("SELECT 1 AS s.f(1)", Writes),
+        ("SELECT (1) s.f(1)", Writes),
+        ("HELP 'SELECT' f(1)", Writes),
         ("SELECT * FROM t FOR UPDATE SKIP LOCKED", Primary),
         ("select * from jobs where id = ? for update skip locked", Primary),
         ("SELECT * FROM t FOR SHARE OF t NOWAIT", Primary),
