@@ -8,7 +8,10 @@ use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::servers::{CHANGE_HEADER, Known};
+use serde::de::DeserializeOwned;
+
+use super::servers::{CHANGE_HEADER, ServerState};
+use super::status::Status;
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -78,36 +81,45 @@ impl Running<'_> {
         self.ask("POST", &format!("/servers/{}/undrain", escaped(server))).map(drop)
     }
 
+    /// How it is, and its servers.
+    ///
+    /// # Errors
+    /// See [`CommandError`]: nobody answers, or the token is wrong.
+    pub fn status(&self) -> Result<Status, CommandError> {
+        self.read("/status")
+    }
+
     /// What uses a server, for people; `None`: it is free.
     fn use_of(&self, server: &str) -> Result<Option<String>, CommandError> {
-        let answer = self.ask("GET", "/servers")?;
-        let refused = |error: serde_json::Error| CommandError::Refused(error.to_string());
-        let servers: Vec<Known> = serde_json::from_str(&answer).map_err(refused)?;
-        let known = servers.into_iter().find(|known| known.name == server);
-        let Some(known) = known.filter(|known| known.connections > 0 || known.running > 0) else {
+        let servers: Vec<ServerState> = self.read("/servers")?;
+        let found = servers.into_iter().find(|found| found.name == server);
+        let Some(found) = found.filter(|found| found.connections > 0 || found.running > 0) else {
             return Ok(None);
         };
         let mut text =
-            format!("{} connections, {} statements run", known.connections, known.running);
-        for (why, count) in known.used_by {
+            format!("{} connections, {} statements run", found.connections, found.running);
+        for (why, count) in found.used_by {
             // Writing to a String cannot fail.
             let _ = write!(text, ", {count} {why}");
         }
         Ok(Some(text))
     }
 
-    /// The body of an answer that is good.
-    pub(super) fn ask(&self, method: &str, path: &str) -> Result<String, CommandError> {
-        let (is_good, body) = self.answer(method, path)?;
-        if is_good { Ok(body) } else { Err(CommandError::Refused(body.trim_end().to_owned())) }
+    /// What is told there in JSON.
+    fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, CommandError> {
+        serde_json::from_str(&self.ask("GET", path)?)
+            .map_err(|error| CommandError::Refused(format!("{path}: {error}")))
     }
 
-    /// The body of any answer, and whether it is a good one.
-    pub(super) fn answer(&self, method: &str, path: &str) -> Result<(bool, String), CommandError> {
+    /// The body of an answer that is good.
+    fn ask(&self, method: &str, path: &str) -> Result<String, CommandError> {
         let answer = self.exchange(method, path);
         let answer = answer.map_err(|error| CommandError::Unreachable(self.http, error))?;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
-        Ok((head.split(' ').nth(1) == Some("200"), body.to_owned()))
+        match head.split(' ').nth(1) {
+            Some("200") => Ok(body.to_owned()),
+            _ => Err(CommandError::Refused(body.trim_end().to_owned())),
+        }
     }
 
     fn exchange(&self, method: &str, path: &str) -> io::Result<String> {

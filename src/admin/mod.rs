@@ -1,8 +1,9 @@
-//! The HTTP endpoints for machines: `/metrics`, `/healthz`, `/readyz`, `/sessions` and `/servers`.
+//! The HTTP endpoints for machines: `/metrics`, `/healthz`, `/readyz`, `/status`, `/sessions`
+//! and `/servers`.
 //!
 //! - [`sessions`]: the list of sessions. [`token`]: who may look.
-//! - [`servers`]: the list of servers, and taking one out for maintenance. [`client`]: the command that
-//!   asks for it. [`status`]: all of it together, for a person who asks.
+//! - [`servers`]: the list of servers, and taking one out for maintenance. [`client`]: the commands that
+//!   ask for it. [`status`]: all of it together, for a person who asks.
 //!
 //! But for that one change they answer GET and HEAD only, and they read no request body. Because they share the process with
 //! the proxy, a hostile or broken scraper must not cost it more than a little: connections, header
@@ -38,7 +39,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-pub use servers::{DrainRefusal, ServerState, ServerStates};
+pub use servers::{DrainRefusal, ServerState, ServerStates, Word};
 pub use sessions::{Connection, Connections, Session, SessionSource, Sessions};
 pub use token::Token;
 
@@ -194,6 +195,7 @@ fn router(state: AdminState) -> Router {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/status", get(status::status))
         .route("/sessions", get(sessions::sessions))
         .route("/servers", get(servers::servers))
         .route("/servers/{name}/drain", post(servers::drain))
@@ -253,7 +255,10 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 }
 
 async fn not_found() -> impl IntoResponse {
-    (StatusCode::NOT_FOUND, "not found: try /metrics, /healthz, /readyz, /sessions or /servers\n")
+    (
+        StatusCode::NOT_FOUND,
+        "not found: try /metrics, /healthz, /readyz, /status, /sessions or /servers\n",
+    )
 }
 
 /// What a server is told to do is the one thing that is not read: see [`router`].

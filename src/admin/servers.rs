@@ -1,5 +1,6 @@
 //! `/servers`: the servers and what keeps them in use; and taking one out for maintenance.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
@@ -13,21 +14,26 @@ use super::{AdminState, json};
 /// to another host.
 pub const CHANGE_HEADER: &str = "x-lagwise-change";
 
-/// One server.
-#[derive(Debug, Clone, Serialize)]
+/// A word out of lagwise's own list of them, or what another lagwise told of its own.
+pub type Word = Cow<'static, str>;
+
+/// One server, as `/servers` and `/status` tell it and as the commands read it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerState {
     /// Its name.
     pub name: String,
     /// Where it is, as configured.
     pub address: String,
     /// `primary` or `replica`.
-    pub role: &'static str,
+    pub role: Word,
     /// Health state.
-    pub health: &'static str,
+    pub health: Word,
     /// How far it is behind the primary, in milliseconds; `None` while unknown, and for the primary.
     pub lag_ms: Option<u64>,
     /// What kind of knowledge that is, as in `lagwise_server_lag_form`; `None` for the primary.
-    pub lag_form: Option<&'static str>,
+    pub lag_form: Option<Word>,
+    /// It may get work, as in `lagwise_server_eligible`.
+    pub eligible: bool,
     /// Why it gets no reads; `None` if it does, and for the primary.
     pub excluded: Option<String>,
     /// It is taken out for maintenance.
@@ -38,16 +44,7 @@ pub struct ServerState {
     pub running: u32,
     /// Sessions that have a connection there, counted by what holds it: `statement`, `session`, or as in
     /// `/sessions`.
-    pub used_by: BTreeMap<&'static str, usize>,
-}
-
-/// What the command needs of [`ServerState`].
-#[derive(Debug, Deserialize)]
-pub(super) struct Known {
-    pub name: String,
-    pub connections: usize,
-    pub running: u32,
-    pub used_by: BTreeMap<String, usize>,
+    pub used_by: BTreeMap<Word, usize>,
 }
 
 /// Why a server is not drained.

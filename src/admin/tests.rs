@@ -40,10 +40,11 @@ impl ServerStates for Drainable {
         vec![ServerState {
             name: "unix:/run/db".to_owned(),
             address: "unix:/run/db".to_owned(),
-            role: "replica",
-            health: "up",
+            role: "replica".into(),
+            health: "up".into(),
             lag_ms: Some(12),
-            lag_form: Some("measured"),
+            lag_form: Some("measured".into()),
+            eligible: true,
             excluded: None,
             drained: self.0.load(std::sync::atomic::Ordering::Relaxed),
             connections: 0,
@@ -184,7 +185,7 @@ const JSON: &str = "content-type: application/json";
 async fn the_small_endpoints() {
     let no = || Err("draining: \"r\\1\"\n".to_owned());
     let not_ready = "{\"ready\":false,\"reason\":\"draining: \\\"r\\\\1\\\"\\n\"}\n";
-    let not_found = "not found: try /metrics, /healthz, /readyz, /sessions or /servers\n";
+    let not_found = "not found: try /metrics, /healthz, /readyz, /status, /sessions or /servers\n";
     check(Ok(()), "GET /healthz", "200 OK", TEXT, "ok\n").await;
     check(no(), "GET /healthz", "200 OK", TEXT, "ok\n").await;
     check(Ok(()), "GET /readyz", "200 OK", JSON, "{\"ready\":true}\n").await;
@@ -193,11 +194,23 @@ async fn the_small_endpoints() {
     check(no(), "HEAD /readyz", "503 Service Unavailable", JSON, "").await;
     let servers = concat!(
         r#"[{"name":"unix:/run/db","address":"unix:/run/db","role":"replica","health":"up","#,
-        r#""lag_ms":12,"lag_form":"measured","excluded":null,"drained":false,"#,
+        r#""lag_ms":12,"lag_form":"measured","eligible":true,"excluded":null,"drained":false,"#,
         r#""connections":0,"running":0,"used_by":{}}]"#,
         "\n"
     );
     check(Ok(()), "GET /servers", "200 OK", JSON, servers).await;
+    let status = |ready: &str| {
+        let server = servers.trim_start_matches('[').trim_end_matches("}]\n");
+        format!(
+            "{{\"version\":\"0.0.0\",\"uptime_seconds\":0,{ready},\"sessions\":0,\
+             \"statements\":{{\"primary\":0,\"replica\":0,\"none\":0}},\
+             \"servers\":[{server},\"lag_seconds\":0.012}}]}}\n"
+        )
+    };
+    let is_ready = status(r#""ready":true,"reason":null"#);
+    let is_not = status(r#""ready":false,"reason":"draining: \"r\\1\"\n""#);
+    check(Ok(()), "GET /status", "200 OK", JSON, &is_ready).await;
+    check(no(), "GET /status", "200 OK", JSON, &is_not).await;
     let sessions = concat!(
         r#"{"total":10001,"truncated":true,"sessions":["#,
         r#"{"id":2147483648,"user":null,"client":null,"state":"login","held_by":null,"#,

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use lagwise::admin::ServerState;
 use lagwise::admin::status::{ServerStatus, Status};
 use lagwise::config::Config;
 
@@ -55,17 +56,18 @@ fn screen(status: &Status) -> String {
     if counts.none > 0 {
         let _ = write!(text, ", {} refused", counts.none);
     }
-    let longest = status.servers.iter().map(|server| server.name.chars().count()).max();
+    let names = status.servers.iter().map(|server| &server.state.name);
+    let longest = names.map(|name| name.chars().count()).max();
     let width = longest.unwrap_or_default().max("server".len());
     let _ = writeln!(
         text,
         "\n\n{:width$}  {:7}  {:8}  {:>9}  {:>11}  {:>7}  work",
         "server", "role", "health", "lag", "connections", "running"
     );
-    for server in &status.servers {
-        let lag = server.lag_seconds.map_or("-".to_owned(), |lag| format!("{lag:.3} s"));
-        let ServerStatus { name, role, health, connections, running, .. } = server;
-        let work = work(server);
+    for ServerStatus { state, lag_seconds } in &status.servers {
+        let lag = lag_seconds.map_or("-".to_owned(), |lag| format!("{lag:.3} s"));
+        let ServerState { name, role, health, connections, running, .. } = state;
+        let work = work(state);
         let _ = writeln!(
             text,
             "{name:width$}  {role:7}  {health:8}  {lag:>9}  {connections:>11}  {running:>7}  {work}"
@@ -75,7 +77,7 @@ fn screen(status: &Status) -> String {
 }
 
 /// Whether it may get work, or why not.
-fn work(server: &ServerStatus) -> &str {
+fn work(server: &ServerState) -> &str {
     match &server.excluded {
         _ if server.drained => "drained",
         Some(reason) => reason,

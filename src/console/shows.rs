@@ -25,11 +25,6 @@ pub fn help() -> Answer {
     Answer::table(&["statement", "role", "what"], HELP.iter().map(row).collect())
 }
 
-/// As `lagwise_server_eligible`.
-fn gets_work(server: &ServerState) -> bool {
-    server.excluded.is_none() && !(server.role == "primary" && server.health == "down")
-}
-
 /// SHOW SERVERS
 pub fn servers(servers: &[ServerState]) -> Answer {
     const COLUMNS: [&str; 11] = [
@@ -49,11 +44,11 @@ pub fn servers(servers: &[ServerState]) -> Answer {
         vec![
             text(&server.name),
             text(&server.address),
-            text(server.role),
-            text(server.health),
+            text(&server.role),
+            text(&server.health),
             server.lag_ms.and_then(text),
-            server.lag_form.and_then(text),
-            yes(gets_work(server)),
+            server.lag_form.as_ref().and_then(text),
+            yes(server.eligible),
             server.excluded.clone(),
             yes(server.drained),
             text(server.connections),

@@ -195,6 +195,24 @@ impl Metrics {
         found.filter(|(.., count)| *count > 0).collect()
     }
 
+    /// Sessions that are open.
+    pub fn sessions(&self) -> u64 {
+        let totals = self.core.totals();
+        let at = |slot: usize| totals.get(slot).copied().unwrap_or_default();
+        // The two are not read at one moment.
+        at(worker::SESSIONS_STARTED).saturating_sub(at(worker::SESSIONS_ENDED))
+    }
+
+    /// Whole seconds since the start; 0 if the clock was set back behind it.
+    pub fn uptime_seconds(&self, now: SystemTime) -> u64 {
+        (unix_millis(now) as f64 / 1e3 - self.core.started_seconds) as u64
+    }
+
+    /// The version that [`Metrics::new`] was told.
+    pub fn version(&self) -> &'static str {
+        self.core.version
+    }
+
     /// Counts a reload that took effect at `now`.
     pub fn reload_succeeded(&self, now: SystemTime) {
         self.core.reloads_ok.fetch_add(1, Ordering::Relaxed);

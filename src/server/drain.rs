@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Server;
-use crate::admin::{DrainRefusal, ServerState, ServerStates};
+use super::samples::is_eligible;
+use crate::admin::{DrainRefusal, ServerState, ServerStates, Word};
 use crate::cluster::{ClusterHandle, Lag, Member, NotDrained};
 use crate::session::registry::{Activity, Registry};
 
@@ -22,13 +23,13 @@ pub struct Servers {
 
 impl Servers {
     /// What keeps each server in use: sessions that have a connection there, counted by the reason.
-    fn waits(&self) -> BTreeMap<String, BTreeMap<&'static str, usize>> {
+    fn waits(&self) -> BTreeMap<String, BTreeMap<Word, usize>> {
         let mut waits: BTreeMap<String, BTreeMap<_, _>> = BTreeMap::new();
         for session in self.registry.snapshot(MAX_SESSIONS).sessions {
             let runs = session.activity == Activity::Runs;
             let why = session.held_by.unwrap_or(if runs { "statement" } else { "session" });
             for connection in session.primary.into_iter().chain(session.replica) {
-                *waits.entry(connection.server).or_default().entry(why).or_default() += 1;
+                *waits.entry(connection.server).or_default().entry(why.into()).or_default() += 1;
             }
         }
         waits
@@ -48,9 +49,10 @@ impl ServerStates for Servers {
             ServerState {
                 address: config.address.to_string(),
                 lag_ms: lag.and_then(Lag::known).map(in_ms),
-                lag_form: lag.map(Lag::form),
-                role: if is_primary { "primary" } else { "replica" },
-                health: member.with_status(|status| status.health.as_str()),
+                lag_form: lag.map(Lag::form).map(Word::Borrowed),
+                role: if is_primary { "primary" } else { "replica" }.into(),
+                health: member.with_status(|status| status.health.as_str()).into(),
+                eligible: is_eligible(&cluster, member),
                 excluded: cluster.excluded(member).map(|why| why.to_string()),
                 drained: member.is_drained(),
                 connections: member.pool().open(),

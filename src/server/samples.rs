@@ -4,11 +4,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{ClusterHandle, Health, Hold, Lag, Member};
+use crate::cluster::{Cluster, ClusterHandle, Health, Hold, Lag, Member};
 use crate::metrics::{PrimarySample, Role, ServerSample, ServerSource};
 
 /// The servers of a running cluster.
 pub struct Servers(pub Arc<ClusterHandle>);
+
+/// It may get work: a primary that may be alive, a replica that nothing speaks against.
+pub fn is_eligible(cluster: &Cluster, member: &Arc<Member>) -> bool {
+    if Arc::ptr_eq(member, cluster.primary()) {
+        member.with_status(|status| status.health.may_be_alive())
+    } else {
+        cluster.excluded(member).is_none()
+    }
+}
 
 impl ServerSource for Servers {
     fn servers(&self) -> Vec<ServerSample> {
@@ -27,11 +36,7 @@ impl ServerSource for Servers {
                 errant: status.errant.is_some(),
                 drained: member.is_drained(),
                 health: status.health.as_str(),
-                eligible: if primary {
-                    status.health.may_be_alive()
-                } else {
-                    cluster.excluded(member).is_none()
-                },
+                eligible: is_eligible(&cluster, member),
                 outstanding: u64::from(member.outstanding()),
                 connections: levels.open as u64,
                 max_connections: member.config().max_connections as u64,
