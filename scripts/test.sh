@@ -28,7 +28,7 @@ PACKAGES=(
   # The fuzzer is written in C++.
   g++
   # What the scripts and tests themselves call.
-  shellcheck openssl curl iproute2 procps util-linux
+  shellcheck openssl curl iproute2 procps util-linux groff-base
 )
 
 cd "$ROOT"

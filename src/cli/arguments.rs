@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 /// A read/write-splitting proxy for MySQL and MariaDB that never serves a stale read of your own
 /// write.
@@ -81,6 +82,18 @@ pub(super) enum Command {
         /// The statement.
         #[arg(value_name = "SQL")]
         statement: String,
+    },
+    /// Print what a shell reads to complete this command line.
+    Completions {
+        /// The shell.
+        #[arg(value_name = "SHELL")]
+        shell: Shell,
+    },
+    /// Print the manual page, or that of one command; `lagwise man | man -l -` shows it.
+    Man {
+        /// The command.
+        #[arg(value_name = "COMMAND")]
+        command: Option<String>,
     },
 }
 

@@ -1,7 +1,7 @@
 //! The command line: arguments in, exit code out.
 //!
 //! One file a command: [`run`], [`check`] (and what it says of servers, [`connect`]), [`drain`] (and
-//! undrain), [`status`], [`explain`]. [`arguments`]: what they are told, and their help.
+//! undrain), [`status`], [`explain`], [`generate`] (completions and manual pages). [`arguments`]: what they are told, and their help.
 //!
 //! Exit codes: 0 when it did what was asked, 2 for a command line or a configuration that is
 //! wrong, 3 when `drain` gave up waiting, 1 for any other failure.
@@ -11,6 +11,7 @@ mod check;
 mod connect;
 mod drain;
 mod explain;
+mod generate;
 mod run;
 mod status;
 
@@ -54,6 +55,8 @@ pub fn main() -> ExitCode {
         Command::Explain { config: ConfigArgs { path }, user, schema, statement } => {
             with_config(&path, |config| explain::explain(&config, &user, &schema, &statement))
         }
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man { command } => generate::man(command.as_deref()),
     }
 }
 
@@ -83,6 +86,11 @@ fn with_running(config: &Config, command: impl FnOnce(&Running<'_>) -> ExitCode)
 /// Prints to standard output. Whoever stopped reading does not want to hear of it.
 fn say(text: &str) {
     let _ = writeln!(std::io::stdout(), "{}", text.trim_end());
+}
+
+/// Like [`say`], as it is.
+fn print(bytes: &[u8]) {
+    let _ = std::io::stdout().write_all(bytes);
 }
 
 /// Prints to standard error.
