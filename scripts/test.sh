@@ -27,6 +27,8 @@ PACKAGES=(
   mariadb-client
   # The fuzzer is written in C++.
   g++
+  # For the Debian package, and the manifest for Kubernetes.
+  dpkg-dev python3-yaml
   # What the scripts and tests themselves call.
   shellcheck openssl curl iproute2 procps util-linux groff-base
 )
