@@ -101,7 +101,9 @@ pub fn read_tables(
             match token.word {
                 Word::Dot => open.dot(),
                 Word::Qualified if open.is_joined => open.qualified(lexer.slice(token), &mut each),
-                word if is_name(word) && open.is_joined => open.name(lexer.slice(token), &mut each),
+                word if is_name(word) && !is_reserved(word) && open.is_joined => {
+                    open.name(lexer.slice(token), &mut each);
+                }
                 _ => chain = None,
             }
             if chain.is_some() {
@@ -411,8 +413,10 @@ mod tests {
         check("SELECT a, b, id FROM t WHERE c IN (1, 2, a) ORDER BY a, b LIMIT 1, 2", &["t"]);
         check("SELECT a FROM t AS a, u b, s.v WHERE x = 1", &["t", "u", "s.v"]);
         check("SELECT a FROM `s`.`t`, s . u, .v", &["s.t", "s.u", "v"]);
-        // No server takes it; table_names() finds the same.
+        // No server takes these; table_names() finds the same.
         check("SELECT a FROM .s.t", &["s.t"]);
+        check("SELECT a FROM . WITH", &[]);
+        check("SELECT a FROM s. FROM t", &["t"]);
         check(
             "SELECT a FROM t JOIN u ON (a = b) LEFT JOIN v USING (id, x), w",
             &["t", "u", "v", "w"],
