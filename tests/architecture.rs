@@ -38,7 +38,7 @@ const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin", &["metrics"]),
-    ("console", &["admin", "auth", "config", "net", "protocol"]),
+    ("console", &["admin", "auth", "config", "metrics", "net", "protocol"]),
     (
         "server",
         &[

@@ -78,6 +78,7 @@ impl Entries {
             max_clients_per_account,
             max_clients_per_address,
             core_dumps,
+            max_digests,
             access,
             login_timeout,
             drain_timeout,
@@ -106,6 +107,7 @@ impl Entries {
         entries.add("max_clients_per_account", max_clients_per_account);
         entries.add("max_clients_per_address", max_clients_per_address);
         entries.add("core_dumps", core_dumps);
+        entries.add("max_digests", max_digests);
         entries.access(access);
         entries.add("login_timeout", format_duration(*login_timeout));
         entries.add("drain_timeout", format_duration(*drain_timeout));

@@ -93,6 +93,9 @@ pub struct Config {
     pub max_clients_per_address: usize,
     /// `core_dumps`: whether a crash may leave one. Restart.
     pub core_dumps: bool,
+    /// `max_digests`: statements that are told apart by their digest, in each worker thread, at most
+    /// 100 000; with 0 they are not counted by digest.
+    pub max_digests: usize,
     /// `[access]`.
     pub access: AccessConfig,
     /// `login_timeout`: from accept to a finished login, 100 ms to 1 h.

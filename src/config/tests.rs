@@ -80,6 +80,7 @@ max_clients = 7
 max_clients_per_account = 6
 max_clients_per_address = 5
 core_dumps = true
+max_digests = 12
 login_timeout = "2m"
 drain_timeout = "0s"
 max_packet = "64MiB"

@@ -79,6 +79,7 @@ fn read(root: &Table<'_>, sources: &Sources<'_>) -> Config {
         max_clients_per_account: client_limit(root, "max_clients_per_account"),
         max_clients_per_address: client_limit(root, "max_clients_per_address"),
         core_dumps: root.boolean("core_dumps").unwrap_or(false),
+        max_digests: root.integer("max_digests", 0..=100_000).unwrap_or(1000) as usize,
         access: access::read(&root.table("access")),
         login_timeout: root.duration("login_timeout", 100 * MS..=HOUR).unwrap_or(10 * SECOND),
         drain_timeout: root.duration("drain_timeout", Duration::ZERO..=DAY).unwrap_or(30 * SECOND),

@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use crate::admin::{DrainRefusal, ServerStates, SessionSource};
 use crate::auth::RsaKey;
 use crate::config::ConsoleRole;
+use crate::metrics::DigestRow;
 use crate::net::listen::{Accepted, Listener};
 use crate::net::{PacketStream, ReadError, Socket, Transport};
 use crate::protocol::frame::build_packet;
@@ -78,6 +79,12 @@ pub trait Desk: Send + Sync {
 
     /// Statements so far by target and reason.
     fn routes(&self) -> Vec<(&'static str, &'static str, u64)>;
+
+    /// Statements by their digest, the most time first, each with the reason for most of its routes.
+    fn queries(&self) -> Vec<(DigestRow, &'static str)>;
+
+    /// Forgets those.
+    fn reset_statistics(&self);
 
     /// Asks for a reload.
     fn reload(&self) -> Reload;
@@ -233,11 +240,20 @@ impl Visitor {
             }
             Statement::Config => shows::config(state.desk.config()),
             Statement::Routes => shows::routes(&state.desk.routes()),
+            Statement::Queries(most) => {
+                let desk = Arc::clone(&state.desk);
+                aside(move || shows::queries(&desk.queries(), most)).await
+            }
             Statement::ExplainRoute { user, schema, statement } => {
                 shows::explanation(&state.desk.explain(&user, &schema, &statement))
             }
             Statement::Reload => self.reload(state).await,
             Statement::Kill(session) => self.kill(session, state),
+            Statement::ResetStatistics => {
+                tracing::info!(user = self.user, "console: statistics begin anew");
+                state.desk.reset_statistics();
+                Answer::done("done")
+            }
             Statement::Drain { server, drained } => self.drain(&server, drained, state),
         }
     }

@@ -3,6 +3,7 @@
 use super::answer::Answer;
 use super::statement::HELP;
 use crate::admin::{Connection, ServerState, Sessions};
+use crate::metrics::DigestRow;
 
 /// The longest list of sessions.
 pub const MAX_SESSIONS: usize = 10_000;
@@ -86,6 +87,48 @@ pub fn routes(routes: &[(&'static str, &'static str, u64)]) -> Answer {
     let row =
         |(target, reason, count): &(&str, &str, u64)| vec![text(target), text(reason), text(count)];
     Answer::table(&["target", "reason", "statements"], routes.iter().map(row).collect())
+}
+
+/// SHOW QUERIES: at most so many. The digest's text comes last, as it is long.
+pub fn queries(rows: &[(DigestRow, &'static str)], most: usize) -> Answer {
+    const COLUMNS: [&str; 14] = [
+        "schema",
+        "count",
+        "errors",
+        "total_ms",
+        "p50_ms",
+        "p95_ms",
+        "p99_ms",
+        "max_ms",
+        "rows",
+        "bytes",
+        "replica_percent",
+        "reason",
+        "digest",
+        "digest_text",
+    ];
+    let ms = |nanos: u64| text(format_args!("{:.3}", nanos as f64 / 1e6));
+    let row = |(row, reason): &(DigestRow, &'static str)| {
+        let is_others = row.text.is_empty();
+        let share = row.on_replica as f64 * 100.0 / row.count.max(1) as f64;
+        vec![
+            (!row.schema.is_empty()).then(|| row.schema.to_string()),
+            text(row.count),
+            text(row.errors),
+            ms(row.nanos),
+            ms(row.quantile_nanos(0.5)),
+            ms(row.quantile_nanos(0.95)),
+            ms(row.quantile_nanos(0.99)),
+            ms(row.longest_nanos),
+            text(row.rows),
+            text(row.bytes),
+            text(format_args!("{share:.1}")),
+            text(reason),
+            (!is_others).then(|| format!("{:016x}", row.fingerprint)),
+            text(if is_others { "(all others)" } else { &row.text }),
+        ]
+    };
+    Answer::table(&COLUMNS, rows.iter().take(most).map(row).collect())
 }
 
 /// EXPLAIN ROUTE: a row for each line.

@@ -8,6 +8,7 @@ pub const HELP: &[(&str, &str, bool)] = &[
     ("SHOW POOLS", "the connections to each server, and what uses them", false),
     ("SHOW SESSIONS", "who is connected, and what keeps which server connection", false),
     ("SHOW ROUTES", "statements so far by where they ran and why", false),
+    ("SHOW QUERIES [LIMIT n]", "statements by digest, the most time first", false),
     ("SHOW CONFIG", "the configuration in force", false),
     ("EXPLAIN ROUTE [FOR user] [IN schema] statement", "where it would run, and why", false),
     ("SHOW HELP", "this list; HELP is the same", false),
@@ -15,6 +16,7 @@ pub const HELP: &[(&str, &str, bool)] = &[
     ("UNDRAIN server", "put it back", true),
     ("KILL id", "end a session", true),
     ("RELOAD", "read the configuration again, all of it or nothing", true),
+    ("RESET STATISTICS", "begin SHOW QUERIES anew", true),
 ];
 
 /// Statements of a set; what is longer is no statement of ours.
@@ -39,6 +41,8 @@ pub enum Statement {
     Sessions,
     /// SHOW ROUTES
     Routes,
+    /// SHOW QUERIES: so many.
+    Queries(usize),
     /// SHOW CONFIG
     Config,
     /// EXPLAIN ROUTE
@@ -54,6 +58,8 @@ pub enum Statement {
     Kill(u32),
     /// RELOAD
     Reload,
+    /// RESET STATISTICS
+    ResetStatistics,
     /// DRAIN and UNDRAIN
     Drain {
         /// Name of the server.
@@ -66,7 +72,7 @@ pub enum Statement {
 impl Statement {
     /// Whether it changes something.
     pub fn is_change(&self) -> bool {
-        matches!(self, Self::Drain { .. } | Self::Kill(_) | Self::Reload)
+        matches!(self, Self::Drain { .. } | Self::Kill(_) | Self::Reload | Self::ResetStatistics)
     }
 }
 
@@ -91,8 +97,13 @@ pub fn parse(text: &str) -> Result<Statement, String> {
         ["SHOW", "POOLS"] => Statement::Pools,
         ["SHOW", "SESSIONS"] => Statement::Sessions,
         ["SHOW", "ROUTES"] => Statement::Routes,
+        ["SHOW", "QUERIES"] => Statement::Queries(usize::MAX),
+        ["SHOW", "QUERIES", "LIMIT", count] => {
+            Statement::Queries(count.parse().map_err(|_| "LIMIT needs a number".to_owned())?)
+        }
         ["SHOW", "CONFIG"] => Statement::Config,
         ["RELOAD"] => Statement::Reload,
+        ["RESET", "STATISTICS"] => Statement::ResetStatistics,
         ["KILL", id] | ["KILL", "CONNECTION", id] => {
             Statement::Kill(id.parse().map_err(|_| "KILL needs the id of a session".to_owned())?)
         }
@@ -345,7 +356,7 @@ mod tests {
     #[test]
     fn what_changes_something_is_told() {
         for (form, _, is_change) in HELP {
-            let form = form.replace("KILL id", "KILL 1");
+            let form = form.replace("KILL id", "KILL 1").replace("[LIMIT n]", "LIMIT 5");
             let form = form.as_str();
             assert_eq!(
                 parse(form).map(|statement| statement.is_change()),

@@ -6,15 +6,16 @@
 //!
 //! Reading order: [`catalogue`] (every metric, by name), `worker` (the counters), `histogram`
 //! (the buckets), `rules`
-//! (counters by rule), `servers` (what a scrape asks of the topology), `certificates` (until when
+//! (counters by rule), `digests` (statements by digest), `servers` (what a scrape asks of the topology), `certificates` (until when
 //! they are valid), `collector` (the scrape).
 //!
-//! Deliberately absent: labels whose values clients choose, a clock (callers measure), and any
+//! Deliberately absent: labels of Prometheus whose values clients choose, a clock (callers measure), and any
 //! other module of the crate: label values of theirs are handed in as [`LabelSets`].
 
 pub mod catalogue;
 mod certificates;
 mod collector;
+mod digests;
 mod histogram;
 mod process;
 mod rules;
@@ -32,6 +33,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::{Registry, TextEncoder};
 
 pub use certificates::CertificateSample;
+pub use digests::{DigestRow, Digests, Execution};
 pub use rules::RuleCount;
 pub use servers::{PrimarySample, ServerSample, ServerSource};
 pub use worker::{
@@ -68,6 +70,7 @@ struct Core {
     servers: Mutex<Option<Arc<dyn ServerSource>>>,
     rules: rules::RuleCounts,
     certificates: certificates::Certificates,
+    digests: Digests,
 }
 
 impl Core {
@@ -121,6 +124,7 @@ impl Metrics {
             servers: Mutex::new(None),
             rules: rules::RuleCounts::default(),
             certificates: certificates::Certificates::default(),
+            digests: Digests::new(workers),
         });
         let registry = Registry::new();
         registry.register(Box::new(collector::CoreCollector::new(core.clone())?))?;
@@ -132,6 +136,18 @@ impl Metrics {
     #[inline]
     pub fn local(&self) -> &WorkerMetrics {
         self.worker(thread_number())
+    }
+
+    /// Counts an execution of a statement by its digest; `text` is asked for the digest's text when it is
+    /// new.
+    #[inline]
+    pub fn digest(&self, execution: &Execution<'_>, text: impl FnOnce() -> String) {
+        self.core.digests.record(thread_number(), execution, text);
+    }
+
+    /// Statements by their digest.
+    pub fn digests(&self) -> &Digests {
+        &self.core.digests
     }
 
     /// The counters of worker `index`, modulo the number of workers: for runtimes that number

@@ -8,8 +8,9 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Server, drain, explain, sessions};
 use crate::config::{ClientTlsMode, Config};
 use crate::console::{self, ConsoleState, Desk, Limits, Reload};
-use crate::metrics::Metrics;
+use crate::metrics::{DigestRow, Metrics};
 use crate::net::listen::Listener;
+use crate::route::Reason;
 use crate::session::Context;
 use crate::session::registry::Interrupt;
 
@@ -67,6 +68,18 @@ impl Desk for Behind {
 
     fn routes(&self) -> Vec<(&'static str, &'static str, u64)> {
         self.metrics.routes()
+    }
+
+    fn queries(&self) -> Vec<(DigestRow, &'static str)> {
+        let reason = |row: &DigestRow| Reason::NAMES.get(row.main_reason()).copied();
+        let rows = self.metrics.digests().rows().into_iter();
+        rows.map(|row| (reason(&row).unwrap_or_default(), row))
+            .map(|(why, row)| (row, why))
+            .collect()
+    }
+
+    fn reset_statistics(&self) {
+        self.metrics.digests().reset();
     }
 
     fn reload(&self) -> Reload {

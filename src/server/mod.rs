@@ -190,6 +190,7 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
         tasks: Vec::new(),
     };
     server.set_access();
+    server.metrics.digests().set_limit(server.config.max_digests);
     server.metrics.set_certificates(certificates::samples(&server.config));
     server.start_tasks(workers.pulse())?;
     if let Some(estate) = estate {

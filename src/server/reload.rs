@@ -49,6 +49,7 @@ impl Server {
         }
         self.config = Arc::new(next);
         self.set_access();
+        self.metrics.digests().set_limit(self.config.max_digests);
         self.metrics.set_certificates(certificates::samples(&self.config));
         if difference.is_empty() {
             tracing::info!("reloaded, nothing has changed");

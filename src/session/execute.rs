@@ -41,6 +41,7 @@ impl Session {
     /// # Errors
     /// The session ends.
     pub(super) async fn run(&mut self, mut job: Job<'_>) -> Result<Done, End> {
+        self.running.began = Instant::now();
         let settings = self.context.settings.load_full();
         let mut cluster = self.context.cluster.snapshot();
         job.statement.know(&settings.policy.read_only_functions);
@@ -138,7 +139,8 @@ impl Session {
         }
     }
 
-    fn note_route(&self, job: &Job<'_>, routed: &Routed, settings: &Settings) {
+    fn note_route(&mut self, job: &Job<'_>, routed: &Routed, settings: &Settings) {
+        self.running.reason = routed.route.reason.index();
         self.count_route(routed, settings);
         if settings.log_sql {
             self.log_statement(job, routed);
@@ -166,6 +168,10 @@ impl Session {
             self.state.pin.write(PinCause::Behind, now);
             // By table nobody could say which it was.
             self.seen_tables.read(&Tables::every(), now);
+        }
+        // What failed has been counted with its error.
+        if let Done::Forwarded(..) = done {
+            self.count_digest(job, Some(done));
         }
     }
 

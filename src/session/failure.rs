@@ -229,7 +229,9 @@ impl Session {
             reply::err(&mut self.client, seq, err).await?;
             return Err(End::Refused(err.to_string()));
         }
-        reply::err(&mut self.client, seq, err).await
+        reply::err(&mut self.client, seq, err).await?;
+        self.count_digest(job, None);
+        Ok(())
     }
 
     /// Counts an error.

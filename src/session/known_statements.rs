@@ -15,12 +15,12 @@
 //! then keeps it; who comes later gets another. Pure.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::recent::Recent;
 use crate::backend::parse_state::ParseState;
 use crate::route::is_server_schema;
-use crate::sql::{Flags, LexMode, Statement, StatementKind};
+use crate::sql::{self, Flags, LexMode, Statement, StatementKind};
 
 /// Texts that are remembered, in bytes, with what belongs to them.
 pub const MAX_BYTES: usize = 8 << 20;
@@ -67,6 +67,8 @@ pub struct SharedStatement {
     /// Sessions may have it in common.
     pub is_shared: bool,
     mode: LexMode,
+    /// The number of its digest, once that was asked for.
+    fingerprint: OnceLock<u64>,
     /// Names of it on connections where it is executed with such parameters.
     variants: Mutex<Vec<(Box<[u8]>, u64)>>,
 }
@@ -114,6 +116,7 @@ impl KnownStatements {
             statement,
             parse_state,
             mode: *mode,
+            fingerprint: OnceLock::new(),
             variants: Mutex::default(),
         });
         if new.is_shared {
@@ -124,6 +127,11 @@ impl KnownStatements {
 }
 
 impl SharedStatement {
+    /// The number of its digest.
+    pub fn fingerprint(&self) -> u64 {
+        *self.fingerprint.get_or_init(|| sql::fingerprint(&self.text, &self.mode))
+    }
+
     /// How its text is lexed.
     pub fn lex_mode(&self) -> &LexMode {
         &self.mode

@@ -24,7 +24,7 @@
 //!   [`text_prepared`], [`tracked`]: what is known of the session. [`known_statements`],
 //!   [`signature`]: which prepared statements sessions may share. [`prepare_answers`], [`recent`]: what
 //!   servers have said to PREPARE. Pure.
-//! - [`reply`], [`error`]: what lagwise itself says.
+//! - `digests`: what a statement took. [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
 
@@ -40,6 +40,7 @@ pub mod context;
 mod control;
 pub mod credentials;
 mod diagnostics;
+mod digests;
 mod effects;
 pub mod error;
 mod execute;
@@ -95,6 +96,7 @@ use tokio::time::Instant;
 
 pub use arrival::serve;
 pub use context::{Context, Settings};
+use digests::Running;
 use error::End;
 use found_rows::FoundRowsUse;
 use guesses::Origin;
@@ -163,6 +165,7 @@ pub struct Session {
     proven_at: std::time::Instant,
     /// A command has come and its response has not ended.
     busy: bool,
+    running: Running,
     /// A response to the current command has begun to reach the client.
     touched: bool,
     /// Room for rewritten packets.
@@ -213,6 +216,7 @@ impl Session {
             place,
             proven_at: std::time::Instant::now(),
             busy: false,
+            running: Running { began: std::time::Instant::now(), reason: 0 },
             touched: false,
             scratch: Vec::new(),
             pin_count: None,

@@ -11,12 +11,13 @@
 //! Reading order: `mode` (what changes the meaning of bytes), `bytes`, `lexer`, `names` and `comment`,
 //! `words`, `functions`, `variables`, `statement` (the result), `classify`, `observe`, `seek` and `plain`, and the
 //! families `query`, `family` and `set`; `hint` reads what an application asks in a comment,
-//! `diagnostics` what GET DIAGNOSTICS sets, `table_names` which tables it may be about, `session_key` the key of a session, `prefix` what an operator's rule begins with.
+//! `diagnostics` what GET DIAGNOSTICS sets, `table_names` which tables it may be about, `session_key` the key of a session, `digest` which statements are the same but for their values, `prefix` what an operator's rule begins with.
 
 mod bytes;
 mod classify;
 mod comment;
 mod diagnostics;
+mod digest;
 mod family;
 mod functions;
 mod hint;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use classify::{classify, kill_target};
 pub use diagnostics::{DiagnosticsItem, diagnostics_targets};
+pub use digest::{digest_keywords, digest_text, fingerprint};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
 pub use prefix::{BadPrefix, Prefix, PrefixTree};

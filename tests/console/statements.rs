@@ -124,6 +124,48 @@ fn looks(lab: &Lab, proxy: &Proxy, client: &Path, port: u16) {
     }
 }
 
+/// SHOW QUERIES and RESET STATISTICS.
+fn queries(proxy: &Proxy, client: &Path, port: u16) {
+    let shown = |more: &str| rows(client, port, "watch", &format!("SHOW QUERIES {more}"));
+    let reset = || ask(client, &at_port(port), "admin", &["-e", "RESET STATISTICS"]);
+    let refused = ask(client, &at_port(port), "watch", &["-e", "RESET STATISTICS"]).unwrap_err();
+    assert!(refused.contains("ERROR 1227"), "{refused}");
+    let mut app = Client::app(proxy.port());
+    app.run("SELECT COUNT(*) FROM items");
+    reset().unwrap();
+    assert!(shown("").is_empty());
+    for id in 1..=3 {
+        app.run(&format!("SELECT name FROM items WHERE id = {id}"));
+    }
+    let (id, _) = app.prepare("SELECT name FROM items WHERE id = 7").unwrap();
+    app.execute_id(id).unwrap();
+    app.run("UPDATE items SET id = id WHERE id IN (1, 2)");
+    app.run("UPDATE items SET id = id WHERE id IN (3)");
+    app.query("SELECT nothing FROM items").unwrap_err();
+    let all = shown("");
+    let row = |digest: &str| {
+        let row = all.iter().find(|row| row.last().is_some_and(|text| text == digest));
+        let row = row.unwrap_or_else(|| panic!("{digest}: {all:?}"));
+        let names = &all[0];
+        move |column: &str| row[names.iter().position(|name| name == column).unwrap()].clone()
+    };
+    let read = row("SELECT NAME FROM `items` WHERE `id` = ?");
+    let told = ["schema", "count", "errors", "rows", "replica_percent", "reason"].map(&read);
+    assert_eq!(told, ["shop", "4", "0", "4", "100.0", "read"]);
+    let times = ["p50_ms", "p95_ms", "p99_ms", "max_ms", "total_ms"];
+    let times = times.map(|column| read(column).parse::<f64>().unwrap());
+    assert!(times[0] > 0.0 && times.is_sorted(), "{times:?}");
+    assert!(read("bytes").parse::<u64>().unwrap() > 4 * 50, "{}", read("bytes"));
+    let write = row("UPDATE `items` SET `id` = `id` WHERE `id` IN (...)");
+    let told = ["count", "errors", "rows", "replica_percent", "reason"].map(&write);
+    assert_eq!(told, ["2", "0", "0", "0.0", "write"]);
+    let wrong = row("SELECT `nothing` FROM `items`");
+    assert_eq!(["count", "errors", "rows"].map(&wrong), ["1", "1", "0"]);
+    assert_eq!(shown("LIMIT 2")[..], all[..3]);
+    reset().unwrap();
+    assert!(shown("").is_empty());
+}
+
 /// KILL and RELOAD.
 fn orders(proxy: &Proxy, client: &Path, port: u16) {
     let ask = |user: &str, text: &str| ask(client, &at_port(port), user, &["--batch", "-e", text]);
@@ -220,6 +262,7 @@ fn every_statement_from_every_client() {
         sessions(&lab, &proxy, &client, port);
         changes(&lab, &client, port);
         looks(&lab, &proxy, &client, port);
+        queries(&proxy, &client, port);
         orders(&proxy, &client, port);
     }
     documented(&lab, &proxy, &lab.client(), port);

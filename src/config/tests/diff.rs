@@ -154,6 +154,7 @@ const ROWS: &[Row] = &[
         ["listen", "drain_timeout = \"1500ms\"\nlisten"],
         &["drain_timeout: 30s -> 1500ms"],
     ),
+    ("max_digests", ["", ""], ["listen", "max_digests = 0\nlisten"], &["max_digests: 1000 -> 0"]),
     (
         "max_packet",
         ["", ""],

@@ -111,7 +111,7 @@ fn unknown_keys() {
     let root = "allowed: access, account, auth, client_protocol, client_tls, consistency, console, core_dumps, \
                 drain_timeout, \
                 http, limits, listen, listener, log, login_timeout, max_clients, max_clients_per_account, \
-                max_clients_per_address, max_packet, monitor, pool, primary, \
+                max_clients_per_address, max_digests, max_packet, monitor, pool, primary, \
                 replicas, routing, rule, server, server_tls, servers, worker_threads";
     appended(
         "[rooting]\nx = 1\n",
@@ -219,6 +219,7 @@ fn bounds_of_counts() {
         ("max_clients", 1, 1_000_000),
         ("max_clients_per_account", 0, 1_000_000),
         ("max_clients_per_address", 0, 1_000_000),
+        ("max_digests", 0, 100_000),
         ("limits.max_logins", 1, 1_000_000),
         ("limits.max_logins_per_address", 0, 1_000_000),
         ("limits.max_connect_errors", 0, 1_000_000),
