@@ -25,6 +25,8 @@ PACKAGES=(
   # Clients whose behaviour is tested, Laravel's database layer, MariaDB's command-line tools.
   php-cli php-mysql php-illuminate-database python3-pymysql python3-mysqldb sysbench
   mariadb-client
+  # The status page is looked at in it.
+  chromium-headless-shell
   # The fuzzer is written in C++.
   g++
   # For the Debian package, and the manifest for Kubernetes.

@@ -13,7 +13,7 @@
 //! 2. [`sql`]: what a statement is, from its bytes.
 //! 3. [`auth`]: how a password is proven, towards clients and servers.
 //! 4. [`config`]: `proxy.toml`. [`metrics`]: what is counted. [`logging`], [`notify`]: the log and
-//!    systemd.
+//!    systemd. [`recent`]: the last things of a kind.
 //! 5. [`route`]: where a statement runs, and why; pure. [`consistency`]: what others wrote that a read
 //!    must see; pure.
 //! 6. [`net`]: sockets, TLS, compression, framed streams.
@@ -43,6 +43,7 @@ pub mod net;
 pub mod notify;
 pub mod pool;
 pub mod protocol;
+pub mod recent;
 pub mod route;
 pub mod server;
 pub mod session;

@@ -5,9 +5,13 @@
 //! JSON. The journal stamps time itself and takes each line's priority from a `<N>` prefix
 //! (sd-daemon(3)), so that `journalctl -p warning` works.
 //!
+//! [`topology`] keeps the last events of the topology for the status page.
+//!
 //! Deliberately absent: files, syslog, the `LAGWISE_LOG` kind of hidden setting, and the
 //! configuration's types: plain arguments only. A global subscriber is inherent to `tracing`;
 //! this module sets it once, at the start.
+
+mod topology;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -23,6 +27,8 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter}
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::{Layer, Registry, reload};
+
+pub use topology::{TopologyEvent, TopologyEvents};
 
 /// What a log line is written as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,9 +71,12 @@ pub enum LogError {
     Gone,
 }
 
-/// Changes the filter of a running process.
+/// Changes the filter of a running process, and knows what its log said of the topology.
 #[derive(Clone)]
-pub struct LogHandle(reload::Handle<EnvFilter, Registry>);
+pub struct LogHandle {
+    filter: reload::Handle<EnvFilter, Registry>,
+    topology: TopologyEvents,
+}
 
 impl LogHandle {
     /// Replaces the filter, for events from now on.
@@ -75,7 +84,12 @@ impl LogHandle {
     /// # Errors
     /// [`LogError::Filter`]; the old filter then stays.
     pub fn set_filter(&self, filter: &str) -> Result<(), LogError> {
-        self.0.reload(parse_filter(filter)?).map_err(|_| LogError::Gone)
+        self.filter.reload(parse_filter(filter)?).map_err(|_| LogError::Gone)
+    }
+
+    /// The last events of the topology; they do not depend on the filter.
+    pub fn topology(&self) -> &TopologyEvents {
+        &self.topology
     }
 }
 
@@ -165,7 +179,10 @@ where
             layer.fmt_fields(json_fields()).event_format(Priority(event)).boxed()
         }
     };
-    Ok((Registry::default().with(filter).with(layer), LogHandle(handle)))
+    let topology = TopologyEvents::default();
+    // The filter is of this layer alone: events of the topology are kept in any case.
+    let subscriber = Registry::default().with(layer.with_filter(filter)).with(topology.layer());
+    Ok((subscriber, LogHandle { filter: handle, topology }))
 }
 
 fn json_fields() -> tracing_subscriber::fmt::format::JsonFields {

@@ -13,7 +13,8 @@ const TABLE: &[(&str, &[&str])] = &[
     ("auth", &[]),
     ("config", &["sql"]),
     ("metrics", &[]),
-    ("logging", &[]),
+    ("recent", &[]),
+    ("logging", &["recent"]),
     ("notify", &[]),
     ("route", &["sql"]),
     ("consistency", &["sql"]),
@@ -37,7 +38,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "sql",
         ],
     ),
-    ("admin", &["metrics"]),
+    ("admin", &["logging", "metrics", "recent"]),
     ("console", &["admin", "auth", "config", "metrics", "net", "protocol"]),
     (
         "server",

@@ -50,7 +50,7 @@ fn a_running_lagwise() {
         assert_eq!((&server["health"], &server["eligible"]), (&"up".into(), &true.into()));
         assert!(server["connections"].as_u64().unwrap() > 0, "{server}");
     }
-    assert!(replica["lag_seconds"].is_f64() && primary["lag_seconds"].is_null(), "{found}");
+    assert!(replica["lag_ms"].is_u64() && primary["lag_ms"].is_null(), "{found}");
 
     let shown = screen(&proxy);
     let begin = format!("lagwise {}, up ", env!("CARGO_PKG_VERSION"));

@@ -1,9 +1,10 @@
-//! The HTTP endpoints for machines: `/metrics`, `/healthz`, `/readyz`, `/status`, `/sessions`
-//! and `/servers`.
+//! The HTTP endpoints: `/metrics`, `/healthz`, `/readyz`, `/status`, `/history`, `/events`, `/sessions`
+//! and `/servers` for machines, and `/` for people.
 //!
 //! - [`sessions`]: the list of sessions. [`token`]: who may look.
 //! - [`servers`]: the list of servers, and taking one out for maintenance. [`client`]: the commands that
 //!   ask for it. [`status`]: all of it together, for a person who asks.
+//! - [`history`]: the last ten minutes, and what happened. [`page`]: the status page, drawn from these.
 //!
 //! But for that one change they answer GET and HEAD only, and they read no request body. Because they share the process with
 //! the proxy, a hostile or broken scraper must not cost it more than a little: connections, header
@@ -13,6 +14,8 @@
 //! it), and anything else that changes state: the SQL console is for that.
 
 pub mod client;
+mod history;
+mod page;
 mod servers;
 mod sessions;
 pub mod status;
@@ -39,10 +42,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+pub use history::{History, keep as keep_history};
 pub use servers::{DrainRefusal, ServerState, ServerStates, Word};
 pub use sessions::{Connection, Connections, Session, SessionSource, Sessions};
 pub use token::Token;
 
+use crate::logging::TopologyEvents;
 use crate::metrics::{CONTENT_TYPE, Metrics};
 
 /// Says whether this lagwise should get clients.
@@ -65,6 +70,10 @@ pub struct AdminState {
     pub sessions: Arc<dyn SessionSource>,
     /// Asked at `/servers`, and told to drain one.
     pub servers: Arc<dyn ServerStates>,
+    /// Shown at `/history`; [`keep_history`] fills it.
+    pub history: Arc<History>,
+    /// Shown at `/events`.
+    pub topology: TopologyEvents,
     /// What is asked of those who look.
     pub token: Token,
     /// Only this host reaches the endpoints. Others may change something only with a token.
@@ -192,10 +201,13 @@ async fn connection(
 
 fn router(state: AdminState) -> Router {
     Router::new()
+        .route("/", get(page::page))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/status", get(status::status))
+        .route("/history", get(history::history))
+        .route("/events", get(history::events))
         .route("/sessions", get(sessions::sessions))
         .route("/servers", get(servers::servers))
         .route("/servers/{name}/drain", post(servers::drain))
@@ -257,7 +269,8 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 async fn not_found() -> impl IntoResponse {
     (
         StatusCode::NOT_FOUND,
-        "not found: try /metrics, /healthz, /readyz, /status, /sessions or /servers\n",
+        "not found: try /metrics, /healthz, /readyz, /status, /history, /events, /sessions or \
+         /servers, or / in a browser\n",
     )
 }
 

@@ -26,7 +26,7 @@ pub struct Status {
     /// Statements since the start, by where they went.
     pub statements: Statements,
     /// The primary first.
-    pub servers: Vec<ServerStatus>,
+    pub servers: Vec<ServerState>,
 }
 
 /// Statements since the start.
@@ -38,16 +38,6 @@ pub struct Statements {
     pub replica: u64,
     /// Those that were refused.
     pub none: u64,
-}
-
-/// One server: what `/servers` tells, and its lag in the unit of the metrics.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ServerStatus {
-    /// As in `/servers`.
-    #[serde(flatten)]
-    pub state: ServerState,
-    /// [`ServerState::lag_ms`] in seconds.
-    pub lag_seconds: Option<f64>,
 }
 
 impl Statements {
@@ -64,10 +54,6 @@ impl Statements {
 /// GET /status. An answer is good whether lagwise is ready or not.
 pub async fn status(State(state): State<AdminState>) -> Response {
     let ready = state.readiness.ready();
-    let server = |state: ServerState| ServerStatus {
-        lag_seconds: state.lag_ms.map(|lag| lag as f64 / 1e3),
-        state,
-    };
     let status = Status {
         version: state.metrics.version().to_owned(),
         uptime_seconds: state.metrics.uptime_seconds(SystemTime::now()),
@@ -75,7 +61,7 @@ pub async fn status(State(state): State<AdminState>) -> Response {
         reason: ready.err(),
         sessions: state.metrics.sessions(),
         statements: Statements::count(&state.metrics.routes()),
-        servers: state.servers.servers().into_iter().map(server).collect(),
+        servers: state.servers.servers(),
     };
     json(StatusCode::OK, &status)
 }

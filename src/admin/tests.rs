@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::logging::TopologyEvent;
 use crate::metrics::LabelSets;
 
 const LABELS: LabelSets = LabelSets {
@@ -97,8 +98,22 @@ impl SessionSource for Listed {
 struct Server {
     address: SocketAddr,
     metrics: Arc<Metrics>,
+    token: Token,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+}
+
+/// One event.
+fn topology() -> TopologyEvents {
+    let topology = TopologyEvents::default();
+    topology.push(TopologyEvent {
+        at_ms: 7,
+        level: "error",
+        server: Some("db-2".to_owned()),
+        text: "server is down".to_owned(),
+        details: [("cause", "gone".to_owned())].into(),
+    });
+    topology
 }
 
 async fn start(ready: Result<(), String>, limits: Limits) -> Server {
@@ -107,17 +122,20 @@ async fn start(ready: Result<(), String>, limits: Limits) -> Server {
     let metrics = Metrics::new(LABELS, 1, "0.0.0", SystemTime::now()).unwrap();
     let readiness = Arc::new(Answer(Mutex::new(ready)));
     let sessions = Arc::new(Listed);
+    let token = Token::default();
     let state = AdminState {
         metrics: metrics.clone(),
         readiness,
         sessions,
         servers: Arc::new(Drainable::default()),
-        token: Token::default(),
+        history: Arc::default(),
+        topology: topology(),
+        token: token.clone(),
         is_local: true,
     };
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(serve_with(listener, state, stopped, limits));
-    Server { address, metrics, stop, task }
+    Server { address, metrics, token, stop, task }
 }
 
 impl Server {
@@ -185,7 +203,8 @@ const JSON: &str = "content-type: application/json";
 async fn the_small_endpoints() {
     let no = || Err("draining: \"r\\1\"\n".to_owned());
     let not_ready = "{\"ready\":false,\"reason\":\"draining: \\\"r\\\\1\\\"\\n\"}\n";
-    let not_found = "not found: try /metrics, /healthz, /readyz, /status, /sessions or /servers\n";
+    let not_found = "not found: try /metrics, /healthz, /readyz, /status, /history, /events, \
+                     /sessions or /servers, or / in a browser\n";
     check(Ok(()), "GET /healthz", "200 OK", TEXT, "ok\n").await;
     check(no(), "GET /healthz", "200 OK", TEXT, "ok\n").await;
     check(Ok(()), "GET /readyz", "200 OK", JSON, "{\"ready\":true}\n").await;
@@ -200,11 +219,11 @@ async fn the_small_endpoints() {
     );
     check(Ok(()), "GET /servers", "200 OK", JSON, servers).await;
     let status = |ready: &str| {
-        let server = servers.trim_start_matches('[').trim_end_matches("}]\n");
+        let server = servers.trim_end_matches('\n');
         format!(
             "{{\"version\":\"0.0.0\",\"uptime_seconds\":0,{ready},\"sessions\":0,\
              \"statements\":{{\"primary\":0,\"replica\":0,\"none\":0}},\
-             \"servers\":[{server},\"lag_seconds\":0.012}}]}}\n"
+             \"servers\":{server}}}\n"
         )
     };
     let is_ready = status(r#""ready":true,"reason":null"#);
@@ -223,6 +242,7 @@ async fn the_small_endpoints() {
     );
     check(Ok(()), "GET /sessions", "200 OK", JSON, sessions).await;
     check(no(), "HEAD /sessions", "200 OK", JSON, "").await;
+    check_history().await;
     check(Ok(()), "GET /", "404 Not Found", TEXT, not_found).await;
     check(Ok(()), "GET /metrics/", "404 Not Found", TEXT, not_found).await;
     check(Ok(()), "GET /../etc/passwd", "404 Not Found", TEXT, not_found).await;
@@ -235,6 +255,50 @@ async fn the_small_endpoints() {
         let request = format!("GET {path}");
         check(Ok(()), &request, "405 Method Not Allowed", "allow: POST", "POST only\n").await;
     }
+}
+
+async fn check_history() {
+    let server = start(Ok(()), Limits::default()).await;
+    let started = server.metrics.started_ms();
+    let history = format!(
+        "{{\"started_ms\":{started},\"interval_ms\":2000,\"max_lag_ms\":0,\"samples\":[]}}\n"
+    );
+    let event = concat!(
+        r#"{"seq":1,"at_ms":7,"level":"error","server":"db-2","text":"server is down","#,
+        r#""details":{"cause":"gone"}}"#
+    );
+    for (path, body) in [
+        ("/history", history),
+        ("/events", format!("{{\"started_ms\":{started},\"events\":[{event}]}}\n")),
+        ("/events?after=1", format!("{{\"started_ms\":{started},\"events\":[]}}\n")),
+    ] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        let response = server.exchange(&request).await;
+        assert_eq!(split(&response).2, body, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn browsers_get_the_page_with_or_without_a_token() {
+    let server = start(Ok(()), Limits::default()).await;
+    server.token.set(Some(b"0123456789abcdef"));
+    let accept = "Accept: text/html,application/xhtml+xml,*/*;q=0.8";
+    let ask = |line: &str, accept: &str| {
+        format!("{line} HTTP/1.1\r\nHost: x\r\n{accept}\r\nConnection: close\r\n\r\n")
+    };
+    let response = server.exchange(&ask("GET /", accept)).await;
+    let (status, headers, body) = split(&response);
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    assert!(headers.contains("content-type: text/html; charset=utf-8"), "{headers}");
+    assert!(headers.contains("content-security-policy: default-src 'none'; "), "{headers}");
+    assert!(body.starts_with("<!doctype html>") && body.ends_with("</html>\n"));
+    // Nothing else is open to it.
+    for line in ["GET /status", "GET /history", "GET /events", "POST /", "GET //"] {
+        let response = server.exchange(&ask(line, accept)).await;
+        assert!(response.starts_with("HTTP/1.1 401 "), "{line}: {response}");
+    }
+    let response = server.exchange(&ask("GET /", "Accept: */*")).await;
+    assert!(response.starts_with("HTTP/1.1 401 "), "{response}");
 }
 
 #[tokio::test]

@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::AdminState;
+use super::{AdminState, page};
 
-/// What asks nothing: load balancers and systems that watch processes cannot say a token.
+/// What asks nothing: load balancers and systems that watch processes cannot say a token. The page, which
+/// asks people for it, is open as well.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
 /// The token that is asked for, if one is; a reload exchanges it.
@@ -53,7 +54,7 @@ impl fmt::Debug for Token {
 /// Before everything else is looked at, so that who has no token learns nothing of what there is.
 pub async fn check(State(state): State<AdminState>, request: Request, next: Next) -> Response {
     let header = request.headers().get(header::AUTHORIZATION);
-    let is_open = OPEN.contains(&request.uri().path());
+    let is_open = OPEN.contains(&request.uri().path()) || page::is_wanted(&request);
     if is_open || state.token.admits(header.map(|header| header.as_bytes())) {
         return next.run(request).await;
     }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use lagwise::admin::ServerState;
-use lagwise::admin::status::{ServerStatus, Status};
+use lagwise::admin::status::Status;
 use lagwise::config::Config;
 
 use super::{FAILURE, complain, say, with_running};
@@ -56,7 +56,7 @@ fn screen(status: &Status) -> String {
     if counts.none > 0 {
         let _ = write!(text, ", {} refused", counts.none);
     }
-    let names = status.servers.iter().map(|server| &server.state.name);
+    let names = status.servers.iter().map(|server| &server.name);
     let longest = names.map(|name| name.chars().count()).max();
     let width = longest.unwrap_or_default().max("server".len());
     let _ = writeln!(
@@ -64,10 +64,10 @@ fn screen(status: &Status) -> String {
         "\n\n{:width$}  {:7}  {:8}  {:>9}  {:>11}  {:>7}  work",
         "server", "role", "health", "lag", "connections", "running"
     );
-    for ServerStatus { state, lag_seconds } in &status.servers {
-        let lag = lag_seconds.map_or("-".to_owned(), |lag| format!("{lag:.3} s"));
-        let ServerState { name, role, health, connections, running, .. } = state;
-        let work = work(state);
+    for server in &status.servers {
+        let ServerState { name, role, health, lag_ms, connections, running, .. } = server;
+        let lag = lag_ms.map_or("-".to_owned(), |lag| format!("{:.3} s", lag as f64 / 1e3));
+        let work = work(server);
         let _ = writeln!(
             text,
             "{name:width$}  {role:7}  {health:8}  {lag:>9}  {connections:>11}  {running:>7}  {work}"

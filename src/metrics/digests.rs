@@ -11,7 +11,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::histogram::{BUCKETS, bucket_of, upper_bound};
+use super::histogram::{BUCKETS, FINITE, bucket_of, percentile, upper_bound};
 
 /// Longest text of a digest that is kept, in bytes: MySQL's own default (`max_digest_length`).
 pub const MAX_TEXT: usize = 1024;
@@ -124,18 +124,14 @@ impl DigestRow {
         }
     }
 
-    /// The time within which this share of the executions ended, in nanoseconds: at most half too much,
-    /// which is how far the bounds of the histogram are apart, and never more than the longest.
+    /// The time that this share (0 to 1) of the executions did not exceed, in nanoseconds, as [`percentile`]
+    /// estimates it, and never more than the longest.
     pub fn quantile_nanos(&self, share: f64) -> u64 {
-        let wanted = (share * self.count as f64).ceil() as u64;
-        let mut seen = 0;
-        for (index, count) in self.times.iter().enumerate() {
-            seen += u64::from(*count);
-            if seen >= wanted.max(1) {
-                return upper_bound(index).unwrap_or(u64::MAX).min(self.longest_nanos);
-            }
-        }
-        self.longest_nanos
+        let counts = self.times.map(u64::from);
+        let nanos = percentile(&counts, share).map_or(0, |nanos| nanos.round() as u64);
+        // The longest of all may lie beyond the last bound.
+        let is_beyond = nanos == upper_bound(FINITE - 1).unwrap_or(u64::MAX);
+        if is_beyond { self.longest_nanos } else { nanos.min(self.longest_nanos) }
     }
 
     /// Index of the reason that most executions had.
@@ -347,7 +343,8 @@ mod tests {
             (12_000, 9000, 3, 0)
         );
         assert_eq!(row.main_reason(), 3);
-        assert_eq!((row.quantile_nanos(0.5), row.quantile_nanos(0.99)), (2048, 9000));
+        // Of three, one and a half: half way through the bucket of the second, from 1536 to 2048 ns.
+        assert_eq!((row.quantile_nanos(0.5), row.quantile_nanos(0.99)), (1792, 9000));
         assert_eq!((&*rows[1].schema, rows[1].errors), ("other", 1));
         digests.reset();
         assert!(digests.rows().is_empty());

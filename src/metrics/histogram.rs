@@ -43,6 +43,24 @@ pub(super) const fn upper_bound(index: usize) -> Option<u64> {
     }
 }
 
+/// The value that a share (0 to 1) of those counted does not exceed, in nanoseconds: between the bounds of
+/// its bucket in proportion. `None` if none was counted. Beyond the last bound it is that bound.
+pub(super) fn percentile(counts: &[u64], share: f64) -> Option<f64> {
+    let total: u64 = counts.iter().sum();
+    let wanted = total as f64 * share;
+    let (mut below, mut lower) = (0, 0);
+    for (index, count) in counts.iter().copied().enumerate() {
+        let upper = upper_bound(index).unwrap_or(lower);
+        if count > 0 && (below + count) as f64 >= wanted {
+            let part = ((wanted - below as f64) / count as f64).clamp(0.0, 1.0);
+            return Some(lower as f64 + (upper - lower) as f64 * part);
+        }
+        below += count;
+        lower = upper;
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,6 +85,23 @@ mod tests {
         assert_eq!(bucket_of(1 << 34), FINITE - 1);
         assert_eq!(bucket_of((1 << 34) + 1), FINITE);
         assert_eq!(bucket_of(u64::MAX), FINITE);
+    }
+
+    #[test]
+    fn percentiles() {
+        let check = |values: &[u64], share: f64, want: Option<f64>| {
+            let mut counts = [0; BUCKETS];
+            values.iter().for_each(|value| counts[bucket_of(*value)] += 1);
+            assert_eq!(percentile(&counts, share), want, "{values:?} {share}");
+        };
+        check(&[], 0.5, None);
+        check(&[1], 0.5, Some(512.0));
+        check(&[1], 1.0, Some(1024.0));
+        check(&[2000, 2000], 0.5, Some(1792.0));
+        check(&[1, 2000], 0.5, Some(1024.0));
+        check(&[1, 2000], 0.99, Some(1536.0 + 512.0 * 0.98));
+        check(&[u64::MAX], 0.99, Some((1u64 << 34) as f64));
+        assert_eq!(percentile(&[], 0.5), None);
     }
 
     proptest! {

@@ -6,8 +6,9 @@
 //!
 //! Reading order: [`catalogue`] (every metric, by name), `worker` (the counters), `histogram`
 //! (the buckets), `rules`
-//! (counters by rule), `digests` (statements by digest), `servers` (what a scrape asks of the topology), `certificates` (until when
-//! they are valid), `collector` (the scrape).
+//! (counters by rule), `digests` (statements by digest), `servers` (what a scrape asks of the
+//! topology), `certificates` (until when they are valid), `collector` (the scrape), `moment` (what the
+//! status page shows).
 //!
 //! Deliberately absent: labels of Prometheus whose values clients choose, a clock (callers measure), and any
 //! other module of the crate: label values of theirs are handed in as [`LabelSets`].
@@ -17,6 +18,7 @@ mod certificates;
 mod collector;
 mod digests;
 mod histogram;
+mod moment;
 mod process;
 mod rules;
 mod servers;
@@ -34,6 +36,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub use certificates::CertificateSample;
 pub use digests::{DigestRow, Digests, Execution};
+pub use moment::{Latency, Moment};
 pub use rules::RuleCount;
 pub use servers::{PrimarySample, ServerSample, ServerSource};
 pub use worker::{
@@ -81,6 +84,12 @@ impl Core {
             worker.merge_into(&mut totals);
         }
         totals
+    }
+
+    fn open_sessions(&self, totals: &[u64]) -> u64 {
+        let at = |slot: usize| totals.get(slot).copied().unwrap_or_default();
+        // The two are not read at one moment.
+        at(worker::SESSIONS_STARTED).saturating_sub(at(worker::SESSIONS_ENDED))
     }
 
     fn reloads(&self) -> (u64, u64) {
@@ -213,10 +222,7 @@ impl Metrics {
 
     /// Sessions that are open.
     pub fn sessions(&self) -> u64 {
-        let totals = self.core.totals();
-        let at = |slot: usize| totals.get(slot).copied().unwrap_or_default();
-        // The two are not read at one moment.
-        at(worker::SESSIONS_STARTED).saturating_sub(at(worker::SESSIONS_ENDED))
+        self.core.open_sessions(&self.core.totals())
     }
 
     /// Whole seconds since the start; 0 if the clock was set back behind it.

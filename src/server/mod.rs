@@ -43,7 +43,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::admin::{self, AdminState, Readiness, Token};
+use crate::admin::{self, AdminState, History, Readiness, Token};
 use crate::cluster::ClusterHandle;
 use crate::config::{Config, Secret};
 use crate::console::Users;
@@ -259,7 +259,11 @@ impl Readiness for Ready {
 }
 
 impl Server {
-    fn http(&self, listener: tokio::net::TcpListener) -> impl Future<Output = ()> + use<> {
+    fn http(
+        &self,
+        listener: tokio::net::TcpListener,
+        history: Arc<History>,
+    ) -> impl Future<Output = ()> + use<> {
         let readiness =
             Ready { cluster: Arc::clone(&self.cluster), lifecycle: self.lifecycle.subscribe() };
         let state = AdminState {
@@ -270,6 +274,8 @@ impl Server {
                 cluster: Arc::clone(&self.cluster),
                 registry: Arc::clone(&self.context.registry),
             }),
+            history,
+            topology: self.log.topology().clone(),
             token: self.token.clone(),
             is_local: listener.local_addr().is_ok_and(|address| address.ip().is_loopback()),
         };
@@ -322,7 +328,10 @@ impl Server {
         let mut tasks = vec![tokio::spawn(hashes), tokio::spawn(catalogue), tokio::spawn(downs)];
         tasks.push(tokio::spawn(rotation));
         if let Some(http) = self.sockets.http()? {
-            tasks.push(tokio::spawn(self.http(http)));
+            let history = Arc::new(History::default());
+            let metrics = Arc::clone(&self.metrics);
+            tasks.push(tokio::spawn(admin::keep_history(Arc::clone(&history), metrics)));
+            tasks.push(tokio::spawn(self.http(http, history)));
         }
         if let Some(listener) = self.sockets.console()? {
             tasks.push(tokio::spawn(self.console(listener)));
