@@ -13,7 +13,7 @@
 //! 2. [`sql`]: what a statement is, from its bytes.
 //! 3. [`auth`]: how a password is proven, towards clients and servers.
 //! 4. [`config`]: `proxy.toml`. [`metrics`]: what is counted. [`logging`], [`notify`]: the log and
-//!    systemd. [`recent`]: the last things of a kind.
+//!    systemd. [`recent`]: the last things of a kind. [`text`]: what people read.
 //! 5. [`route`]: where a statement runs, and why; pure. [`consistency`]: what others wrote that a read
 //!    must see; pure.
 //! 6. [`net`]: sockets, TLS, compression, framed streams.
@@ -48,6 +48,7 @@ pub mod route;
 pub mod server;
 pub mod session;
 pub mod sql;
+pub mod text;
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

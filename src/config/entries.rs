@@ -134,10 +134,7 @@ impl Entries {
             }
         }
         entries.console(console);
-        let LogConfig { level, format, sql } = log;
-        entries.add("log.level", level);
-        entries.add("log.format", format);
-        entries.add("log.sql", sql);
+        entries.log(log);
         entries
     }
 
@@ -165,6 +162,15 @@ impl Entries {
         self.file("client_tls.key_file", key.as_ref());
         self.add("client_tls.client_certificates", client_certificates);
         self.file("client_tls.ca_file", ca.as_ref());
+    }
+
+    fn log(&mut self, log: &LogConfig) {
+        let LogConfig { level, format, sql, sql_one_in, slow_query } = log;
+        self.add("log.level", level);
+        self.add("log.format", format);
+        self.add("log.sql", sql);
+        self.add("log.sql_one_in", sql_one_in);
+        self.add("log.slow_query", format_duration(*slow_query));
     }
 
     fn access(&mut self, access: &AccessConfig) {

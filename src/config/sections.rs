@@ -412,6 +412,8 @@ word_enum! {
     pub enum LogSql {
         /// Nothing.
         None = "none",
+        /// Its digest: without the values.
+        Digest = "digest",
         /// The statement as it was sent, literals included.
         Full = "full",
     }
@@ -426,10 +428,20 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// `sql`.
     pub sql: LogSql,
+    /// `sql_one_in`: of so many statements one is logged, 1 to 1 000 000.
+    pub sql_one_in: u32,
+    /// `slow_query`: what takes as long is a slow statement; at most 1 h, with 0 none is.
+    pub slow_query: Duration,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { level: LogLevel::Info, format: LogFormat::Human, sql: LogSql::None }
+        Self {
+            level: LogLevel::Info,
+            format: LogFormat::Human,
+            sql: LogSql::None,
+            sql_one_in: 1,
+            slow_query: Duration::from_secs(1),
+        }
     }
 }

@@ -167,6 +167,8 @@ token = "hunter2.hunter2.hunter2"
 level = "trace"
 format = "json"
 sql = "full"
+sql_one_in = 7
+slow_query = "0s"
 [[server]]
 address = "[FD00::0:3]:3308"
 role = "replica"

@@ -274,6 +274,10 @@ fn log(table: &Table<'_>) -> LogConfig {
         level: table.word("level").unwrap_or(default.level),
         format: table.word("format").unwrap_or(default.format),
         sql: table.word("sql").unwrap_or(default.sql),
+        sql_one_in: table.integer("sql_one_in", 1..=1_000_000).unwrap_or(default.sql_one_in),
+        slow_query: table
+            .duration("slow_query", Duration::ZERO..=HOUR)
+            .unwrap_or(default.slow_query),
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use crate::admin::{DrainRefusal, ServerStates, SessionSource};
 use crate::auth::RsaKey;
 use crate::config::ConsoleRole;
-use crate::metrics::DigestRow;
+use crate::metrics::{DigestRow, SlowStatement};
 use crate::net::listen::{Accepted, Listener};
 use crate::net::{PacketStream, ReadError, Socket, Transport};
 use crate::protocol::frame::build_packet;
@@ -83,7 +83,10 @@ pub trait Desk: Send + Sync {
     /// Statements by their digest, the most time first, each with the reason for most of its routes.
     fn queries(&self) -> Vec<(DigestRow, &'static str)>;
 
-    /// Forgets those.
+    /// The slow statements of late, the newest first.
+    fn slow(&self) -> Vec<SlowStatement>;
+
+    /// Forgets both.
     fn reset_statistics(&self);
 
     /// Asks for a reload.
@@ -244,6 +247,7 @@ impl Visitor {
                 let desk = Arc::clone(&state.desk);
                 aside(move || shows::queries(&desk.queries(), most)).await
             }
+            Statement::Slow(most) => shows::slow(&state.desk.slow(), most),
             Statement::ExplainRoute { user, schema, statement } => {
                 shows::explanation(&state.desk.explain(&user, &schema, &statement))
             }

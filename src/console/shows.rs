@@ -1,9 +1,11 @@
 //! Tables of what there is.
 
+use std::time::Duration;
+
 use super::answer::Answer;
 use super::statement::HELP;
 use crate::admin::{Connection, ServerState, Sessions};
-use crate::metrics::DigestRow;
+use crate::metrics::{DigestRow, SlowStatement};
 
 /// The longest list of sessions.
 pub const MAX_SESSIONS: usize = 10_000;
@@ -129,6 +131,52 @@ pub fn queries(rows: &[(DigestRow, &'static str)], most: usize) -> Answer {
         ]
     };
     Answer::table(&COLUMNS, rows.iter().take(most).map(row).collect())
+}
+
+/// SHOW SLOW: at most so many.
+pub fn slow(statements: &[SlowStatement], most: usize) -> Answer {
+    const COLUMNS: [&str; 16] = [
+        "seconds_ago",
+        "session",
+        "user",
+        "schema",
+        "server",
+        "reason",
+        "attempts",
+        "total_ms",
+        "wait_ms",
+        "queue_ms",
+        "sync_ms",
+        "server_ms",
+        "first_byte_ms",
+        "rows",
+        "error",
+        "statement",
+    ];
+    let ms = |time: Duration| text(format_args!("{:.3}", time.as_secs_f64() * 1e3));
+    let name = |name: &str| (!name.is_empty()).then(|| name.to_owned());
+    let row = |slow: &SlowStatement| {
+        let phases = &slow.phases;
+        vec![
+            text(format_args!("{:.1}", slow.at.elapsed().as_secs_f64())),
+            text(slow.session),
+            text(&slow.user),
+            name(&slow.schema),
+            name(&slow.server),
+            text(slow.reason),
+            text(slow.attempts),
+            ms(phases.total),
+            ms(phases.wait),
+            ms(phases.queue),
+            ms(phases.sync),
+            ms(phases.server),
+            ms(phases.first_byte),
+            text(slow.rows),
+            yes(slow.is_error),
+            text(&slow.text),
+        ]
+    };
+    Answer::table(&COLUMNS, statements.iter().take(most).map(row).collect())
 }
 
 /// EXPLAIN ROUTE: a row for each line.

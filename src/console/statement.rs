@@ -9,6 +9,7 @@ pub const HELP: &[(&str, &str, bool)] = &[
     ("SHOW SESSIONS", "who is connected, and what keeps which server connection", false),
     ("SHOW ROUTES", "statements so far by where they ran and why", false),
     ("SHOW QUERIES [LIMIT n]", "statements by digest, the most time first", false),
+    ("SHOW SLOW [LIMIT n]", "the last slow statements, the newest first", false),
     ("SHOW CONFIG", "the configuration in force", false),
     ("EXPLAIN ROUTE [FOR user] [IN schema] statement", "where it would run, and why", false),
     ("SHOW HELP", "this list; HELP is the same", false),
@@ -16,7 +17,7 @@ pub const HELP: &[(&str, &str, bool)] = &[
     ("UNDRAIN server", "put it back", true),
     ("KILL id", "end a session", true),
     ("RELOAD", "read the configuration again, all of it or nothing", true),
-    ("RESET STATISTICS", "begin SHOW QUERIES anew", true),
+    ("RESET STATISTICS", "begin SHOW QUERIES and SHOW SLOW anew", true),
 ];
 
 /// Statements of a set; what is longer is no statement of ours.
@@ -43,6 +44,8 @@ pub enum Statement {
     Routes,
     /// SHOW QUERIES: so many.
     Queries(usize),
+    /// SHOW SLOW: so many.
+    Slow(usize),
     /// SHOW CONFIG
     Config,
     /// EXPLAIN ROUTE
@@ -98,9 +101,9 @@ pub fn parse(text: &str) -> Result<Statement, String> {
         ["SHOW", "SESSIONS"] => Statement::Sessions,
         ["SHOW", "ROUTES"] => Statement::Routes,
         ["SHOW", "QUERIES"] => Statement::Queries(usize::MAX),
-        ["SHOW", "QUERIES", "LIMIT", count] => {
-            Statement::Queries(count.parse().map_err(|_| "LIMIT needs a number".to_owned())?)
-        }
+        ["SHOW", "QUERIES", "LIMIT", count] => Statement::Queries(limit(count)?),
+        ["SHOW", "SLOW"] => Statement::Slow(usize::MAX),
+        ["SHOW", "SLOW", "LIMIT", count] => Statement::Slow(limit(count)?),
         ["SHOW", "CONFIG"] => Statement::Config,
         ["RELOAD"] => Statement::Reload,
         ["RESET", "STATISTICS"] => Statement::ResetStatistics,
@@ -118,6 +121,11 @@ pub fn parse(text: &str) -> Result<Statement, String> {
 }
 
 /// EXPLAIN ROUTE, whose statement is taken as it is. `None`: it is another statement.
+/// The number behind LIMIT.
+fn limit(count: &str) -> Result<usize, String> {
+    count.parse().map_err(|_| "LIMIT needs a number".to_owned())
+}
+
 fn explain_route(text: &str) -> Option<Result<Statement, String>> {
     let rest = after_word(after_word(text, "EXPLAIN")?, "ROUTE")?;
     let (user, rest) = clause(rest, "FOR");

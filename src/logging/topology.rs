@@ -17,6 +17,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::Context;
 
 use crate::recent::Ring;
+use crate::text::cut;
 
 /// Events that are kept.
 pub const MAX_EVENTS: usize = 100;
@@ -106,11 +107,7 @@ struct Fields<'a>(&'a mut TopologyEvent);
 
 impl Visit for Fields<'_> {
     fn record_str(&mut self, field: &Field, value: &str) {
-        let mut end = value.len().min(MAX_TEXT);
-        while !value.is_char_boundary(end) {
-            end -= 1;
-        }
-        let value = value.get(..end).unwrap_or_default().to_owned();
+        let value = cut(value, MAX_TEXT).to_owned();
         match field.name() {
             "message" => self.0.text = value,
             "server" => self.0.server = Some(value),

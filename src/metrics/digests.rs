@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::histogram::{BUCKETS, FINITE, bucket_of, percentile, upper_bound};
+use crate::text::cut;
 
 /// Longest text of a digest that is kept, in bytes: MySQL's own default (`max_digest_length`).
 pub const MAX_TEXT: usize = 1024;
@@ -72,13 +73,9 @@ pub struct DigestRow {
 
 impl DigestRow {
     fn new(schema: &str, text: &str, fingerprint: u64) -> Self {
-        let mut end = text.len().min(MAX_TEXT);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
         Self {
             schema: schema.into(),
-            text: text.get(..end).unwrap_or_default().into(),
+            text: cut(text, MAX_TEXT).into(),
             fingerprint,
             count: 0,
             errors: 0,

@@ -6,9 +6,9 @@
 //!
 //! Reading order: [`catalogue`] (every metric, by name), `worker` (the counters), `histogram`
 //! (the buckets), `rules`
-//! (counters by rule), `digests` (statements by digest), `servers` (what a scrape asks of the
-//! topology), `certificates` (until when they are valid), `collector` (the scrape), `moment` (what the
-//! status page shows).
+//! (counters by rule), `digests` (statements by digest), `slow` (slow statements), `servers` (what a
+//! scrape asks of the topology), `certificates` (until when they are valid), `collector` (the scrape),
+//! `moment` (what the status page shows).
 //!
 //! Deliberately absent: labels of Prometheus whose values clients choose, a clock (callers measure), and any
 //! other module of the crate: label values of theirs are handed in as [`LabelSets`].
@@ -22,6 +22,7 @@ mod moment;
 mod process;
 mod rules;
 mod servers;
+mod slow;
 mod worker;
 
 #[cfg(test)]
@@ -35,10 +36,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::{Registry, TextEncoder};
 
 pub use certificates::CertificateSample;
-pub use digests::{DigestRow, Digests, Execution};
+pub use digests::{DigestRow, Digests, Execution, MAX_TEXT};
 pub use moment::{Latency, Moment};
 pub use rules::RuleCount;
 pub use servers::{PrimarySample, ServerSample, ServerSource};
+pub use slow::{Phases, SlowStatement, SlowStatements};
 pub use worker::{
     Abandoned, Direction, LabelSets, LoginResult, OTHER, PrepareBy, PrimaryWait, Role, Side,
     WaitOutcome, WorkerMetrics,
@@ -74,6 +76,7 @@ struct Core {
     rules: rules::RuleCounts,
     certificates: certificates::Certificates,
     digests: Digests,
+    slow: SlowStatements,
 }
 
 impl Core {
@@ -134,6 +137,7 @@ impl Metrics {
             rules: rules::RuleCounts::default(),
             certificates: certificates::Certificates::default(),
             digests: Digests::new(workers),
+            slow: SlowStatements::default(),
         });
         let registry = Registry::new();
         registry.register(Box::new(collector::CoreCollector::new(core.clone())?))?;
@@ -157,6 +161,11 @@ impl Metrics {
     /// Statements by their digest.
     pub fn digests(&self) -> &Digests {
         &self.core.digests
+    }
+
+    /// The slow statements of late.
+    pub fn slow(&self) -> &SlowStatements {
+        &self.core.slow
     }
 
     /// The counters of worker `index`, modulo the number of workers: for runtimes that number

@@ -9,9 +9,9 @@ use crate::backend::Endpoint;
 use crate::backend::endpoint::{EndpointTls, UseFor};
 use crate::cluster::{NoPrimary, Server};
 use crate::config::{
-    AuthPlugin, ClientCertificates, ClientTls, Config, Credential, LogConfig, LogFormat, LogSql,
-    PemFile, PoolConfig, RuleConfig, RuleTarget, ServerAddress, ServerConfig, ServerTlsMode,
-    TlsVerify, UnknownFunctions,
+    AuthPlugin, ClientCertificates, ClientTls, Config, Credential, LogConfig, LogFormat, PemFile,
+    PoolConfig, RuleConfig, RuleTarget, ServerAddress, ServerConfig, ServerTlsMode, TlsVerify,
+    UnknownFunctions,
 };
 use crate::logging::Format;
 use crate::metrics::LabelSets;
@@ -120,7 +120,9 @@ pub fn settings(config: &Config, self_signed: &SelfSigned) -> Result<Settings, B
         net_read_timeout: config.limits.net_read_timeout,
         net_write_timeout: config.limits.net_write_timeout,
         tls: client_tls(config, self_signed).map_err(BuildError::ClientTls)?,
-        log_sql: config.log.sql == LogSql::Full,
+        log_sql: config.log.sql,
+        log_sql_one_in: config.log.sql_one_in,
+        slow_query: config.log.slow_query,
         compression: config.client_protocol.compression,
         greeting_plugin: match config.auth.default_plugin {
             AuthPlugin::CachingSha2Password => Plugin::CachingSha2,

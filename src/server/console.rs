@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{Server, drain, explain, sessions};
 use crate::config::{ClientTlsMode, Config};
 use crate::console::{self, ConsoleState, Desk, Limits, Reload};
-use crate::metrics::{DigestRow, Metrics};
+use crate::metrics::{DigestRow, Metrics, SlowStatement};
 use crate::net::listen::Listener;
 use crate::route::Reason;
 use crate::session::Context;
@@ -78,8 +78,13 @@ impl Desk for Behind {
             .collect()
     }
 
+    fn slow(&self) -> Vec<SlowStatement> {
+        self.metrics.slow().rows()
+    }
+
     fn reset_statistics(&self) {
         self.metrics.digests().reset();
+        self.metrics.slow().reset();
     }
 
     fn reload(&self) -> Reload {

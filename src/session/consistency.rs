@@ -94,18 +94,24 @@ impl Session {
         if routed.lacks.is_some() {
             // Boxed: it is rare, and no room is kept for it in every command.
             let waiting = self.route_after_waiting(routed, job, settings, cluster, tried);
+            let since = Instant::now();
             routed = Box::pin(waiting).await?;
+            self.running.wait += since.elapsed();
         }
         if routed.side == Side::Primary && (cluster.hold().is_some() || tried.no_primary.is_some())
         {
             let waiting = self.route_to_taker(routed, job, settings, cluster, tried);
+            let since = Instant::now();
             routed = Box::pin(waiting).await?;
+            self.running.wait += since.elapsed();
         }
         if routed.side == Side::Primary
             && let Some(primary) = &routed.member
             && let Some(until) = self.not_shown(job, primary)
         {
+            let since = Instant::now();
             Box::pin(self.wait_for_primary(job, Arc::clone(primary), until)).await?;
+            self.running.wait += since.elapsed();
         }
         Ok(routed)
     }

@@ -26,7 +26,7 @@ use super::visitor::RejectCause;
 use crate::auth::{Credential, KnownAccount, Plugin, RsaKey};
 use crate::cluster::ClusterHandle;
 use crate::cluster::native_hashes::NativeHashes;
-use crate::config::{Pin, PoolMode, Scope, WhenAllLag};
+use crate::config::{LogSql, Pin, PoolMode, Scope, WhenAllLag};
 use crate::consistency::Writes;
 use crate::metrics::{Metrics, RuleCount};
 use crate::route::Policy;
@@ -101,8 +101,12 @@ pub struct Settings {
     pub net_write_timeout: Duration,
     /// TLS towards clients.
     pub tls: ListenerTls,
-    /// Each statement is logged, with its text.
-    pub log_sql: bool,
+    /// Whether statements are logged, and with which text.
+    pub log_sql: LogSql,
+    /// Of so many statements one is logged.
+    pub log_sql_one_in: u32,
+    /// What takes as long is a slow statement; zero: none is.
+    pub slow_query: Duration,
     /// The compressed protocol is offered.
     pub compression: bool,
     /// The plugin that the greeting names.

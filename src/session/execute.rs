@@ -27,8 +27,8 @@ use super::tracked::Tracked;
 use crate::backend;
 use crate::backend::error::codes;
 use crate::cluster::Member;
+use crate::config::LogSql;
 use crate::consistency::Tables;
-use crate::metrics::{Direction, Role};
 use crate::pool;
 use crate::protocol::ErrPacket;
 use crate::protocol::response::ResponseKind;
@@ -41,12 +41,13 @@ impl Session {
     /// # Errors
     /// The session ends.
     pub(super) async fn run(&mut self, mut job: Job<'_>) -> Result<Done, End> {
-        self.running.began = Instant::now();
         let settings = self.context.settings.load_full();
+        self.begin_statement(&job, &settings);
         let mut cluster = self.context.cluster.snapshot();
         job.statement.know(&settings.policy.read_only_functions);
         self.weigh_hint(&mut job, &settings, &cluster);
         if let Some(done) = self.answer_without_server(&mut job, &settings).await? {
+            self.trace_answered();
             return Ok(done);
         }
         if let Err(failed) = self.settle_variables(&job, &settings).await {
@@ -140,10 +141,10 @@ impl Session {
     }
 
     fn note_route(&mut self, job: &Job<'_>, routed: &Routed, settings: &Settings) {
-        self.running.reason = routed.route.reason.index();
+        self.running.reason = Some(routed.route.reason);
         self.count_route(routed, settings);
-        if settings.log_sql {
-            self.log_statement(job, routed);
+        if settings.log_sql != LogSql::None {
+            self.log_statement(job, routed, settings);
         }
     }
 
@@ -171,7 +172,7 @@ impl Session {
         }
         // What failed has been counted with its error.
         if let Done::Forwarded(..) = done {
-            self.count_digest(job, Some(done));
+            self.finish_statement(job, Some(done), settings);
         }
     }
 
@@ -188,6 +189,8 @@ impl Session {
             self.note_writing(job, settings);
         }
         let started = Instant::now();
+        self.running.server = Some(member.id());
+        self.running.attempts = self.running.attempts.saturating_add(1);
         let on_replica = side == Side::Replica || self.is_kept();
         let may_abandon = on_replica && self.is_repeatable(job, side);
         let displaced = member.displaced();
@@ -221,6 +224,8 @@ impl Session {
         let (client, max_packet) = (&mut self.client, settings.max_packet);
         let last_seq = job.incoming.send_rest(client, &mut held.guard, max_packet).await?;
         let sent = Instant::now();
+        self.running.until_sent += sent.saturating_duration_since(started);
+        self.running.sent = Some(sent);
         let owed = tokio::select! {
             biased;
             owed = held.guard.finish_owed() => owed,
@@ -276,6 +281,7 @@ impl Session {
             return Ok(self.make_all_ready(side, job).await);
         }
         let is_watched = is_watched(job);
+        let queued = Instant::now();
         let ensured = tokio::select! {
             biased;
             ensured = self.servers.ensure(side, member, &mut self.state, by) => ensured,
@@ -284,6 +290,7 @@ impl Session {
                 return Err(End::ClientGone("closed before its query ran".to_owned()));
             }
         };
+        self.running.queue += queued.elapsed();
         match ensured {
             Ok(()) if self.is_superseded(side, member) => {
                 Ok(Err(Failed::Unavailable(Unavailable::Pool(pool::Error::Closed))))
@@ -322,6 +329,7 @@ impl Session {
         (last_seq, sent): (u8, Instant),
         withhold: Withhold,
     ) -> Result<Relayed, RelayError> {
+        let last_row = self.trace_row(job);
         let Some(held) = self.servers.get(side) else {
             let error = std::io::Error::from(std::io::ErrorKind::NotConnected);
             return Err(RelayError::Untouched(backend::Error::Lost(error)));
@@ -336,13 +344,14 @@ impl Session {
         let session = self.state.is_elsewhere(side).then_some(self.state.status);
         let aside = job.aside();
         let counts = make == Make::MySql && aside.is_some_and(Aside::counts_warnings);
+        let warnings = counts.then(|| self.state.diagnostics.warnings());
         let relay = Relay {
             client: &mut self.client,
             server: &mut held.guard,
             tracked,
             statement_id: prepare.then(|| self.prepared.next_id()),
             touched: &mut self.touched,
-            shown: Shown { known_columns, session },
+            shown: Shown { known_columns, session, warnings, one_more: self.running.traced },
             member,
             displaced,
             may_abandon,
@@ -355,7 +364,7 @@ impl Session {
             client_statement: job.statement_id,
             withhold,
             copy: prepare.then(Vec::new),
-            warnings: counts.then(|| self.state.diagnostics.warnings()),
+            last_row,
         };
         let (state, context) = (&mut self.state, &self.context);
         let changes = job.kind != ResponseKind::Prepare && changes_catalogue(&job.statement);
@@ -461,24 +470,6 @@ impl Session {
             }
             Err(RelayError::File(error)) => Err(error.into()),
         }
-    }
-
-    fn count_times(&self, side: Side, relayed: &Relayed, started: Instant, sent: Instant) {
-        let metrics = self.context.metrics.local();
-        let first_byte = relayed.first_byte.unwrap_or(sent);
-        let nanos = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        let role = match side {
-            Side::Primary if !self.is_kept() => Role::Primary,
-            Side::Primary | Side::Replica => Role::Replica,
-        };
-        metrics.server_time(role, nanos(first_byte.saturating_duration_since(sent)));
-        let mut own = sent.saturating_duration_since(started);
-        // Of a long response the rest is mostly waiting for server and client.
-        if relayed.in_one_read {
-            own += first_byte.elapsed();
-        }
-        metrics.proxy_time(nanos(own));
-        metrics.bytes(Direction::ToClient, relayed.bytes);
     }
 }
 

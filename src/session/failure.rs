@@ -230,7 +230,8 @@ impl Session {
             return Err(End::Refused(err.to_string()));
         }
         reply::err(&mut self.client, seq, err).await?;
-        self.count_digest(job, None);
+        let settings = self.context.settings.load_full();
+        self.finish_statement(job, None, &settings);
         Ok(())
     }
 

@@ -13,6 +13,7 @@ use super::error::End;
 use super::job::{Done, Failed, Job};
 use super::relay::Relayed;
 use super::reply;
+use crate::config::LogSql;
 use crate::consistency::Group;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::ok::{OK, OkPacket};
@@ -57,7 +58,7 @@ impl Session {
             && !state.is_untracked()
             && self.strays.is_empty()
             && self.rules.is_empty()
-            && !settings.log_sql;
+            && settings.log_sql == LogSql::None;
         if !is_free {
             self.key_text = None;
             return Ok(None);

@@ -27,6 +27,7 @@ use super::reply;
 use super::tracked::Tracked;
 use crate::auth::Credential;
 use crate::backend::image::Image;
+use crate::config::LogSql;
 use crate::protocol::OkPacket;
 use crate::protocol::flags::{Capabilities, StatusFlags};
 use crate::protocol::response::ResponseKind;
@@ -194,7 +195,9 @@ impl Session {
         settings: &Settings,
     ) -> Result<Option<Done>, End> {
         self.learning = None;
-        let Some(key) = self.set_key(job).filter(|_| !settings.log_sql) else { return Ok(None) };
+        let Some(key) = self.set_key(job).filter(|_| settings.log_sql == LogSql::None) else {
+            return Ok(None);
+        };
         let now = Instant::now();
         let Some(answer) = self.context.known_sets.find(&key, now) else {
             self.learning = Some(Box::new(Learning { key, asked_at: now, answer: None }));

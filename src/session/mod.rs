@@ -24,7 +24,7 @@
 //!   [`text_prepared`], [`tracked`]: what is known of the session. [`known_statements`],
 //!   [`signature`]: which prepared statements sessions may share. [`prepare_answers`], [`recent`]: what
 //!   servers have said to PREPARE. Pure.
-//! - `digests`: what a statement took. [`reply`], [`error`]: what lagwise itself says.
+//! - `finished`: what a statement took, for all who want to know. `trace`: for its client. [`reply`], [`error`]: what lagwise itself says.
 //!
 //! Deliberately absent: the choice of a server ([`crate::route`], [`crate::cluster`]).
 
@@ -40,12 +40,12 @@ pub mod context;
 mod control;
 pub mod credentials;
 mod diagnostics;
-mod digests;
 mod effects;
 pub mod error;
 mod execute;
 mod failure;
 mod farewell;
+mod finished;
 mod found_rows;
 mod guesses;
 mod held;
@@ -85,6 +85,7 @@ mod statements;
 mod strays;
 mod text_execute;
 mod text_prepared;
+mod trace;
 mod tracked;
 mod tracking;
 mod untold;
@@ -96,8 +97,8 @@ use tokio::time::Instant;
 
 pub use arrival::serve;
 pub use context::{Context, Settings};
-use digests::Running;
 use error::End;
+use finished::Running;
 use found_rows::FoundRowsUse;
 use guesses::Origin;
 pub use holds::Hold;
@@ -166,6 +167,8 @@ pub struct Session {
     /// A command has come and its response has not ended.
     busy: bool,
     running: Running,
+    /// What SHOW WARNINGS says besides, after a statement that was traced.
+    trace: Option<Box<str>>,
     /// A response to the current command has begun to reach the client.
     touched: bool,
     /// Room for rewritten packets.
@@ -216,7 +219,8 @@ impl Session {
             place,
             proven_at: std::time::Instant::now(),
             busy: false,
-            running: Running { began: std::time::Instant::now(), reason: 0 },
+            running: Running::begin(std::time::Instant::now()),
+            trace: None,
             touched: false,
             scratch: Vec::new(),
             pin_count: None,

@@ -12,6 +12,7 @@ use super::known_statements::SharedStatement;
 use super::prepare_answers::{Answer, Asked, changes_catalogue};
 use super::prepared::ClientStatement;
 use super::reply;
+use crate::config::LogSql;
 use crate::metrics::PrepareBy;
 use crate::pool::LoginKey;
 use crate::protocol::flags::StatusFlags;
@@ -38,7 +39,7 @@ impl Session {
         let classify = || sql::classify(text, mode);
         let shared = self.context.known_statements.get(text, mode, parse_state, classify);
         // What is logged tells where it ran.
-        let is_logged = self.context.settings.load().log_sql;
+        let is_logged = self.context.settings.load().log_sql != LogSql::None;
         let is_usual = shared.is_shared && !is_logged && self.is_answered_as_usual();
         if let Some(answer) = is_usual.then(|| self.known_answer(&shared)).flatten() {
             return self.answer_prepare(shared, &answer).await;

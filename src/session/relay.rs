@@ -7,9 +7,14 @@
 //!
 //! Nothing is read from the server before the client has taken what was read before: what a slow
 //! client holds is one read buffer.
+//!
+//! [`shown`]: what the client is told otherwise than by the server.
+
+mod shown;
 
 use std::future::poll_fn;
 use std::io;
+use std::ops::Range;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -27,10 +32,11 @@ use crate::net::PacketStream;
 use crate::protocol::eof::EofPacket;
 use crate::protocol::flags::StatusFlags;
 use crate::protocol::frame::{HEADER_LEN, build_packet};
-use crate::protocol::ok::OkPacket;
+use crate::protocol::ok::{OK, OkPacket};
 use crate::protocol::prepare::{PrepareOk, STATEMENT_ID};
 use crate::protocol::response::{Control, Event, ResponseTracker};
 use crate::protocol::{ErrPacket, Malformed};
+pub use shown::Shown;
 
 /// Why a response could not be forwarded whole.
 #[derive(Debug)]
@@ -116,8 +122,8 @@ pub struct Relay<'a> {
     pub withhold: Withhold,
     /// Takes what the client is sent, if that is wanted.
     pub copy: Option<Vec<u8>>,
-    /// How many warnings the client is told of, if not as many as the server says.
-    pub warnings: Option<u16>,
+    /// A row of text that ends the rows of the response, after those of the server: a packet's payload.
+    pub last_row: Option<Vec<u8>>,
 }
 
 /// Which errors of a server do not reach the client, for the statement is then run once more.
@@ -145,38 +151,6 @@ impl Withhold {
             || self.read_only && says_read_only(err)
     }
 }
-
-/// Status flags that the client is told otherwise than by the server.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Shown {
-    /// For the execution of a prepared statement with a result set: the number of columns that the
-    /// client has been told of.
-    pub known_columns: Option<u16>,
-    /// The session's flags, if its transaction is on another connection.
-    pub session: Option<StatusFlags>,
-}
-
-impl Shown {
-    /// The flags at the end of a result set of so many columns.
-    ///
-    /// A server sets METADATA_CHANGED when it had to prepare a statement anew and found another
-    /// number of columns than its connection had been told. The client is told the same by what it
-    /// has been told, over whichever connection.
-    fn status(self, told: StatusFlags, columns: u16) -> StatusFlags {
-        let mut status = told;
-        if let Some(known) = self.known_columns.filter(|_| columns > 0) {
-            status.set(StatusFlags::METADATA_CHANGED, columns != known);
-        }
-        match self.session {
-            Some(session) => (status - OF_TRANSACTION) | (session & OF_TRANSACTION),
-            None => status,
-        }
-    }
-}
-
-/// Status flags about the session's transaction.
-const OF_TRANSACTION: StatusFlags =
-    StatusFlags::IN_TRANS.union(StatusFlags::IN_TRANS_READONLY).union(StatusFlags::AUTOCOMMIT);
 
 /// How far one look at the buffered bytes came.
 enum Stop {
@@ -318,8 +292,7 @@ impl Relay<'_> {
                 Event::Packet { control, start, last } => (at + start, control, last),
             };
             let end = at + count;
-            let packet = bytes.get(start..end).unwrap_or_default();
-            let payload = packet.get(HEADER_LEN..).unwrap_or_default();
+            let payload = bytes.get(start + HEADER_LEN..end).unwrap_or_default();
             match control {
                 Control::Ok => {
                     let ok = OkPacket::parse(payload, true)?;
@@ -327,15 +300,13 @@ impl Relay<'_> {
                     observe(Told::Ok(ok));
                     let status = self.shown.status(ok.status, tracker.columns());
                     let hides = !ok.state.is_empty() && !self.tracked.is_everything();
-                    let warnings = self.warnings.unwrap_or(ok.warnings);
-                    if hides || status != ok.status || warnings != ok.warnings {
-                        let seq = packet.get(3).copied().unwrap_or_default();
-                        let before = bytes.get(copied..start).unwrap_or_default();
-                        self.scratch.extend_from_slice(before);
+                    let warnings = self.shown.warnings(ok.warnings);
+                    let row = self.last_row.take_if(|_| ok.header != OK);
+                    if hides || status != ok.status || warnings != ok.warnings || row.is_some() {
                         let mut state = Vec::new();
-                        let ok = OkPacket { status, warnings, ..ok };
-                        let shown = self.tracked.shown(&ok, &mut state);
-                        build_packet(self.scratch, seq, |out| shown.write(out));
+                        let shown = OkPacket { status, warnings, ..ok };
+                        let shown = self.tracked.shown(&shown, &mut state);
+                        replace(self.scratch, bytes, copied..start, row, |out| shown.write(out));
                         copied = end;
                     }
                 }
@@ -344,6 +315,12 @@ impl Relay<'_> {
                     relayed.has_cursor = eof.status.contains(StatusFlags::CURSOR_EXISTS);
                     observe(Told::Eof(eof));
                     self.change_eof(start, tracker.columns());
+                    if let row @ Some(_) = self.last_row.take() {
+                        let bytes = self.server.stream().buffered();
+                        let eof = bytes.get(start + HEADER_LEN..end).unwrap_or_default();
+                        replace(self.scratch, bytes, copied..start, row, |out| out.extend(eof));
+                        copied = end;
+                    }
                 }
                 Control::DefinitionsEof => self.change_eof(start, tracker.columns()),
                 Control::Err => {
@@ -357,10 +334,7 @@ impl Relay<'_> {
                     relayed.error_code = Some(err.code);
                     observe(Told::Err(err.code));
                     if let Some(err) = in_clients_words(err, self.client_statement) {
-                        let seq = packet.get(3).copied().unwrap_or_default();
-                        let before = bytes.get(copied..start).unwrap_or_default();
-                        self.scratch.extend_from_slice(before);
-                        build_packet(self.scratch, seq, |out| err.write(out));
+                        replace(self.scratch, bytes, copied..start, None, |out| err.write(out));
                         copied = end;
                     }
                 }
@@ -370,10 +344,10 @@ impl Relay<'_> {
                 }
                 Control::LocalInfile => return Ok((self.rest(copied, end), Stop::File)),
             }
-            at = end;
             if last {
-                return Ok((self.rest(copied, at), Stop::End));
+                return Ok((self.rest(copied, end), Stop::End));
             }
+            at = end;
         }
     }
 
@@ -386,26 +360,11 @@ impl Relay<'_> {
         end
     }
 
-    /// Rewrites status flags and warnings of the EOF packet at `start`. MariaDB sets SESSION_STATE_CHANGED
-    /// for what only lagwise's trackers report.
+    /// Has the EOF packet at `start` say what the client is to be told.
     fn change_eof(&mut self, start: usize, columns: u16) {
-        // int<1> header, int<2> warnings, int<2> status
-        let at = start + HEADER_LEN + 3;
-        let buffered = self.server.stream().buffered();
-        let Some(&[low, high]) = buffered.get(at..at + 2) else { return };
-        let told = StatusFlags::from_bits_retain(u16::from_le_bytes([low, high]));
-        let mut status = self.shown.status(told, columns);
-        if !self.tracked.is_everything() {
-            status -= StatusFlags::SESSION_STATE_CHANGED;
-        }
-        let warnings = self.warnings.map(u16::to_le_bytes);
-        let buffered = self.server.stream().buffered_mut();
-        if let Some(field) = buffered.get_mut(at..at + 2) {
-            field.copy_from_slice(&status.bits().to_le_bytes());
-        }
-        if let Some((field, warnings)) = buffered.get_mut(at - 2..at).zip(warnings) {
-            field.copy_from_slice(&warnings);
-        }
+        let (shown, is_everything) = (self.shown, self.tracked.is_everything());
+        let packet = self.server.stream().buffered_mut().get_mut(start..).unwrap_or_default();
+        shown.change_eof(packet, columns, is_everything);
     }
 
     fn exchange_statement_id(&mut self, start: usize) {
@@ -448,6 +407,25 @@ impl Relay<'_> {
             }
         }
     }
+}
+
+/// Copies what is `before` a packet of `bytes` from where copying ended, and what takes the packet's place:
+/// a row, if there is one, and another payload.
+fn replace(
+    out: &mut Vec<u8>,
+    bytes: &[u8],
+    before: Range<usize>,
+    row: Option<Vec<u8>>,
+    write: impl FnOnce(&mut Vec<u8>),
+) {
+    // int<3> length, int<1> sequence id
+    let mut seq = bytes.get(before.end + 3).copied().unwrap_or_default();
+    out.extend_from_slice(bytes.get(before).unwrap_or_default());
+    if let Some(row) = row {
+        build_packet(out, seq, |out| out.extend_from_slice(&row));
+        seq = seq.wrapping_add(1);
+    }
+    build_packet(out, seq, write);
 }
 
 /// Returns once a server is given up or displaced, or only down or hanging, if what it was asked may be abandoned. Whoever takes a

@@ -11,9 +11,6 @@ use crate::cluster::{Cluster, Floor, Member, Part, Wish};
 use crate::config::WhenAllLag;
 use crate::route::{self, PinCause, Reason, Route, Rule, SessionFacts, Side, Target, Transaction};
 
-/// Of a statement that is logged, at most this many bytes.
-const MAX_LOGGED: usize = 1024;
-
 /// A decision, with the server that it comes to.
 pub(super) struct Routed {
     /// Target and reason.
@@ -200,9 +197,11 @@ impl Session {
     }
 
     /// Writes the statement to the log, which the operator has asked for.
-    pub(super) fn log_statement(&self, job: &Job<'_>, routed: &Routed) {
-        let text = self.text_of(job).unwrap_or_default();
-        let sql = String::from_utf8_lossy(text.get(..MAX_LOGGED).unwrap_or(text));
+    pub(super) fn log_statement(&self, job: &Job<'_>, routed: &Routed, settings: &Settings) {
+        if fastrand::u32(..settings.log_sql_one_in.max(1)) != 0 {
+            return;
+        }
+        let sql = self.shown_text(job, settings.log_sql);
         let (session, reason) = (self.id(), routed.route.reason.as_str());
         let server = routed.member.as_ref().map(|member| member.config());
         let server = server.as_ref().map(|config| config.name.as_str());

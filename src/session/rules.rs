@@ -190,6 +190,7 @@ impl Session {
         self.count_error(kind);
         let seq = job.incoming.discard_rest(&mut self.client, settings.max_packet).await?;
         reply::err(&mut self.client, seq.wrapping_add(1), &err).await?;
+        self.finish_statement(job, None, settings);
         Ok(Done::Failed)
     }
 }

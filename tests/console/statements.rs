@@ -166,6 +166,33 @@ fn queries(proxy: &Proxy, client: &Path, port: u16) {
     assert!(shown("").is_empty());
 }
 
+/// SHOW SLOW, and the log's line.
+fn slow(lab: &Lab, proxy: &Proxy, client: &Path, port: u16) {
+    let before = proxy.log().matches("slow statement").count();
+    let mut app = Client::app(proxy.port());
+    app.run("DO SLEEP(1.1)");
+    app.run("SELECT SLEEP(1.1), 'a secret'");
+    let shown = rows(client, port, "watch", "SHOW SLOW LIMIT 1");
+    assert_eq!(shown.len(), 2, "{shown:?}");
+    let of =
+        |column: &str| shown[1][shown[0].iter().position(|name| name == column).unwrap()].clone();
+    assert_eq!(of("session"), app.id.to_string());
+    let told = ["user", "schema", "server", "attempts", "rows", "error"].map(of);
+    assert_eq!(told, ["app", "shop", &lab.address(1), "1", "1", "no"]);
+    assert_eq!(of("statement"), "SELECT `SLEEP` (?) , ?");
+    let ms = |column: &str| of(column).parse::<f64>().unwrap();
+    assert!(ms("server_ms") >= 1100.0 && ms("server_ms") <= ms("first_byte_ms"), "{shown:?}");
+    assert!(ms("first_byte_ms") <= ms("total_ms") && ms("seconds_ago") >= 0.0, "{shown:?}");
+    assert!(ms("wait_ms") + ms("queue_ms") + ms("sync_ms") < ms("total_ms"), "{shown:?}");
+    let log = proxy.log();
+    assert_eq!(log.matches("slow statement").count(), before + 2, "{log}");
+    let line = log.lines().rev().find(|line| line.contains("slow statement")).unwrap();
+    assert!(line.contains("WARN") && line.contains("SELECT `SLEEP` (?) , ?"), "{line}");
+    assert!(!log.contains("a secret"), "{log}");
+    ask(client, &at_port(port), "admin", &["-e", "RESET STATISTICS"]).unwrap();
+    assert!(rows(client, port, "watch", "SHOW SLOW").is_empty());
+}
+
 /// KILL and RELOAD.
 fn orders(proxy: &Proxy, client: &Path, port: u16) {
     let ask = |user: &str, text: &str| ask(client, &at_port(port), user, &["--batch", "-e", text]);
@@ -263,6 +290,7 @@ fn every_statement_from_every_client() {
         changes(&lab, &client, port);
         looks(&lab, &proxy, &client, port);
         queries(&proxy, &client, port);
+        slow(&lab, &proxy, &client, port);
         orders(&proxy, &client, port);
     }
     documented(&lab, &proxy, &lab.client(), port);

@@ -119,6 +119,8 @@ pub struct Client {
     /// The id in the greeting.
     pub id: u32,
     pub version: String,
+    /// Warnings of the last OK or EOF.
+    pub warnings: u16,
     /// Affected rows of the last OK.
     pub affected: u64,
 }
@@ -151,7 +153,8 @@ impl Client {
 
     pub fn login(stream: Box<dyn Stream>, login: Login<'_>) -> Result<Self, Fail> {
         let version = String::new();
-        let mut client = Client { stream, seq: 0, status: 0, id: 0, version, affected: 0 };
+        let mut client =
+            Client { stream, seq: 0, status: 0, id: 0, version, warnings: 0, affected: 0 };
         let greeting = client.read()?;
         if greeting.first() == Some(&0xff) {
             return Err(fail(&greeting));
@@ -262,6 +265,7 @@ impl Client {
         self.affected = lenenc(packet, &mut at).unwrap_or(0);
         lenenc(packet, &mut at);
         self.status = u16::from_le_bytes([packet[at], packet[at + 1]]);
+        self.warnings = u16::from_le_bytes([packet[at + 2], packet[at + 3]]);
     }
 
     // ---- commands
@@ -368,6 +372,7 @@ impl Client {
             let packet = self.read()?;
             if packet[0] == 0xfe && packet.len() < 9 {
                 self.status = u16::from_le_bytes([packet[3], packet[4]]);
+                self.warnings = u16::from_le_bytes([packet[1], packet[2]]);
                 return Ok(());
             }
             if packet[0] == 0xff {

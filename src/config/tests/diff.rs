@@ -364,6 +364,13 @@ const ROWS: &[Row] = &[
         &["log.format: human -> json (after a restart)"],
     ),
     ("log.sql", ["", ""], ["", "log.sql = \"full\""], &["log.sql: none -> full"]),
+    ("log.sql_one_in", ["", ""], ["", "log.sql_one_in = 10"], &["log.sql_one_in: 1 -> 10"]),
+    (
+        "log.slow_query",
+        ["", ""],
+        ["", "log.slow_query = \"250ms\""],
+        &["log.slow_query: 1s -> 250ms"],
+    ),
 ];
 
 fn rows() -> impl Iterator<Item = &'static Row> {

@@ -197,6 +197,7 @@ fn bounds() {
         ("pool.idle_timeout", "99ms", "100ms", "1d", "25h"),
         ("pool.max_lifetime", "99ms", "100ms", "1d", "25h"),
         ("drain_timeout", "", "0s", "1d", "25h"),
+        ("log.slow_query", "", "0s", "1h", "61m"),
         ("routing.max_lag", "0s", "100ms", "1d", "2d"),
     ] {
         let shown = least.replace("100ms", if key.contains("lag") { "1ms" } else { "100ms" });
@@ -224,6 +225,7 @@ fn bounds_of_counts() {
         ("limits.max_logins_per_address", 0, 1_000_000),
         ("limits.max_connect_errors", 0, 1_000_000),
         ("limits.max_open_statements", 1, 1_000_000),
+        ("log.sql_one_in", 1, 1_000_000),
         ("monitor.up_after", 1, 100),
         ("monitor.down_after", 1, 100),
         ("pool.max_connections_per_account", 0, 100_000),
