@@ -104,6 +104,37 @@ fn links_lead_somewhere() {
     assert!(seen >= 4, "saw only {seen} links");
 }
 
+/// Every command that a document shows says above it which test runs it, or why none does.
+#[test]
+fn commands_say_what_runs_them() {
+    let documents = std::fs::read_dir(root().join("docs")).unwrap();
+    let documents = documents.map(|entry| entry.unwrap().path());
+    let mut run = 0;
+    for path in documents.chain([root().join("README.md")]) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let runner = |mark: &str| mark.strip_suffix(" -->").map(|name| root().join(name).exists());
+        let of_all = text.split("<!-- every command is run by ").nth(1);
+        let of_all = of_all.and_then(|rest| runner(rest.lines().next().unwrap()));
+        let lines: Vec<&str> = text.lines().collect();
+        for pair in lines.windows(2) {
+            if !["```sh", "```sql", "```console"].contains(&pair[1]) {
+                continue;
+            }
+            let own = pair[0].strip_prefix("<!-- run by ").and_then(runner);
+            let reason = pair[0].starts_with("<!-- not run by a test: ");
+            let here = pair[0] == "<!-- run by the test of the documents -->";
+            assert!(
+                here || reason || own.or(of_all) == Some(true),
+                "{}: {}",
+                path.display(),
+                pair[0]
+            );
+            run += usize::from(!reason);
+        }
+    }
+    assert!(run > 20, "only {run} are run");
+}
+
 #[test]
 fn scripts_that_are_named_exist() {
     let mut seen = 0;

@@ -21,7 +21,7 @@ pub const MAX_TEXT: usize = 1024;
 const LOOKED_AT: usize = 8;
 
 /// Most reasons that a row tells apart; the others count as the last.
-pub const MAX_REASONS: usize = 32;
+pub const MAX_REASONS: usize = 96;
 
 /// One execution of a statement.
 #[derive(Clone, Copy, Debug)]

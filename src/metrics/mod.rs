@@ -36,7 +36,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus::{Registry, TextEncoder};
 
 pub use certificates::CertificateSample;
-pub use digests::{DigestRow, Digests, Execution, MAX_TEXT};
+pub use digests::{DigestRow, Digests, Execution, MAX_REASONS, MAX_TEXT};
 pub use moment::{Latency, Moment};
 pub use rules::RuleCount;
 pub use servers::{PrimarySample, ServerSample, ServerSource};
@@ -227,11 +227,6 @@ impl Metrics {
             (target_name, reason_name, totals.get(slot).copied().unwrap_or_default())
         });
         found.filter(|(.., count)| *count > 0).collect()
-    }
-
-    /// The name of the reason with this index; empty if there is none.
-    pub fn reason(&self, index: usize) -> &'static str {
-        self.core.labels.reasons.get(index).copied().unwrap_or_default()
     }
 
     /// Sessions that are open.

@@ -10,11 +10,14 @@ use super::job::{Done, Job};
 use super::relay::Relayed;
 use crate::cluster::MemberId;
 use crate::config::LogSql;
-use crate::metrics::{Direction, Execution, MAX_TEXT, Phases, Role, SlowStatement};
+use crate::metrics::{Direction, Execution, MAX_REASONS, MAX_TEXT, Phases, Role, SlowStatement};
 use crate::protocol::command::code;
 use crate::route::{Reason, Side};
 use crate::sql::{digest_text, fingerprint};
 use crate::text::cut;
+
+// SHOW QUERIES tells every reason apart.
+const _: () = assert!(Reason::ALL.len() <= MAX_REASONS);
 
 /// What is known of the statement at hand.
 #[derive(Debug)]
