@@ -14,7 +14,7 @@ use axum::response::Response;
 use serde::{Serialize, Serializer};
 use tokio::time::MissedTickBehavior;
 
-use super::{AdminState, json};
+use super::{AdminState, json, number};
 use crate::logging::TopologyEvent;
 use crate::metrics::{Latency, Metrics, Moment};
 use crate::recent::Ring;
@@ -232,9 +232,7 @@ pub async fn events(State(state): State<AdminState>, uri: Uri) -> Response {
 
 /// The number of `after=` in a query; 0, which means all, if it is none.
 fn after(uri: &Uri) -> u64 {
-    let mut pairs = uri.query().unwrap_or_default().split('&');
-    let found = pairs.find_map(|pair| pair.strip_prefix("after="));
-    found.and_then(|number| number.parse().ok()).unwrap_or_default()
+    number(uri, "after").unwrap_or_default()
 }
 
 #[cfg(test)]

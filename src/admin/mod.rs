@@ -1,10 +1,10 @@
-//! The HTTP endpoints: `/metrics`, `/healthz`, `/readyz`, `/status`, `/history`, `/events`, `/sessions`
-//! and `/servers` for machines, and `/` for people.
+//! The HTTP endpoints: `/metrics`, `/healthz`, `/readyz`, `/status`, `/history`, `/events`, `/queries`,
+//! `/sessions` and `/servers` for machines, and `/` for people.
 //!
 //! - [`sessions`]: the list of sessions. [`token`]: who may look.
 //! - [`servers`]: the list of servers, and taking one out for maintenance. [`client`]: the commands that
 //!   ask for it. [`status`]: all of it together, for a person who asks.
-//! - [`history`]: the last ten minutes, and what happened. [`page`]: the status page, drawn from these.
+//! - [`queries`]: what statements cost. [`history`]: the last ten minutes, and what happened. [`page`]: the status page, drawn from these.
 //!
 //! But for that one change they answer GET and HEAD only, and they read no request body. Because they share the process with
 //! the proxy, a hostile or broken scraper must not cost it more than a little: connections, header
@@ -16,6 +16,7 @@
 pub mod client;
 mod history;
 mod page;
+mod queries;
 mod servers;
 mod sessions;
 pub mod status;
@@ -43,6 +44,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 pub use history::{History, keep as keep_history};
+pub use queries::{Queries, Query};
 pub use servers::{DrainRefusal, ServerState, ServerStates, Word};
 pub use sessions::{Connection, Connections, Session, SessionSource, Sessions};
 pub use token::Token;
@@ -208,6 +210,7 @@ fn router(state: AdminState) -> Router {
         .route("/status", get(status::status))
         .route("/history", get(history::history))
         .route("/events", get(history::events))
+        .route("/queries", get(queries::queries))
         .route("/sessions", get(sessions::sessions))
         .route("/servers", get(servers::servers))
         .route("/servers/{name}/drain", post(servers::drain))
@@ -243,6 +246,13 @@ fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
+/// The number of `name=` in a query, if it has one.
+fn number(uri: &Uri, name: &str) -> Option<u64> {
+    let mut pairs = uri.query().unwrap_or_default().split('&');
+    let found = pairs.find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    found.and_then(|number| number.parse().ok())
+}
+
 /// Alive: that the process answers at all is the answer.
 async fn healthz() -> &'static str {
     "ok\n"
@@ -269,8 +279,8 @@ async fn readyz(State(state): State<AdminState>) -> Response {
 async fn not_found() -> impl IntoResponse {
     (
         StatusCode::NOT_FOUND,
-        "not found: try /metrics, /healthz, /readyz, /status, /history, /events, /sessions or \
-         /servers, or / in a browser\n",
+        "not found: try /metrics, /healthz, /readyz, /status, /history, /events, /queries, /sessions \
+         or /servers, or / in a browser\n",
     )
 }
 

@@ -204,7 +204,7 @@ async fn the_small_endpoints() {
     let no = || Err("draining: \"r\\1\"\n".to_owned());
     let not_ready = "{\"ready\":false,\"reason\":\"draining: \\\"r\\\\1\\\"\\n\"}\n";
     let not_found = "not found: try /metrics, /healthz, /readyz, /status, /history, /events, \
-                     /sessions or /servers, or / in a browser\n";
+                     /queries, /sessions or /servers, or / in a browser\n";
     check(Ok(()), "GET /healthz", "200 OK", TEXT, "ok\n").await;
     check(no(), "GET /healthz", "200 OK", TEXT, "ok\n").await;
     check(Ok(()), "GET /readyz", "200 OK", JSON, "{\"ready\":true}\n").await;
@@ -243,6 +243,7 @@ async fn the_small_endpoints() {
     check(Ok(()), "GET /sessions", "200 OK", JSON, sessions).await;
     check(no(), "HEAD /sessions", "200 OK", JSON, "").await;
     check_history().await;
+    check(Ok(()), "GET /queries?limit=3", "200 OK", JSON, "{\"queries\":[]}\n").await;
     check(Ok(()), "GET /", "404 Not Found", TEXT, not_found).await;
     check(Ok(()), "GET /metrics/", "404 Not Found", TEXT, not_found).await;
     check(Ok(()), "GET /../etc/passwd", "404 Not Found", TEXT, not_found).await;

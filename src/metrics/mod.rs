@@ -229,6 +229,11 @@ impl Metrics {
         found.filter(|(.., count)| *count > 0).collect()
     }
 
+    /// The name of the reason with this index; empty if there is none.
+    pub fn reason(&self, index: usize) -> &'static str {
+        self.core.labels.reasons.get(index).copied().unwrap_or_default()
+    }
+
     /// Sessions that are open.
     pub fn sessions(&self) -> u64 {
         self.core.open_sessions(&self.core.totals())

@@ -71,7 +71,7 @@ fn answers_are_as_documented() {
     }
     let rows = DOCUMENT.lines().filter_map(|line| line.strip_prefix("| `/"));
     let paths: Vec<_> = rows.map(|row| format!("/{}", row.split('`').next().unwrap())).collect();
-    assert_eq!((seen, paths.len()), (6, 9), "{paths:?}");
+    assert_eq!((seen, paths.len()), (7, 10), "{paths:?}");
     for path in paths.iter().filter(|path| *path != "/") {
         assert_eq!(proxy.http(path).unwrap().0, 200, "{path}");
     }
@@ -82,4 +82,12 @@ fn answers_are_as_documented() {
     assert_eq!(last, events.len() as u64, "none has been dropped");
     let rest = after(&format!("/events?after={}", last - 1));
     assert_eq!(rest["events"].as_array().unwrap()[0], events[events.len() - 1]);
+    let queries = after("/queries?limit=1")["queries"].as_array().unwrap().clone();
+    assert_eq!(queries.len(), 1);
+    let all = after("/queries")["queries"].as_array().unwrap().clone();
+    assert!(all.len() > 1, "{all:?}");
+    let text = |query: &Value| query["text"] == "SELECT COUNT ( * ) FROM `items`";
+    let counted = all.iter().find(|query| text(query)).unwrap();
+    assert!(counted["count"].as_u64().unwrap() >= 1, "{counted}");
+    assert_eq!(counted["errors"], 0);
 }
