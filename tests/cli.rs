@@ -253,3 +253,16 @@ fn a_bad_command_line_is_code_2() {
         assert!(!output.stderr.is_empty(), "{arguments:?}");
     }
 }
+
+#[test]
+fn top_needs_a_terminal() {
+    let folder = Folder::new("top");
+    folder.write("proxy.toml", GOOD, 0o644);
+    folder.write("monitor.password", "hunter2\n", 0o640);
+    let said = "lagwise: top needs a terminal; `lagwise status` does not\n";
+    check(&folder.0, &["top", "--config", "proxy.toml"], 2, "", said);
+    folder.write("no-http.toml", &GOOD.replace("http.listen = \"127.0.0.1:9104\"\n", ""), 0o644);
+    let said =
+        "lagwise is asked over its HTTP endpoints, and the configuration has no http.listen\n";
+    check(&folder.0, &["top", "--config", "no-http.toml"], 2, "", said);
+}

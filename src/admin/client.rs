@@ -1,4 +1,4 @@
-//! What `lagwise drain`, `undrain` and `status` say to a running lagwise, over its HTTP endpoints.
+//! What `lagwise drain`, `undrain`, `status` and `top` say to a running lagwise, over its HTTP endpoints.
 //!
 //! A few short requests of one program to itself: HTTP/1.0 by hand, since the library that serves
 //! would bring a whole client for them.
@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 
+use super::history::HistoryAnswer;
+use super::queries::Queries;
 use super::servers::{CHANGE_HEADER, ServerState};
 use super::status::Status;
 
@@ -20,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Bytes of an answer.
-const MAX_ANSWER: u64 = 4 << 20;
+const MAX_ANSWER: u64 = 16 << 20;
 
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,22 @@ impl Running<'_> {
     /// See [`CommandError`]: nobody answers, or the token is wrong.
     pub fn status(&self) -> Result<Status, CommandError> {
         self.read("/status")
+    }
+
+    /// The samples of the last ten minutes with a number above `after`.
+    ///
+    /// # Errors
+    /// As of [`Running::status`].
+    pub fn history(&self, after: u64) -> Result<HistoryAnswer, CommandError> {
+        self.read(&format!("/history?after={after}"))
+    }
+
+    /// The statements that have taken the most time, at most so many.
+    ///
+    /// # Errors
+    /// As of [`Running::status`].
+    pub fn queries(&self, limit: u64) -> Result<Queries, CommandError> {
+        self.read(&format!("/queries?limit={limit}"))
     }
 
     /// What uses a server, for people; `None`: it is free.

@@ -5,13 +5,14 @@
 //!
 //! Deliberately absent: anything on disk, and anything per session or statement.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use tokio::time::MissedTickBehavior;
 
 use super::{AdminState, json, number};
@@ -39,55 +40,76 @@ impl Default for History {
 }
 
 /// Two seconds of a running lagwise, up to `at_ms`. The names of the fields are those of the answer.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-struct Sample {
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
     /// The end of the two seconds, in milliseconds since 1970.
-    at_ms: u64,
-    statements_per_second: Rates,
-    latency_ms: Latencies,
+    pub at_ms: u64,
+    /// Statements by where they went.
+    pub statements_per_second: Rates,
+    /// How long things took.
+    pub latency_ms: Latencies,
     /// As in `lagwise_sessions`, at the end.
-    sessions: u64,
+    pub sessions: u64,
     /// As in `lagwise_pinned_sessions`, at the end.
-    pinned: u64,
-    waiting: Waiting,
+    pub pinned: u64,
+    /// Who waits at the end.
+    pub waiting: Waiting,
     /// For each replica; `None` while unknown.
-    #[serde(serialize_with = "as_map")]
-    lag_ms: Vec<(Arc<str>, Option<u32>)>,
+    #[serde(serialize_with = "as_map", deserialize_with = "of_map")]
+    pub lag_ms: Vec<(Arc<str>, Option<u32>)>,
 }
 
 /// Statements by where they went.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-struct Rates {
-    primary: f64,
-    replica: f64,
-    none: f64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// To the primary.
+    pub primary: f64,
+    /// To replicas.
+    pub replica: f64,
+    /// Refused.
+    pub none: f64,
 }
 
 /// Who waits for what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-struct Waiting {
-    connection: u64,
-    replica: u64,
-    primary: u64,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waiting {
+    /// For a server connection.
+    pub connection: u64,
+    /// For replication.
+    pub replica: u64,
+    /// For a primary.
+    pub primary: u64,
 }
 
 /// How long things took; `None` if nothing was measured.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-struct Latencies {
-    primary: Option<Percentiles>,
-    replica: Option<Percentiles>,
-    lagwise: Option<Percentiles>,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Latencies {
+    /// The primary, to its first byte.
+    pub primary: Option<Percentiles>,
+    /// Replicas, to their first byte.
+    pub replica: Option<Percentiles>,
+    /// lagwise itself.
+    pub lagwise: Option<Percentiles>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-struct Percentiles {
-    p50: f64,
-    p95: f64,
-    p99: f64,
+/// In milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Percentiles {
+    /// Half took no more.
+    pub p50: f64,
+    /// All but 5 % took no more.
+    pub p95: f64,
+    /// All but 1 % took no more.
+    pub p99: f64,
 }
 
 fn as_map<S: Serializer>(lag: &[(Arc<str>, Option<u32>)], out: S) -> Result<S::Ok, S::Error> {
     out.collect_map(lag.iter().map(|(name, lag)| (&**name, lag)))
+}
+
+fn of_map<'de, D: Deserializer<'de>>(map: D) -> Result<Vec<(Arc<str>, Option<u32>)>, D::Error> {
+    let map = BTreeMap::<String, Option<u32>>::deserialize(map)?;
+    Ok(map.into_iter().map(|(name, lag)| (name.into(), lag)).collect())
 }
 
 fn in_ms(duration: Duration) -> u64 {
@@ -186,20 +208,26 @@ pub async fn keep(history: Arc<History>, metrics: Arc<Metrics>) {
 }
 
 /// One thing with its number.
-#[derive(Serialize)]
-struct Numbered<T> {
-    seq: u64,
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Numbered<T> {
+    /// Its number; the first of a process has 1.
+    pub seq: u64,
+    /// Its fields stand beside the number.
     #[serde(flatten)]
-    item: T,
+    pub item: T,
 }
 
 /// What `/history` says.
-#[derive(Serialize)]
-struct HistoryAnswer {
-    started_ms: u64,
-    interval_ms: u64,
-    max_lag_ms: u64,
-    samples: Vec<Numbered<Sample>>,
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct HistoryAnswer {
+    /// When this process started, in milliseconds since 1970.
+    pub started_ms: u64,
+    /// Between two samples, in milliseconds.
+    pub interval_ms: u64,
+    /// `routing.max_lag` in milliseconds.
+    pub max_lag_ms: u64,
+    /// The oldest first.
+    pub samples: Vec<Numbered<Sample>>,
 }
 
 /// What `/events` says.

@@ -43,7 +43,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
-pub use history::{History, keep as keep_history};
+pub use history::{
+    History, HistoryAnswer, Latencies, Numbered, Percentiles, Rates, Sample, Waiting,
+    keep as keep_history,
+};
 pub use queries::{Queries, Query};
 pub use servers::{DrainRefusal, ServerState, ServerStates, Word};
 pub use sessions::{Connection, Connections, Session, SessionSource, Sessions};

@@ -44,6 +44,11 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show the running lagwise live, until q is pressed.
+    ///
+    /// Servers and their lag, statements per second, what waits, what holds connections, and the statements
+    /// that take the most time; asked every two seconds at http.listen of the configuration.
+    Top(ConfigArgs),
     /// Take a replica out for maintenance, and wait until nothing uses it.
     ///
     /// It gets no new work; what runs there ends or moves on at its next statement, and nothing is ended by

@@ -1,7 +1,7 @@
 //! The command line: arguments in, exit code out.
 //!
 //! One file a command: [`run`], [`check`] (and what it says of servers, [`connect`]), [`drain`] (and
-//! undrain), [`status`], [`explain`], [`generate`] (completions and manual pages). [`arguments`]: what they are told, and their help.
+//! undrain), [`status`], [`top`], [`explain`], [`generate`] (completions and manual pages). [`arguments`]: what they are told, and their help.
 //!
 //! Exit codes: 0 when it did what was asked, 2 for a command line or a configuration that is
 //! wrong, 3 when `drain` gave up waiting, 1 for any other failure.
@@ -14,6 +14,7 @@ mod explain;
 mod generate;
 mod run;
 mod status;
+mod top;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -46,6 +47,7 @@ pub fn main() -> ExitCode {
         Command::Status { config, json } => {
             with_config(&config.path, |config| status::status(&config, json))
         }
+        Command::Top(ConfigArgs { path }) => with_config(&path, top::top),
         Command::Drain { config, timeout, server } => with_config(&config.path, |config| {
             drain::drain(&config, &server, Some(Duration::from_secs(timeout)))
         }),

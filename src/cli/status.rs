@@ -77,7 +77,7 @@ fn screen(status: &Status) -> String {
 }
 
 /// Whether it may get work, or why not.
-fn work(server: &ServerState) -> &str {
+pub(super) fn work(server: &ServerState) -> &str {
     match &server.excluded {
         _ if server.drained => "drained",
         Some(reason) => reason,
@@ -87,7 +87,7 @@ fn work(server: &ServerState) -> &str {
 }
 
 /// The two greatest units: `3d 4h`.
-fn uptime(seconds: u64) -> String {
+pub(super) fn uptime(seconds: u64) -> String {
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
     match (days, hours, minutes) {
         (0, 0, 0) => format!("{seconds}s"),
