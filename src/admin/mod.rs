@@ -49,7 +49,7 @@ pub use history::{
 };
 pub use queries::{Queries, Query};
 pub use servers::{DrainRefusal, ServerState, ServerStates, Word};
-pub use sessions::{Connection, Connections, Session, SessionSource, Sessions};
+pub use sessions::{Connection, Connections, Pinned, Session, SessionSource, Sessions};
 pub use token::Token;
 
 use crate::logging::TopologyEvents;

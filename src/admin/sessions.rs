@@ -46,8 +46,19 @@ pub struct Session {
     /// Why it keeps a server connection between two commands: the reasons of
     /// `lagwise_holding_sessions`. As the last command has left it.
     pub held_by: Option<&'static str>,
+    /// Why it reads from the primary, and until when.
+    pub pinned: Option<Pinned>,
     /// The server connections that it has.
     pub connections: Connections,
+}
+
+/// Why the reads of a session go to the primary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Pinned {
+    /// The causes of `lagwise_pinned_sessions`.
+    pub by: &'static str,
+    /// Until when, in words for a person.
+    pub until: String,
 }
 
 /// The server connections that a session has.

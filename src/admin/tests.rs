@@ -75,6 +75,7 @@ impl SessionSource for Listed {
             client: None,
             state: "login",
             held_by: None,
+            pinned: None,
             connections: Connections::default(),
         };
         let connection =
@@ -85,6 +86,7 @@ impl SessionSource for Listed {
             client: Some("[2001:db8::1]:5000".parse().unwrap()),
             state: "idle",
             held_by: Some("temporary_table"),
+            pinned: Some(Pinned { by: "write", until: "in 7 ms".to_owned() }),
             connections: Connections {
                 primary: connection("db-1", 7),
                 replica: connection("db-2", 8),
@@ -232,10 +234,10 @@ async fn the_small_endpoints() {
     check(no(), "GET /status", "200 OK", JSON, &is_not).await;
     let sessions = concat!(
         r#"{"total":10001,"truncated":true,"sessions":["#,
-        r#"{"id":2147483648,"user":null,"client":null,"state":"login","held_by":null,"#,
+        r#"{"id":2147483648,"user":null,"client":null,"state":"login","held_by":null,"pinned":null,"#,
         r#""connections":{"primary":null,"replica":null}},"#,
         r#"{"id":2147483649,"user":"o'\"app\"","client":"[2001:db8::1]:5000","state":"idle","#,
-        r#""held_by":"temporary_table","connections":{"#,
+        r#""held_by":"temporary_table","pinned":{"by":"write","until":"in 7 ms"},"connections":{"#,
         r#""primary":{"server":"db-1","thread_id":7},"#,
         r#""replica":{"server":"db-2","thread_id":8}}}]}"#,
         "\n"

@@ -191,12 +191,14 @@ pub fn changed(lines: Vec<String>) -> Answer {
 
 /// SHOW SESSIONS
 pub fn sessions(sessions: &Sessions) -> Answer {
-    const COLUMNS: [&str; 9] = [
+    const COLUMNS: [&str; 11] = [
         "id",
         "user",
         "client",
         "state",
         "held_by",
+        "pinned_by",
+        "pinned_until",
         "primary",
         "primary_thread",
         "replica",
@@ -212,6 +214,8 @@ pub fn sessions(sessions: &Sessions) -> Answer {
             session.client.and_then(text),
             text(session.state),
             session.held_by.and_then(text),
+            session.pinned.as_ref().and_then(|pinned| text(pinned.by)),
+            session.pinned.as_ref().map(|pinned| pinned.until.clone()),
             server(primary),
             thread(primary),
             server(replica),

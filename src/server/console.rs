@@ -125,7 +125,7 @@ impl Server {
                 cluster: Arc::clone(&self.cluster),
                 registry: Arc::clone(&self.context.registry),
             }),
-            sessions: Arc::new(sessions::Sessions(Arc::clone(&self.context.registry))),
+            sessions: Arc::new(sessions::Sessions(Arc::clone(&self.context))),
             desk: Arc::new(behind),
             tls: Arc::new(tls),
             rsa_key: Arc::clone(&self.context.rsa_key),

@@ -269,7 +269,7 @@ impl Server {
         let state = AdminState {
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::new(readiness),
-            sessions: Arc::new(sessions::Sessions(Arc::clone(&self.context.registry))),
+            sessions: Arc::new(sessions::Sessions(Arc::clone(&self.context))),
             servers: Arc::new(drain::Servers {
                 cluster: Arc::clone(&self.cluster),
                 registry: Arc::clone(&self.context.registry),

@@ -203,6 +203,11 @@ impl Session {
             self.hold_count = why.map(|why| (why, metrics.hold(why as usize)));
             self.handle.set_hold(why);
         }
+        let written_at = self.state.pin.written_at();
+        if self.pin_shown != written_at {
+            self.pin_shown = written_at;
+            self.handle.set_pin(self.state.pin.view());
+        }
     }
 
     fn settle_in(&mut self, time: Duration) {

@@ -108,6 +108,7 @@ use limits::Place;
 use login::Established;
 pub use logins::Bounds;
 use pin::Pin;
+pub use pin::PinView;
 use prepared::Prepared;
 use proofs::Welcome;
 use registry::{Activity, Interrupt, Registration};
@@ -174,6 +175,8 @@ pub struct Session {
     /// Room for rewritten packets.
     scratch: Vec<u8>,
     pin_count: Option<PinCount>,
+    /// Of the pin that others see: when its last write ended.
+    pin_shown: Option<std::time::Instant>,
     /// Why it keeps a server connection while it waits for a command.
     hold_count: Option<(Hold, HoldCount)>,
     /// The SET that runs, if its answer is to be remembered.
@@ -224,6 +227,7 @@ impl Session {
             touched: false,
             scratch: Vec::new(),
             pin_count: None,
+            pin_shown: None,
             hold_count: None,
             learning: None,
             settle_at: None,

@@ -44,7 +44,25 @@ pub enum Demand {
     Primary(PinCause),
 }
 
+/// A pin, for people who look.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PinView {
+    /// What has set it.
+    pub cause: PinCause,
+    /// What a replica must have.
+    pub writes: OwnWrites,
+    /// Nothing can prove that one has it.
+    pub is_lost: bool,
+}
+
 impl Pin {
+    /// What there is to see of it, while set.
+    pub fn view(&self) -> Option<PinView> {
+        let Set { cause, since, gtids, is_lost } = self.set.as_ref()?;
+        let writes = OwnWrites { until: *since, gtids: gtids.clone() };
+        Some(PinView { cause: *cause, writes, is_lost: *is_lost })
+    }
+
     /// No pin, in a session on servers of this make.
     pub fn new(flavor: Flavor) -> Self {
         Self { flavor: Some(flavor), set: None }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Hold;
+use super::{Hold, PinView};
 use crate::cluster::Member;
 use crate::route::Side;
 
@@ -60,6 +60,8 @@ pub struct SessionHandle {
     activity: AtomicU8,
     /// Why it keeps a connection, counted from 1 as in [`Hold::NAMES`]; 0: it keeps none.
     hold: AtomicU8,
+    /// What a replica must have before the session reads there.
+    pin: Mutex<Option<PinView>>,
     interrupt: AtomicU8,
     /// Wakes the session, whatever for: it looks then.
     news: Notify,
@@ -263,6 +265,11 @@ impl SessionHandle {
     pub fn set_hold(&self, hold: Option<Hold>) {
         self.hold.store(hold.map_or(0, |hold| hold as u8 + 1), Ordering::Relaxed);
     }
+
+    /// Notes the session's pin, if it has one.
+    pub fn set_pin(&self, pin: Option<PinView>) {
+        *self.pin.lock().unwrap_or_else(PoisonError::into_inner) = pin;
+    }
 }
 
 /// All sessions.
@@ -309,6 +316,7 @@ impl Registry {
             on_replica: AtomicBool::new(false),
             activity: AtomicU8::new(Activity::Login as u8),
             hold: AtomicU8::new(0),
+            pin: Mutex::default(),
             interrupt: AtomicU8::new(Interrupt::None as u8),
             news: Notify::new(),
             servers_removed: AtomicBool::new(false),

@@ -69,6 +69,20 @@ fn sessions(lab: &Lab, proxy: &Proxy, client: &Path, port: u16) {
     assert_eq!(value(&pools, &lab.address(0), "used_by"), "transaction 1");
     assert_eq!(value(&pools, &lab.address(0), "sessions"), "1");
     app.run("ROLLBACK");
+    // A replica that applies nothing keeps who wrote on the primary.
+    lab.stop_applier(1);
+    app.run("UPDATE items SET stock = stock + 1 WHERE id = 1");
+    let found = rows(client, port, "watch", "SHOW SESSIONS");
+    assert_eq!(value(&found, &id, "pinned_by"), "write");
+    let until = value(&found, &id, "pinned_until");
+    let written = lab.sql(0, "SELECT @@GLOBAL.gtid_executed");
+    let (server, _) = written.trim().split_once(':').unwrap();
+    assert!(until.starts_with(&format!("a replica has {server}:")), "{until}");
+    lab.start_applier(1);
+    eventually("the pin is over", || {
+        let found = rows(client, port, "watch", "SHOW SESSIONS");
+        value(&found, &id, "pinned_until") == "NULL"
+    });
 }
 
 /// DRAIN and UNDRAIN for the one, and 1227 for the other.

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use super::{Activity, Place, Registry, SessionHandle};
-use crate::session::Hold;
+use crate::session::{Hold, PinView};
 
 /// Sessions at a moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Snapshot {
     /// How many there are.
     pub total: usize,
@@ -20,7 +20,7 @@ pub struct Snapshot {
 }
 
 /// One session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SessionView {
     /// The connection id that the client was told.
     pub id: u32,
@@ -36,6 +36,8 @@ pub struct SessionView {
     pub replica: Option<ConnectionView>,
     /// Why it keeps a connection, one of [`Hold::NAMES`]; as its last command has left it.
     pub held_by: Option<&'static str>,
+    /// What a replica must have before it reads there; as its last command has left it.
+    pub pin: Option<PinView>,
 }
 
 /// A connection that a session has.
@@ -77,6 +79,7 @@ impl SessionHandle {
             activity: self.activity(),
             primary,
             replica,
+            pin: self.pin.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             held_by: usize::from(hold).checked_sub(1).and_then(|at| Hold::NAMES.get(at).copied()),
         }
     }
@@ -100,9 +103,9 @@ mod tests {
         let want: Vec<_> = sessions.iter().take(5).map(|session| session.id).collect();
         assert_eq!(ids, want);
         let (user, client, activity) = (b"app".to_vec(), Some(client), Activity::Waits);
-        let (primary, replica, held_by) = (None, None, None);
+        let (primary, replica, held_by, pin) = (None, None, None, None);
         let id = first.id;
-        let want = SessionView { id, user, client, activity, primary, replica, held_by };
+        let want = SessionView { id, user, client, activity, primary, replica, held_by, pin };
         assert_eq!(listed[0], want);
         assert_eq!(listed[1].activity, Activity::Login);
         drop(sessions);
