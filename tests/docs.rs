@@ -9,6 +9,7 @@ use std::process::Command;
 const README: &str = include_str!("../README.md");
 const CONSOLE: &str = include_str!("../docs/console.md");
 const ERRORS: &str = include_str!("../docs/errors.md");
+const MIGRATING: &str = include_str!("../docs/migrating.md");
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -217,4 +218,23 @@ fn every_error_of_a_server_that_matters_is_explained() {
     let missing: Vec<String> =
         acted_on().into_iter().filter(|number| !explained.contains(&**number)).collect();
     assert_eq!(missing, Vec::<String>::new());
+}
+
+/// Whoever comes from another proxy is sent to keys that exist.
+#[test]
+fn keys_that_others_become_exist() {
+    let known = lagwise::config::known_keys();
+    let mut seen = 0;
+    for row in MIGRATING.lines().filter_map(|line| line.strip_suffix(" |")) {
+        let ours = row.rsplit(" | ").next().unwrap();
+        for quoted in ours.split('`').skip(1).step_by(2) {
+            let key = quoted.split(" = ").next().unwrap();
+            // Commands, statements and hints stand there, too; no key has a space or a capital.
+            if key.bytes().all(|b| b.is_ascii_lowercase() || b"._".contains(&b)) {
+                assert!(known.contains(key), "{key} in: {row}");
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} keys are named");
 }
