@@ -7,6 +7,7 @@ mod support;
 
 use std::io::Read;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -330,6 +331,28 @@ fn notify_and_listeners(lab: &Lab) {
     assert!(!rest.contains("panicked"), "{rest}");
 }
 
+/// lagwise asks for as many files as it may need, and says so where they are not to be had.
+fn descriptors(lab: &Lab) {
+    let start = |limit: &str| {
+        let program = target_dir().join("lab").join(format!("limited-{}", std::process::id()));
+        let lagwise = env!("CARGO_BIN_EXE_lagwise");
+        std::fs::write(&program, format!("#!/bin/sh\nulimit {limit}\nexec {lagwise} \"$@\"\n"))
+            .unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let mut proxy = Proxy::start_program(&program, lab, "max_clients = 500\n");
+        proxy.wait_ready();
+        std::fs::remove_file(&program).unwrap();
+        (proxy.metrics().value("process_max_fds"), proxy.log())
+    };
+    // 500 clients, 1000 connections to each of the servers, and some.
+    let needed = (600 + 1000 * lab.count()) as f64;
+    let (allowed, log) = start("-S -n 256");
+    assert!(allowed == needed && !log.contains("too few files"), "{allowed}: {log}");
+    let (allowed, log) = start("-n 512");
+    assert!(allowed == 512.0 && log.contains("too few files"), "{allowed}: {log}");
+    assert!(log.contains(&format!("allowed=512 needed={needed}")), "{log}");
+}
+
 #[test]
 fn begin_reload_and_end() {
     let lab = Lab::start(Make::MySql, 2);
@@ -339,6 +362,7 @@ fn begin_reload_and_end() {
         ("max_clients", max_clients),
         ("max_clients_alike", max_clients_alike),
         ("notify", notify_and_listeners),
+        ("descriptors", descriptors),
     ];
     for (name, step) in steps {
         let start = Instant::now();

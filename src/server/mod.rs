@@ -7,7 +7,7 @@
 //! - [`life`]: signals, drain and end. [`upgrade`]: SIGUSR2, a new process takes over. [`handover`]: what
 //!   the two say to each other. [`elders`]: processes before this one that still have sessions.
 //! - [`reload`]: SIGHUP, all or nothing. [`downs`]: what sessions are told of servers.
-//! - [`memory`]: no core dumps.
+//! - [`memory`]: no core dumps. [`descriptors`]: how many files may be open.
 //! - [`console`]: what the SQL console is given.
 //! - [`explain`]: where a statement would run.
 //! - [`drain`]: replicas that are taken out for maintenance.
@@ -21,6 +21,7 @@
 pub mod build;
 mod certificates;
 mod console;
+mod descriptors;
 mod downs;
 mod drain;
 mod elders;
@@ -136,6 +137,7 @@ pub fn run(config: Config, path: &Path) -> Result<(), RunError> {
     {
         tracing::warn!(%error, "a crash may leave a core dump, with passwords in it");
     }
+    descriptors::allow(&config);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(serve(config, path.to_owned(), log))
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::{Server, build, certificates};
+use super::{Server, build, certificates, descriptors};
 use crate::cluster;
 use crate::config::{Config, diff};
 
@@ -49,6 +49,7 @@ impl Server {
         }
         self.config = Arc::new(next);
         self.set_access();
+        descriptors::allow(&self.config);
         self.metrics.digests().set_limit(self.config.max_digests);
         self.metrics.set_certificates(certificates::samples(&self.config));
         if difference.is_empty() {
