@@ -90,7 +90,6 @@ const SESSIONS: &[&[(On, &str)]] = &[
         (Replica, "mariadb:EXECUTE IMMEDIATE 'SELECT name FROM items WHERE id = ?' USING 3"),
         (Primary, "mariadb:EXECUTE IMMEDIATE 'SELECT @a'"),
         (Primary, "mariadb:EXECUTE IMMEDIATE 'UPDATE items SET stock = stock WHERE id = 0'"),
-        (Primary, "mariadb:EXECUTE IMMEDIATE 'SELECT 1'"),
     ],
 ];
 
@@ -145,6 +144,12 @@ pub fn places(world: &World) {
         [(Primary, READ), (Primary, write), (Replica, "EXECUTE s"), (Primary, "EXECUTE w")];
     play(lab, &mut client, "before", &pinned);
     play(lab, &mut client, "pinned", &[(Primary, "EXECUTE s")]);
+    let immediate = [
+        (Replica, "mariadb:EXECUTE IMMEDIATE 'SELECT 1'"),
+        (Primary, "mariadb:EXECUTE IMMEDIATE 'UPDATE items SET stock = stock + 1 WHERE id = 9'"),
+        (Primary, "mariadb:EXECUTE IMMEDIATE 'SELECT 1'"),
+    ];
+    play(lab, &mut Client::app(proxy.port()), "immediate", &immediate);
     lab.start_applier(1);
     catch_up();
     play(lab, &mut client, "later", &[(Replica, "EXECUTE s")]);
