@@ -1,10 +1,10 @@
 //! The classifier: any bytes in any mode are survived, a read never writes, and neither the case of
-//! letters nor a comment in front changes what a statement is.
+//! letters nor a comment in front changes what a statement is, or what it is counted as.
 #![no_main]
 
 use lagwise::sql::{
-    ClientCharset, Flags, LexMode, Make, Statement, classify, kill_target, read_tables, session_key,
-    table_names, words, written_table,
+    ClientCharset, Flags, LexMode, Make, Statement, classify, digest_text, fingerprint,
+    kill_target, read_tables, session_key, table_names, words, written_table,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -26,9 +26,15 @@ fuzz_target!(|data: &[u8]| {
         let upper = classify(&sql.to_ascii_uppercase(), &mode);
         let lower = classify(&sql.to_ascii_lowercase(), &mode);
         assert_eq!(essence(&upper), essence(&lower));
+        assert_eq!(
+            fingerprint(&sql.to_ascii_uppercase(), &mode),
+            fingerprint(&sql.to_ascii_lowercase(), &mode)
+        );
     }
     let commented = [b"\n/* a 'comment */ ", sql].concat();
     assert_eq!(essence(&classify(&commented, &mode)), essence(&statement));
+    assert_eq!(digest_text(&commented, &mode), digest_text(sql, &mode));
+    assert_eq!(fingerprint(&commented, &mode), fingerprint(sql, &mode));
 });
 
 /// What a query reads, or a plain write writes, is among the names of the text.

@@ -33,7 +33,7 @@ pub struct MemberId(pub u32);
 /// Who may write to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReadOnly {
-    /// `@@global.read_only`: ordinary accounts may not.
+    /// `@@global.read_only`, or on MySQL `@@global.innodb_read_only`: ordinary accounts may not.
     pub read_only: bool,
     /// `@@global.super_read_only`: nobody may; always off on MariaDB, which lacks it.
     pub super_read_only: bool,

@@ -90,11 +90,15 @@ pub struct MariaDbPositions {
 }
 
 /// The question for a server of this make. `gtid_owned` comes first: see [`super::shown`].
+///
+/// A server whose storage is read-only takes no writes whatever its `read_only`: readers of Aurora MySQL
+/// are known by that alone (its documentation, "Failover" under the Aurora MySQL user guide).
 pub fn question(flavor: Flavor) -> &'static str {
     match flavor {
         Flavor::MySql => {
-            "SELECT @@global.gtid_owned, @@global.read_only, @@global.super_read_only, \
-             @@global.gtid_mode, @@global.gtid_executed, @@global.server_uuid"
+            "SELECT @@global.gtid_owned, @@global.read_only OR @@global.innodb_read_only, \
+             @@global.super_read_only, @@global.gtid_mode, @@global.gtid_executed, \
+             @@global.server_uuid"
         }
         Flavor::MariaDb => {
             "SELECT @@global.read_only, @@global.log_bin, @@global.server_id, \

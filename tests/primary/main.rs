@@ -189,6 +189,24 @@ fn observed(lab: &Lab, proxy: &Proxy) {
     assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
 }
 
+/// A server that could write but for its storage, as a reader of Aurora MySQL is, is no rival.
+fn storage_is_read_only(lab: &Lab, proxy: &Proxy) {
+    let up = format!("lagwise_server_up{{server={:?}}}", lab.address(0));
+    lab.shut_down(0);
+    eventually("it is seen to be down", || proxy.metrics().value(&up) == 0.0);
+    let command = lab.server_dir(0).join("command");
+    let mut arguments = std::fs::read(&command).unwrap();
+    arguments.extend(b"--innodb-read-only=ON\0");
+    std::fs::write(&command, arguments).unwrap();
+    lab.restart(0);
+    let flags = "SELECT CONCAT(@@read_only, @@super_read_only, @@innodb_read_only)";
+    lab.sql(0, "SET GLOBAL super_read_only = OFF; SET GLOBAL read_only = OFF");
+    assert_eq!(lab.sql(0, flags), "001");
+    eventually("it is seen to be up", || proxy.metrics().value(&up) == 1.0);
+    proxy.wait_probed();
+    assert_eq!(proxy.metrics().value("lagwise_rival_primaries"), 0.0);
+}
+
 fn run(make: Make) {
     // What was acknowledged must survive kill -9, or the server would be to blame.
     let durable = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1"];
@@ -204,6 +222,9 @@ fn run(make: Make) {
     proxy.wait_probed();
     for step in [down, down_for_too_long, read_only, observed] {
         step(&lab, &proxy);
+    }
+    if make == Make::MySql {
+        storage_is_read_only(&lab, &proxy);
     }
 }
 
