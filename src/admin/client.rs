@@ -111,9 +111,10 @@ impl Running<'_> {
     fn use_of(&self, server: &str) -> Result<Option<String>, CommandError> {
         let servers: Vec<ServerState> = self.read("/servers")?;
         let found = servers.into_iter().find(|found| found.name == server);
-        let Some(found) = found.filter(|found| found.connections > 0 || found.running > 0) else {
-            return Ok(None);
+        let is_used = |found: &ServerState| {
+            found.connections > 0 || found.running > 0 || !found.used_by.is_empty()
         };
+        let Some(found) = found.filter(is_used) else { return Ok(None) };
         let mut text =
             format!("{} connections, {} statements run", found.connections, found.running);
         for (why, count) in found.used_by {

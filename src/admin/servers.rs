@@ -43,7 +43,7 @@ pub struct ServerState {
     /// Statements that run.
     pub running: u32,
     /// Sessions that have a connection there, counted by what holds it: `statement`, `session`, or as in
-    /// `/sessions`.
+    /// `/sessions`. Of a drained server also each `process before` that still serves sessions.
     pub used_by: BTreeMap<Word, usize>,
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Server, drain, explain, sessions};
+use super::{Server, explain, sessions};
 use crate::config::{ClientTlsMode, Config};
 use crate::console::{self, ConsoleState, Desk, Limits, Reload};
 use crate::metrics::{DigestRow, Metrics, SlowStatement};
@@ -121,10 +121,7 @@ impl Server {
         };
         let state = ConsoleState {
             users: self.console_users.clone(),
-            servers: Arc::new(drain::Servers {
-                cluster: Arc::clone(&self.cluster),
-                registry: Arc::clone(&self.context.registry),
-            }),
+            servers: self.server_states(),
             sessions: Arc::new(sessions::Sessions(Arc::clone(&self.context))),
             desk: Arc::new(behind),
             tls: Arc::new(tls),

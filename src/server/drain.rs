@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Server;
+use super::elders::Elders;
 use super::samples::is_eligible;
 use crate::admin::{DrainRefusal, ServerState, ServerStates, Word};
 use crate::cluster::{ClusterHandle, Lag, Member, NotDrained};
@@ -19,6 +20,8 @@ pub struct Servers {
     pub cluster: Arc<ClusterHandle>,
     /// Who uses them.
     pub registry: Arc<Registry>,
+    /// Who uses them, besides.
+    pub elders: Arc<Elders>,
 }
 
 impl Servers {
@@ -40,11 +43,16 @@ impl ServerStates for Servers {
     fn servers(&self) -> Vec<ServerState> {
         let mut waits = self.waits();
         let cluster = self.cluster.snapshot();
+        let elders = self.elders.count();
         let state = |member: &Arc<Member>| {
             let config = member.config();
-            let name = config.name.clone();
             let is_primary = Arc::ptr_eq(member, cluster.primary());
             let lag = self.cluster.lag(member, Instant::now()).filter(|_| !is_primary);
+            let mut used_by = waits.remove(&config.name).unwrap_or_default();
+            if member.is_drained() && elders > 0 {
+                // They give it no more work, and nobody knows what they still have there.
+                used_by.insert("process before".into(), elders);
+            }
             let in_ms = |lag: Duration| u64::try_from(lag.as_millis()).unwrap_or(u64::MAX);
             ServerState {
                 address: config.address.to_string(),
@@ -57,8 +65,8 @@ impl ServerStates for Servers {
                 drained: member.is_drained(),
                 connections: member.pool().open(),
                 running: member.outstanding(),
-                used_by: waits.remove(&name).unwrap_or_default(),
-                name,
+                used_by,
+                name: config.name.clone(),
             }
         };
         cluster.members().map(state).collect()
@@ -72,15 +80,40 @@ impl ServerStates for Servers {
         tracing::info!(server = name, drained, "by command");
         // Those that are idle give up their connections to it.
         self.registry.servers_removed();
+        self.elders.drained(&drained_servers(&self.cluster));
         Ok(())
     }
 }
 
+/// The names of drained servers.
+pub fn drained_servers(cluster: &ClusterHandle) -> Vec<String> {
+    let cluster = cluster.snapshot();
+    let drained = cluster.members().filter(|member| member.is_drained());
+    drained.map(|member| member.config().name.clone()).collect()
+}
+
 impl Server {
-    /// The names of drained servers.
-    pub(super) fn drained(&self) -> Vec<String> {
+    /// What `/servers` and the console are given.
+    pub(super) fn server_states(&self) -> Arc<Servers> {
+        Arc::new(Servers {
+            cluster: Arc::clone(&self.cluster),
+            registry: Arc::clone(&self.context.registry),
+            elders: Arc::clone(&self.elders),
+        })
+    }
+
+    /// The process that took over says which servers are drained: these, and no others.
+    pub(super) fn drain_as_told(&self, names: &[String]) {
         let cluster = self.cluster.snapshot();
-        let drained = cluster.members().filter(|member| member.is_drained());
-        drained.map(|member| member.config().name.clone()).collect()
+        for member in cluster.members() {
+            let name = &member.config().name;
+            let drained = names.contains(name);
+            if drained != member.is_drained()
+                && let Err(error) = self.cluster.set_drained(name, drained)
+            {
+                tracing::warn!(server = name, %error, "not drained as in the process after");
+            }
+        }
+        self.context.registry.servers_removed();
     }
 }

@@ -46,7 +46,7 @@ impl Elders {
     /// # Errors
     /// Out of descriptors.
     pub fn links(&self) -> io::Result<Vec<OwnedFd>> {
-        if *self.alive.borrow() == 0 {
+        if self.count() == 0 {
             return Ok(Vec::new());
         }
         self.links.iter().map(|link| link.try_clone().map(OwnedFd::from)).collect()
@@ -58,6 +58,30 @@ impl Elders {
     /// It has ended.
     pub fn say(&self, word: Word) -> io::Result<()> {
         self.links.last().map_or(Ok(()), |elder| handover::say(elder, word))
+    }
+
+    /// How many live, so far as is known.
+    pub fn count(&self) -> usize {
+        *self.alive.borrow()
+    }
+
+    /// Has them read their configuration again.
+    pub fn reload(&self) {
+        self.tell(|link| handover::say(link, Word::Reload));
+    }
+
+    /// Tells them which servers are drained.
+    pub fn drained(&self, names: &[String]) {
+        self.tell(|link| handover::say_drained(link, names));
+    }
+
+    fn tell(&self, say: impl Fn(&UnixStream) -> io::Result<()>) {
+        for error in self.links.iter().filter_map(|link| say(link).err()) {
+            // Otherwise it has ended, as they all do.
+            if error.kind() != io::ErrorKind::BrokenPipe {
+                tracing::warn!(%error, "a process before cannot be told of a change");
+            }
+        }
     }
 
     /// Asks them to end, as by SIGTERM; a second time: at once.

@@ -12,6 +12,7 @@
 //!   Go    ─────────────────────────────> accepts clients
 //!         <─────────────────── Serving
 //!   accepts no more; its sessions go on
+//!         <──────────── Reload, Drained   its configuration, or what is drained, has changed
 //!         <────────────────────── Stop   is being stopped itself
 //! ```
 //!
@@ -50,6 +51,9 @@ const MAX_DESCRIPTORS: usize = 200;
 /// Bytes of a letter.
 const MAX_LETTER: usize = 1 << 20;
 
+/// Bytes of the names of all drained servers; what fits into a socket whose other side does not read.
+const MAX_NAMES: usize = 64 << 10;
+
 /// How long passing the letter may take.
 const LETTER_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -62,8 +66,23 @@ pub enum Word {
     Go = b'G' as isize,
     /// It does.
     Serving = b'S' as isize,
+    /// The elder shall read its configuration again, as by SIGHUP.
+    Reload = b'H' as isize,
+    /// The names of all drained servers follow: their length in four bytes, and a list in JSON.
+    Drained = b'D' as isize,
     /// The elder shall end, as by SIGTERM.
     Stop = b'T' as isize,
+}
+
+/// What the newcomer wants of an elder that it has taken over from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// See [`Word::Reload`].
+    Reload,
+    /// See [`Word::Drained`].
+    Drained(Vec<String>),
+    /// See [`Word::Stop`].
+    Stop,
 }
 
 /// What the newcomer must know. The descriptors come with it, in this order.
@@ -254,6 +273,61 @@ pub async fn listen(link: &tokio::net::UnixStream) -> io::Result<u8> {
     }
 }
 
+/// What has been heard of wishes, of which the last may not be whole yet.
+#[derive(Debug, Default)]
+pub struct Heard(Vec<u8>);
+
+impl Heard {
+    /// The next wish. Nothing is lost if this is dropped before it returns.
+    ///
+    /// # Errors
+    /// The other side has ended, or says what is no wish.
+    pub async fn next(&mut self, link: &tokio::net::UnixStream) -> io::Result<Wish> {
+        loop {
+            if let Some(wish) = self.take()? {
+                return Ok(wish);
+            }
+            self.0.push(listen(link).await?);
+        }
+    }
+
+    /// Takes the first wish if it is whole.
+    fn take(&mut self) -> io::Result<Option<Wish>> {
+        let Some((word, rest)) = self.0.split_first() else { return Ok(None) };
+        let (wish, length) = if *word == Word::Stop as u8 {
+            (Wish::Stop, 1)
+        } else if *word == Word::Reload as u8 {
+            (Wish::Reload, 1)
+        } else if *word == Word::Drained as u8 {
+            let Some((length, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
+            let length = u32::from_be_bytes(*length) as usize;
+            if length > MAX_NAMES {
+                return Err(io::Error::other("too many drained servers"));
+            }
+            let Some(names) = rest.get(..length) else { return Ok(None) };
+            (Wish::Drained(serde_json::from_slice(names)?), 5 + length)
+        } else {
+            return Err(io::Error::other("an unknown word"));
+        };
+        self.0.drain(..length);
+        Ok(Some(wish))
+    }
+}
+
+/// Says which servers are drained.
+///
+/// # Errors
+/// The other side has ended, or does not read, or there are too many.
+pub fn say_drained(link: &UnixStream, names: &[String]) -> io::Result<()> {
+    let names = serde_json::to_vec(names)?;
+    let length = u32::try_from(names.len()).map_err(io::Error::other)?;
+    if names.len() > MAX_NAMES {
+        return Err(io::Error::other("too many drained servers"));
+    }
+    let whole = [&[Word::Drained as u8][..], &length.to_be_bytes(), &names].concat();
+    (&*link).write_all(&whole)
+}
+
 /// Says a word. One byte has room if the other side lives.
 ///
 /// # Errors
@@ -293,6 +367,28 @@ mod tests {
         assert_eq!(said, [b'T']);
         drop(estate);
         assert_eq!((&elders_end).read(&mut said).unwrap(), 0, "its end is seen");
+    }
+
+    /// As they come, a byte at a time.
+    #[test]
+    fn wishes_are_heard_whole() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let names = vec!["a".to_owned(), "T\"H".to_owned()];
+        say(&ours, Word::Reload).unwrap();
+        say_drained(&ours, &names).unwrap();
+        say_drained(&ours, &[]).unwrap();
+        say(&ours, Word::Stop).unwrap();
+        drop(ours);
+        let (mut heard, mut wishes, mut byte) = (Heard::default(), Vec::new(), [0]);
+        while (&theirs).read(&mut byte).unwrap() == 1 {
+            heard.0.push(byte[0]);
+            wishes.extend(heard.take().unwrap());
+        }
+        let expected = [Wish::Reload, Wish::Drained(names), Wish::Drained(Vec::new()), Wish::Stop];
+        assert_eq!(wishes, expected);
+        for bad in [&b"X"[..], b"D\xff\xff\xff\xff", b"D\0\0\0\x01{", b"D\0\0\0\x02{}"] {
+            assert!(Heard(bad.to_vec()).take().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::handover::{Estate, Letter, Word};
+use super::drain::drained_servers;
+use super::handover::{Estate, Letter, Wish, Word};
 use super::upgrade::{self, Newcomer, UpgradeError};
 use super::{RunError, Server};
 use crate::notify::{self, Notifier};
@@ -102,7 +103,7 @@ impl Server {
                     }
                 }
             }
-            Some(newcomer) => self.leave(signals, &newcomer).await,
+            Some(newcomer) => self.leave(signals, newcomer).await,
         }
         self.tasks.drain(..).for_each(|task| task.abort());
     }
@@ -116,7 +117,7 @@ impl Server {
                 wish = self.wishes.next(), if attempt.is_none() => {
                     let notifier = Arc::clone(&self.notifier);
                     let outcome =
-                        notify::around_reload(&notifier, async { self.reload() }).await;
+                        notify::around_reload(&notifier, async { self.reload_all() }).await;
                     // Who has asked may be gone.
                     let _ = wish.send(outcome);
                     continue;
@@ -134,7 +135,8 @@ impl Server {
                     }
                     Asked::Reload => {
                         let notifier = Arc::clone(&self.notifier);
-                        let _ = notify::around_reload(&notifier, async { self.reload() }).await;
+                        let _ =
+                            notify::around_reload(&notifier, async { self.reload_all() }).await;
                         continue;
                     }
                 },
@@ -154,6 +156,16 @@ impl Server {
         }
     }
 
+    /// Here, and in the processes before: what sessions there may use has changed, too.
+    fn reload_all(&mut self) -> Result<Vec<String>, String> {
+        let outcome = self.reload();
+        if outcome.is_ok() {
+            self.elders.reload();
+            self.elders.drained(&drained_servers(&self.cluster));
+        }
+        outcome
+    }
+
     /// Starts a process that is to take over.
     fn attempt(&self) -> Attempt {
         let first_session = self.context.registry.next_id().wrapping_add(SESSION_GAP);
@@ -163,7 +175,7 @@ impl Server {
                 sockets,
                 elders: elders.len(),
                 first_session,
-                drained: self.drained(),
+                drained: drained_servers(&self.cluster),
                 ..Letter::default()
             };
             descriptors.extend(elders);
@@ -195,7 +207,7 @@ impl Server {
     }
 
     /// Another process serves new clients. Those that are here may go on for `drain_timeout`.
-    async fn leave(&mut self, signals: &mut Signals, newcomer: &Newcomer) {
+    async fn leave(&mut self, signals: &mut Signals, mut newcomer: Newcomer) {
         self.tell(self.notifier.main_pid(newcomer.pid()));
         // From now on that one speaks for the service, and is asked for metrics.
         self.notifier = Arc::new(Notifier::none());
@@ -220,7 +232,15 @@ impl Server {
                     Ok(()) => return self.say_goodbye().await,
                     Err(_) => break LAST_STATEMENT,
                 },
-                () = newcomer.wants_stop() => break limit,
+                wish = newcomer.next_wish() => match wish {
+                    Wish::Stop => break limit,
+                    Wish::Drained(names) => self.drain_as_told(&names),
+                    Wish::Reload => {
+                        // What is wrong is in the log.
+                        let _ = self.reload();
+                        self.cluster.shrink_pools();
+                    }
+                },
                 asked = signals.next(true) => match asked {
                     Asked::End => break limit,
                     Asked::Upgrade | Asked::Reload => {

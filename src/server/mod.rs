@@ -121,7 +121,7 @@ struct Server {
     lifecycle: watch::Sender<Lifecycle>,
     load: Load,
     sockets: Sockets,
-    elders: Elders,
+    elders: Arc<Elders>,
     /// What runs beside the workers.
     tasks: Vec<JoinHandle<()>>,
 }
@@ -188,7 +188,7 @@ async fn serve(config: Config, path: PathBuf, log: LogHandle) -> Result<(), RunE
         lifecycle,
         load,
         sockets,
-        elders,
+        elders: Arc::new(elders),
         tasks: Vec::new(),
     };
     server.set_access();
@@ -272,10 +272,7 @@ impl Server {
             metrics: Arc::clone(&self.metrics),
             readiness: Arc::new(readiness),
             sessions: Arc::new(sessions::Sessions(Arc::clone(&self.context))),
-            servers: Arc::new(drain::Servers {
-                cluster: Arc::clone(&self.cluster),
-                registry: Arc::clone(&self.context.registry),
-            }),
+            servers: self.server_states(),
             history,
             topology: self.log.topology().clone(),
             token: self.token.clone(),

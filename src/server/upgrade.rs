@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use super::handover::{self, Letter, Word};
+use super::handover::{self, Heard, Letter, Wish, Word};
 
 /// A newcomer that is not ready after this long is ended. It gives up by itself before.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -76,6 +76,7 @@ fn to_path(name: &OsString) -> PathBuf {
 pub struct Newcomer {
     process: Process,
     link: tokio::net::UnixStream,
+    heard: Heard,
 }
 
 /// It is ended when this is dropped before it serves.
@@ -129,7 +130,7 @@ pub async fn start(
         Ok(link)
     };
     match ready.await {
-        Ok(link) => Ok(Newcomer { process, link }),
+        Ok(link) => Ok(Newcomer { process, link, heard: Heard::default() }),
         Err(error) => Err(process.failed(error).await),
     }
 }
@@ -159,18 +160,21 @@ impl Newcomer {
         }
     }
 
-    /// Returns when it wants this process to end; never if it has ended itself.
-    pub async fn wants_stop(&self) {
-        loop {
-            match handover::listen(&self.link).await {
-                Ok(word) if word == Word::Stop as u8 => return,
-                Ok(_) => {}
-                Err(_) => {
-                    tracing::warn!(pid = self.pid(), "the process that took over has ended");
-                    return std::future::pending().await;
-                }
+    /// What it wants of this process next, which it has taken over from; never returns if it has ended.
+    /// Nothing is lost if this is dropped before it returns.
+    pub async fn next_wish(&mut self) -> Wish {
+        match self.heard.next(&self.link).await {
+            Ok(wish) => wish,
+            Err(error) => {
+                tracing::warn!(pid = self.pid(), %error, "the process that took over has ended");
+                std::future::pending().await
             }
         }
+    }
+
+    /// Returns when it wants this process to end; never if it has ended itself.
+    pub async fn wants_stop(&mut self) {
+        while self.next_wish().await != Wish::Stop {}
     }
 }
 

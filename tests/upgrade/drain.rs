@@ -8,7 +8,7 @@ use std::thread::scope;
 use crate::Newcomers;
 use crate::load::StopAtEnd;
 use crate::raw::Client;
-use crate::support::{Lab, Proxy, eventually};
+use crate::support::{Lab, Proxy, eventually, signal};
 
 fn command(proxy: &Proxy, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lagwise"));
@@ -102,4 +102,41 @@ pub fn drain(lab: &Lab) {
     });
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} errors: {:?}", failed.len(), failed.first());
+}
+
+/// Processes that still serve sessions hear of it, and nothing is said to be free while they are there.
+pub fn with_a_process_before(lab: &Lab) {
+    const READS: u64 = 100;
+    let name = lab.address(1);
+    let extra = format!("drain_timeout = \"1h\"\nreplicas = [{name:?}]\n");
+    let mut proxy = Proxy::start(lab, &extra);
+    let newcomers = Newcomers::default();
+    let mut old = Client::app(proxy.port());
+    let mut reads_on = |server: usize, when: &str| {
+        eventually(when, || {
+            let before = lab.status(server, "Com_select");
+            // More than the monitor asks meanwhile.
+            for _ in 0..READS {
+                old.run("SELECT name FROM items WHERE id = 4");
+            }
+            lab.status(server, "Com_select") >= before + READS
+        });
+    };
+    reads_on(1, "the session reads on the replica");
+    let pid = newcomers.upgrade(&proxy, proxy.pid());
+    says(&proxy, &["drain", &name, "--timeout", "0"], 3, "1 process before");
+    reads_on(0, "the command is heard there");
+    says(&proxy, &["undrain", &name], 0, "in use again");
+    reads_on(1, "so is its end");
+    let mut config = std::fs::read_to_string(proxy.config_path()).unwrap();
+    config += &format!("\n[[server]]\naddress = {name:?}\ndrained = true\n");
+    std::fs::write(proxy.config_path(), config).unwrap();
+    let reloads = || proxy.log().matches("reloaded: ").count();
+    signal(pid, "HUP");
+    eventually("both have read it", || reloads() == 2);
+    reads_on(0, "the configuration is heard of there");
+    drop(old);
+    eventually("the process before ends", || !proxy.is_running());
+    says(&proxy, &["drain", &name], 0, "nothing uses it");
+    newcomers.end(pid);
 }

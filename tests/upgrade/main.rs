@@ -284,6 +284,7 @@ fn restart_without_an_outage(make: Make) {
         ("signals", signals),
         ("drain_timeout", drain_timeout),
         ("drain", drain::drain),
+        ("drain with a process before", drain::with_a_process_before),
         ("socket activation", activation::socket_activation),
     ];
     for (name, step) in steps {
