@@ -34,6 +34,8 @@ pub enum RoleChange {
         primary: String,
         /// The others.
         rivals: Vec<String>,
+        /// The primary is read-only, and they lack transactions that it has.
+        lack: bool,
     },
 }
 
@@ -64,10 +66,15 @@ impl RoleChange {
                  it replicates from one that is down, or several are"
             ),
             Self::Released { primary } => info!(server = primary, "the primary takes statements"),
-            Self::Rivals { primary, rivals } if rivals.is_empty() => {
+            Self::Rivals { primary, rivals, .. } if rivals.is_empty() => {
                 info!(server = primary, "no other server is writable any more");
             }
-            Self::Rivals { primary, rivals } => error!(
+            Self::Rivals { primary, rivals, lack: true } => error!(
+                server = primary,
+                rivals = rivals.join(", "),
+                "other servers were made writable before they had all transactions of the primary,                  which is read-only: statements for a primary go on waiting; turn read_only off on it                  again, or, to go on without those transactions, stop it or take it out of `servers`"
+            ),
+            Self::Rivals { primary, rivals, lack: false } => error!(
                 server = primary,
                 rivals = rivals.join(", "),
                 "other servers are writable, too, as if they were primaries: lagwise does not write \

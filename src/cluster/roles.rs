@@ -184,7 +184,10 @@ impl Roles {
         }
         if current.is_read_only() {
             let fit = promoted.iter().find(|it| it.has_all.unwrap_or(it.turned));
-            return fit.map_or_else(|| keep(Some(Hold::ReadOnly), Vec::new()), Promoted::follow);
+            // Something must be done about those that lack something: nobody takes writes meanwhile.
+            let lacking = promoted.iter().filter(|it| it.turned && it.has_all == Some(false));
+            let rivals = lacking.map(|it| it.id).collect();
+            return fit.map_or_else(|| keep(Some(Hold::ReadOnly), rivals), Promoted::follow);
         }
         let Some(first_since) = first_since else { return keep(None, Vec::new()) };
         let is_confirmed = status.asked_at.is_some_and(|asked| asked > first_since);

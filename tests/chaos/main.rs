@@ -366,9 +366,7 @@ fn run(make: Make) {
     let is_wanted = |fault: &Fault| only.as_ref().is_none_or(|only| format!("{fault:?}") == *only);
     let kinds: Vec<Fault> = FAULTS.into_iter().filter(is_wanted).collect();
     assert!(!kinds.is_empty(), "there are {FAULTS:?}");
-    // What survives a crash of each server.
-    let settings = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1", "relay-log-recovery=ON"];
-    let lab = Lab::start_exposed(make, 2, &settings, &["--hosts", "--disk=512"]);
+    let lab = Lab::start_exposed(make, 2, &switch::settings(make), &["--hosts", "--disk=512"]);
     lab.sql(0, &work::schema());
     lab.wait_caught_up();
     let topology = Topology::new(&lab);

@@ -5,6 +5,18 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Lab, Make, eventually};
 
+/// What every server of [`Topology::new`] is started with: what survives a crash, acknowledgements of what
+/// it receives, and nobody writes before it is known to be the primary.
+pub fn settings(make: Make) -> Vec<&'static str> {
+    let acknowledges = match make {
+        // The plugin comes later.
+        Make::MySql => "loose-rpl-semi-sync-replica-enabled=ON",
+        Make::MariaDb => "rpl-semi-sync-slave-enabled=ON",
+    };
+    let lasts = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1", "relay-log-recovery=ON"];
+    [&lasts[..], &[acknowledges, "read-only=ON"]].concat()
+}
+
 /// A lab whose primary may be any of its servers.
 pub struct Topology<'a> {
     pub lab: &'a Lab,
@@ -15,12 +27,14 @@ pub struct Topology<'a> {
 
 impl<'a> Topology<'a> {
     /// Server 0 is the primary. Commits are acknowledged once a replica has them, so that nothing is
-    /// lost with a primary.
+    /// lost with a primary. The lab was started with [`settings`].
     pub fn new(lab: &'a Lab) -> Self {
         let topology = Self { lab, primary: 0, is_acknowledged: true };
         for server in 0..lab.count() {
+            topology.acknowledges(server);
             topology.acknowledge_by_replicas(server);
         }
+        topology.set_read_only(0, false);
         topology
     }
 
@@ -39,41 +53,44 @@ impl<'a> Topology<'a> {
         (0..self.lab.count()).filter(|server| *server != self.primary).collect()
     }
 
-    /// Semi-synchronous replication, without a way back to the asynchronous.
+    /// Has a server acknowledge what it receives as a replica, now and whenever it is started; [`settings`]
+    /// are what it needs for that.
+    fn acknowledges(&self, server: usize) {
+        if self.lab.make == Make::MySql {
+            for side in ["source", "replica"] {
+                let install =
+                    format!("INSTALL PLUGIN rpl_semi_sync_{side} SONAME 'semisync_{side}.so'");
+                self.writable(server, &install);
+            }
+            let enabled = self.lab.sql(server, "SELECT @@GLOBAL.rpl_semi_sync_replica_enabled");
+            assert_eq!(enabled, "1");
+            if server != self.primary {
+                self.lab.sql(server, "STOP REPLICA IO_THREAD; START REPLICA IO_THREAD");
+            }
+        }
+    }
+
+    /// Has commits on a server wait for a replica, without a way back to not waiting, if it is the primary.
+    /// Nothing may be written there meanwhile: what MariaDB has sent before is never acknowledged, and
+    /// would be waited for.
     pub fn acknowledge_by_replicas(&self, server: usize) {
         if !self.is_acknowledged {
             return;
         }
         let settings = match self.lab.make {
             Make::MySql => {
-                for side in ["source", "replica"] {
-                    let install =
-                        format!("INSTALL PLUGIN rpl_semi_sync_{side} SONAME 'semisync_{side}.so'");
-                    let count = format!(
-                        "SELECT COUNT(*) FROM information_schema.plugins \
-                         WHERE plugin_name = 'rpl_semi_sync_{side}'"
-                    );
-                    if self.lab.sql(server, &count) == "0" {
-                        self.writable(server, &install);
-                    }
-                }
                 "SET GLOBAL rpl_semi_sync_source_timeout = 3600000; \
-                 SET GLOBAL rpl_semi_sync_replica_enabled = 1; \
                  SET GLOBAL rpl_semi_sync_source_enabled"
             }
             Make::MariaDb => {
                 "SET GLOBAL rpl_semi_sync_master_timeout = 3600000; \
                  SET GLOBAL rpl_semi_sync_master_wait_point = 'AFTER_SYNC'; \
-                 SET GLOBAL rpl_semi_sync_slave_enabled = 1; \
                  SET GLOBAL rpl_semi_sync_master_enabled"
             }
         };
         // A replica that did the same would wait for replicas of its own.
         let enabled = u8::from(server == self.primary);
         self.lab.sql(server, &format!("{settings} = {enabled}"));
-        if server != self.primary {
-            self.lab.sql(server, "STOP REPLICA IO_THREAD; START REPLICA IO_THREAD");
-        }
     }
 
     fn writable(&self, server: usize, sql: &str) {
@@ -162,8 +179,8 @@ impl<'a> Topology<'a> {
         self.acknowledge_by_replicas(to);
         self.set_read_only(to, false);
         for server in self.replicas() {
-            self.follow(server);
             self.acknowledge_by_replicas(server);
+            self.follow(server);
         }
     }
 
@@ -234,8 +251,8 @@ impl<'a> Topology<'a> {
 
     /// After [`Topology::restore`].
     pub fn follow_again(&self, server: usize) {
-        self.follow(server);
         self.acknowledge_by_replicas(server);
+        self.follow(server);
     }
 
     /// Runs a tool against a server as root; what it prints.

@@ -29,7 +29,8 @@ pub fn schema() -> String {
          INSERT INTO shop.counters VALUES {}; \
          CREATE TABLE shop.accounts (id INT PRIMARY KEY, balance BIGINT NOT NULL); \
          INSERT INTO shop.accounts VALUES {}; \
-         CREATE PROCEDURE shop.enter(i BIGINT) INSERT INTO ledger (id) VALUES (i)",
+         CREATE PROCEDURE shop.enter(i BIGINT) SQL SECURITY INVOKER \
+         INSERT INTO ledger (id) VALUES (i)",
         rows(COUNTERS, "0"),
         rows(ACCOUNTS, &BALANCE.to_string()),
     )

@@ -152,6 +152,24 @@ fn several(lab: &Lab, proxy: &Proxy, topology: &Topology) {
     assert_eq!(notes(lab, 0, "called first"), "0");
 }
 
+/// Promoted before it has all that the old primary has: nobody takes writes, and that is an alarm.
+fn too_early(lab: &Lab, proxy: &Proxy, topology: &Topology) {
+    let rivals = || proxy.metrics().value("lagwise_rival_primaries");
+    lab.stop_applier(1);
+    note(&mut Client::app(proxy.port()), "too early").unwrap();
+    topology.set_read_only(0, true);
+    eventually("the primary is held", || held(proxy, "read_only"));
+    assert_eq!(rivals(), 0.0);
+    topology.set_read_only(1, false);
+    eventually("the other one is seen to lack something", || rivals() == 1.0);
+    proxy.wait_log("before they had all transactions");
+    assert!(held(proxy, "read_only"));
+    topology.set_read_only(1, true);
+    topology.set_read_only(0, false);
+    lab.start_applier(1);
+    eventually("it is as before", || rivals() == 0.0 && !held(proxy, "read_only"));
+}
+
 /// By observation: a second writable server gets no write; after a switchover, what a session had on the
 /// old primary is lost, and no connection to that is used for writes.
 fn observed(lab: &Lab, proxy: &Proxy) {
@@ -169,6 +187,7 @@ fn observed(lab: &Lab, proxy: &Proxy) {
     assert_eq!(port(&mut client), lab.port(0).to_string());
     topology.set_read_only(1, true);
     eventually("there is none", || rivals() == 0.0);
+    too_early(lab, proxy, &topology);
 
     client.run("CREATE TEMPORARY TABLE basket (id INT)");
     let mut open = Client::app(proxy.port());

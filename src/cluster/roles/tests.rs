@@ -128,7 +128,7 @@ fn a_planned_switchover() {
             (500, "b+9 a-8", "b"),
             // And back.
             (600, "b-9", "br"),
-            (700, "a+8", "br"),
+            (700, "a+8", "br/a"),
             (800, "a+9", "a"),
             // Nobody takes over: it is made writable again.
             (900, "a-9", "ar"),
@@ -144,8 +144,8 @@ fn what_lacks_something_is_waited_for_while_the_primary_lives() {
         &[
             (0, "a+5 b-5", "a"),
             (100, "a-8 b-7", "ar"),
-            (200, "b+7", "ar"),
-            (900, "a-8 b+7", "ar"),
+            (200, "b+7", "ar/b"),
+            (900, "a-8 b+7", "ar/b"),
             (1000, "b+8", "b"),
         ],
     );

@@ -66,7 +66,8 @@ impl Topology {
         if next.rivals != old.rivals {
             let named = |id: &MemberId| old.member(*id).map(name);
             let rivals = next.rivals.iter().filter_map(named).collect();
-            changes.push(RoleChange::Rivals { primary: name(&next.primary), rivals });
+            let lack = hold == Some(Hold::ReadOnly);
+            changes.push(RoleChange::Rivals { primary: name(&next.primary), rivals, lack });
         }
         let is_read_only = core.roles.is_some() && hold == Some(Hold::ReadOnly);
         next.primary.set_holds_writes(is_read_only);
