@@ -10,7 +10,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use raw::Client;
-use support::{Lab, Make, Proxy, eventually, free_port};
+use support::{Lab, Make, Proxy, eventually, free_port, signal};
 
 const SIZE: (u16, u16) = (30, 110);
 
@@ -28,8 +28,8 @@ impl Top {
         let (rows, columns) = SIZE;
         let tty = proxy.config_path().with_file_name("tty");
         let command = format!(
-            "stty rows {rows} cols {columns}; tty >{}; {} top --config {}; \
-             echo ended with $?; stty -a",
+            "stty rows {rows} cols {columns}; tty >{0}; \
+             sh -c 'echo $$ >{0}.pid; exec {1} top --config {2}'; echo ended with $?; stty -a",
             tty.display(),
             env!("CARGO_BIN_EXE_lagwise"),
             proxy.config_path().display()
@@ -80,9 +80,24 @@ impl Top {
         assert!(stty.status().unwrap().success());
     }
 
-    /// Presses a key that ends it; the terminal is as it was.
+    fn press(&mut self, keys: &[u8]) {
+        self.keys.write_all(keys).unwrap();
+    }
+
+    /// Its process id, which is no child of the test.
+    fn pid(&self) -> u32 {
+        let file = self.tty.with_file_name("tty.pid");
+        std::fs::read_to_string(file).unwrap().trim().parse().unwrap()
+    }
+
+    /// Presses a key that ends it.
     fn end(mut self, key: &[u8]) {
-        self.keys.write_all(key).unwrap();
+        self.press(key);
+        self.ended();
+    }
+
+    /// It ends well; the terminal is as it was.
+    fn ended(mut self) {
         eventually("it ends", || self.text().contains("ended with 0"));
         eventually("stty has said all", || self.text().contains("echo echoe"));
         let text = self.text();
@@ -112,7 +127,7 @@ fn a_live_screen() {
     let mut client = Client::app(proxy.port());
     client.run("CREATE TEMPORARY TABLE held (id INT)");
     let mut reader = Client::app(proxy.port());
-    let top = Top::start(&proxy);
+    let mut top = Top::start(&proxy);
     top.wait(&lab.address(0));
     top.wait(&lab.address(1));
     top.wait("ready");
@@ -132,6 +147,18 @@ fn a_live_screen() {
         let is_new = head.and_then(|head| head.find("role")).is_some_and(|at| at < 24);
         is_new && text.contains(&lab.address(1))
     });
+    // What has no room is scrolled to.
+    eventually("there are more statements than lines", || {
+        reader.run("SELECT COUNT(*) FROM items WHERE id > 1 AND price > 2");
+        reader.run("SELECT id FROM items WHERE id = 7");
+        reader.run("SELECT name FROM items WHERE id = 7");
+        reader.run("SELECT price FROM items WHERE id = 7");
+        top.text().contains("statement 1-")
+    });
+    top.press(b"\x1b[B");
+    top.wait("statement 2-");
+    top.press(b"k");
+    top.wait("statement 1-");
     top.resize(SIZE.0, SIZE.1);
     top.wait("running");
 
@@ -145,4 +172,9 @@ fn a_live_screen() {
     eventually("it goes on", || !top.text().contains("no answer"));
     top.end(b"q");
     Top::start(&next).end(b"\x03");
+    for name in ["TERM", "HUP", "INT", "QUIT"] {
+        let top = Top::start(&next);
+        signal(top.pid(), name);
+        top.ended();
+    }
 }

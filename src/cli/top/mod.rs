@@ -1,13 +1,17 @@
 //! `lagwise top`: the running lagwise, live, in a terminal.
 //!
 //! A thread asks, so that keys and a new size of the terminal are heeded while lagwise does not answer.
-//! [`screen`]: what is shown, and how.
+//! [`screen`]: what is shown, and how. [`scroll`]: which part of a list. [`end`]: signals, which must
+//! not leave the terminal as `top` needs it.
 
+mod end;
 mod screen;
+mod scroll;
 
 use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -18,6 +22,7 @@ use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, Ke
 
 use super::{FAILURE, USAGE, complain, with_running};
 use screen::{Answers, Screen};
+use scroll::Move;
 
 /// Between two questions: `/history` has a new sample so often.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -25,10 +30,10 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// Between two looks at what has been answered.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Digests that are asked for; few terminals have more lines left.
-const QUERIES: u64 = 50;
+/// Digests that are asked for: some pages.
+const QUERIES: u64 = 100;
 
-/// Shows the running lagwise until a key ends it.
+/// Shows the running lagwise until a key or a signal ends it.
 pub(super) fn top(config: Config) -> ExitCode {
     if config.http.is_none() {
         // Which says why that does not do.
@@ -47,8 +52,11 @@ pub(super) fn top(config: Config) -> ExitCode {
             ExitCode::SUCCESS
         })
     });
-    // It also restores the terminal on a panic.
-    let shown = ratatui::try_init().and_then(|mut terminal| show(&mut terminal, &answers));
+    // Before the terminal is another, so that no signal finds it so.
+    let shown = end::on_signals().and_then(|is_over| {
+        // It also restores the terminal on a panic.
+        ratatui::try_init().and_then(|mut terminal| show(&mut terminal, &answers, &is_over))
+    });
     let restored = ratatui::try_restore();
     match shown.and(restored) {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,29 +70,52 @@ pub(super) fn top(config: Config) -> ExitCode {
 fn show(
     terminal: &mut DefaultTerminal,
     answers: &Receiver<Result<Answers, String>>,
+    is_over: &AtomicBool,
 ) -> io::Result<()> {
     let mut screen = Screen::default();
-    loop {
+    while !is_over.load(Ordering::Relaxed) {
         terminal.draw(|frame| screen.draw(frame, Instant::now()))?;
-        if event::poll(PATIENCE)? && is_end(&event::read()?) {
-            return Ok(());
+        if event::poll(PATIENCE)? {
+            match wish(&event::read()?) {
+                Some(Wish::End) => break,
+                Some(Wish::OtherList) => screen.choose_other(),
+                Some(Wish::Go(to)) => screen.go(to),
+                None => {}
+            }
         }
         for answer in answers.try_iter() {
             screen.take(answer, Instant::now());
         }
     }
+    Ok(())
 }
 
-/// q, Esc and Ctrl-C, which in this mode of the terminal is a key as any other.
-fn is_end(event: &Event) -> bool {
+/// What a key asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    End,
+    OtherList,
+    Go(Move),
+}
+
+/// q, Esc and Ctrl-C, which in this mode of the terminal is a key as any other, end it; the keys that move
+/// are those of `less` and of every list.
+fn wish(event: &Event) -> Option<Wish> {
     let Event::Key(KeyEvent { code, modifiers, kind: KeyEventKind::Press, .. }) = event else {
-        return false;
+        return None;
     };
-    match code {
-        KeyCode::Char('q') | KeyCode::Esc => true,
-        KeyCode::Char('c') => modifiers.contains(KeyModifiers::CONTROL),
-        _ => false,
-    }
+    Some(match code {
+        KeyCode::Char('q') | KeyCode::Esc => Wish::End,
+        KeyCode::Char('c') if modifiers.contains(KeyModifiers::CONTROL) => Wish::End,
+        KeyCode::Tab | KeyCode::BackTab => Wish::OtherList,
+        KeyCode::Up | KeyCode::Char('k') => Wish::Go(Move::Up),
+        KeyCode::Down | KeyCode::Char('j') => Wish::Go(Move::Down),
+        KeyCode::PageUp | KeyCode::Char('b') => Wish::Go(Move::PageUp),
+        KeyCode::PageDown | KeyCode::Char(' ' | 'f') => Wish::Go(Move::PageDown),
+        KeyCode::Home | KeyCode::Char('g') => Wish::Go(Move::Home),
+        KeyCode::End | KeyCode::Char('G') => Wish::Go(Move::End),
+        _ => return None,
+    })
 }
 
 /// Asks until nobody wants to know any more.
@@ -120,15 +151,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ends_it() {
+    fn what_keys_ask_for() {
         let check = |code, modifiers, want| {
-            assert_eq!(is_end(&Event::Key(KeyEvent::new(code, modifiers))), want, "{code:?}");
+            assert_eq!(wish(&Event::Key(KeyEvent::new(code, modifiers))), want, "{code:?}");
         };
-        check(KeyCode::Char('q'), KeyModifiers::NONE, true);
-        check(KeyCode::Esc, KeyModifiers::NONE, true);
-        check(KeyCode::Char('c'), KeyModifiers::CONTROL, true);
-        check(KeyCode::Char('c'), KeyModifiers::NONE, false);
-        check(KeyCode::Enter, KeyModifiers::NONE, false);
-        assert!(!is_end(&Event::Resize(80, 24)));
+        check(KeyCode::Char('q'), KeyModifiers::NONE, Some(Wish::End));
+        check(KeyCode::Esc, KeyModifiers::NONE, Some(Wish::End));
+        check(KeyCode::Char('c'), KeyModifiers::CONTROL, Some(Wish::End));
+        check(KeyCode::Char('c'), KeyModifiers::NONE, None);
+        check(KeyCode::Enter, KeyModifiers::NONE, None);
+        check(KeyCode::Tab, KeyModifiers::NONE, Some(Wish::OtherList));
+        check(KeyCode::Down, KeyModifiers::NONE, Some(Wish::Go(Move::Down)));
+        check(KeyCode::PageUp, KeyModifiers::NONE, Some(Wish::Go(Move::PageUp)));
+        check(KeyCode::Char('G'), KeyModifiers::SHIFT, Some(Wish::Go(Move::End)));
+        assert_eq!(wish(&Event::Resize(80, 24)), None);
     }
 }

@@ -13,6 +13,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
 use super::super::status::{uptime, work};
+use super::scroll::{Move, Scroll};
 
 /// Samples that are kept: what `/history` has at most.
 const MAX_SAMPLES: usize = 300;
@@ -28,6 +29,14 @@ pub(super) struct Answers {
     pub(super) queries: Queries,
 }
 
+/// The two lists, of which one is scrolled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum List {
+    Servers,
+    #[default]
+    Queries,
+}
+
 /// What is shown.
 #[derive(Debug, Default)]
 pub(super) struct Screen {
@@ -37,6 +46,10 @@ pub(super) struct Screen {
     queries: Vec<Query>,
     /// Why there is nothing newer, and since when.
     problem: Option<(String, Instant)>,
+    /// Which list keys move in, and the place in each.
+    chosen: List,
+    servers_at: Scroll,
+    queries_at: Scroll,
 }
 
 impl Screen {
@@ -64,29 +77,48 @@ impl Screen {
         self.samples.drain(..old);
     }
 
+    /// Keys move in the other list from now on.
+    pub(super) fn choose_other(&mut self) {
+        self.chosen = match self.chosen {
+            List::Servers => List::Queries,
+            List::Queries => List::Servers,
+        };
+    }
+
+    /// Moves in the chosen list.
+    pub(super) fn go(&mut self, to: Move) {
+        match self.chosen {
+            List::Servers => self.servers_at.go(to),
+            List::Queries => self.queries_at.go(to),
+        }
+    }
+
     /// Draws it all.
-    pub(super) fn draw(&self, frame: &mut Frame<'_>, now: Instant) {
-        let servers = self.status.as_ref().map_or(0, |status| status.servers.len());
+    pub(super) fn draw(&mut self, frame: &mut Frame<'_>, now: Instant) {
+        let count = self.status.as_ref().map_or(0, |status| status.servers.len());
         let half = frame.area().height / 2;
         let [head, problem, traffic, servers, queries] = Layout::vertical([
             Constraint::Length(1),
             Constraint::Length(if self.problem.is_some() { 2 } else { 0 }),
             Constraint::Length(if self.status.is_some() { 7 } else { 0 }),
-            Constraint::Length(u16::try_from(servers + 2).unwrap_or(u16::MAX).min(half)),
+            Constraint::Length(u16::try_from(count + 2).unwrap_or(u16::MAX).min(half)),
             Constraint::Fill(1),
         ])
         .areas(frame.area());
+        // Of the servers a line of heads and an empty one are no room, of the statements one of heads.
+        self.servers_at.fit(count, usize::from(servers.height.saturating_sub(2)));
+        self.queries_at.fit(self.queries.len(), usize::from(queries.height.saturating_sub(1)));
         frame.render_widget(self.head(), head);
         frame.render_widget(self.problem(now), problem);
         if let Some(status) = &self.status {
             frame.render_widget(Paragraph::new(self.traffic(status, traffic.width)), traffic);
             frame.render_widget(self.servers(status, servers), servers);
-            frame.render_widget(self.queries(queries), queries);
+            frame.render_widget(self.queries(), queries);
         }
     }
 
     fn head(&self) -> Line<'_> {
-        let quit = Span::from("   q: quit").dim();
+        let quit = Span::from("   q: quit, arrows: scroll, Tab: other list").dim();
         let Some(status) = &self.status else { return vec!["lagwise".bold(), quit].into() };
         let ready = match (&self.problem, &status.reason) {
             (Some(_), _) => "no answer".red().bold(),
@@ -165,16 +197,20 @@ impl Screen {
         ]
     }
 
+    /// The head of a list; that of the one that keys move in stands out, if it has more than is in sight.
+    fn table_head<'a>(&self, cells: Row<'a>, list: List, at: &Scroll) -> Row<'a> {
+        let is_moved = self.chosen == list && at.has_more();
+        if is_moved { cells.bold().reversed() } else { cells.bold() }
+    }
+
     /// As many servers as there is room for; those that get no work first if that is not enough.
     fn servers(&self, status: &Status, area: Rect) -> Table<'_> {
-        let room = usize::from(area.height.saturating_sub(2));
         let mut servers: Vec<_> = status.servers.iter().collect();
-        let more = servers.len().saturating_sub(room);
-        if more > 0 {
+        if self.servers_at.has_more() {
             servers.sort_by_key(|server| server.eligible && !server.drained);
         }
         let is_wide = area.width >= WIDE;
-        let name = if more > 0 { format!("server ({more} more)") } else { "server".to_owned() };
+        let name = self.servers_at.title("server");
         let widths: &[Constraint] = &[
             Constraint::Fill(3),
             Constraint::Length(7),
@@ -189,12 +225,13 @@ impl Screen {
             [&name, "role", "health", "lag", "lag, 10 min", "work", "connections", "running"];
         let columns = if is_wide { widths.len() } else { 5 };
         let sparks = usize::from(area.width) / 4;
-        let rows = servers
-            .into_iter()
-            .take(room)
+        let rows = self
+            .servers_at
+            .lines(servers.into_iter())
             .map(|server| Row::new(self.server(server, sparks).into_iter().take(columns)));
         let head = Row::new(head.into_iter().take(columns).map(|it| Cell::from(it.to_owned())));
-        Table::new(rows, widths.iter().take(columns).copied()).header(head.bold())
+        let head = self.table_head(head, List::Servers, &self.servers_at);
+        Table::new(rows, widths.iter().take(columns).copied()).header(head)
     }
 
     fn server(&self, server: &ServerState, sparks: usize) -> [Cell<'static>; 8] {
@@ -225,9 +262,9 @@ impl Screen {
     }
 
     /// What has taken the most time.
-    fn queries(&self, area: Rect) -> Table<'_> {
+    fn queries(&self) -> Table<'_> {
         let all: f64 = self.queries.iter().map(|query| query.total_ms).sum();
-        let rows = self.queries.iter().take(usize::from(area.height)).map(|query| {
+        let rows = self.queries_at.lines(self.queries.iter()).map(|query| {
             let share = if all > 0.0 { query.total_ms * 100.0 / all } else { 0.0 };
             let replica = query.on_replica as f64 * 100.0 / query.count.max(1) as f64;
             let text = if query.text.is_empty() { "(all others)" } else { &query.text };
@@ -248,8 +285,10 @@ impl Screen {
             Constraint::Length(8),
             Constraint::Fill(1),
         ];
-        let head = Row::new(["time", "count", "p50", "p99", "replica", "statement"]);
-        Table::new(rows, widths).header(head.bold())
+        let title = self.queries_at.title("statement");
+        let head = Row::new(["time", "count", "p50", "p99", "replica", &title].map(str::to_owned));
+        let head = self.table_head(head, List::Queries, &self.queries_at);
+        Table::new(rows, widths).header(head)
     }
 }
 

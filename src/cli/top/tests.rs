@@ -39,7 +39,7 @@ fn with_replicas(count: usize) -> Answers {
     answers
 }
 
-fn drawn(screen: &Screen, width: u16, height: u16, now: Instant) -> String {
+fn drawn(screen: &mut Screen, width: u16, height: u16, now: Instant) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| screen.draw(frame, now)).unwrap();
     // The backend cannot say what is on no lines.
@@ -60,7 +60,7 @@ fn has(text: &str, wanted: &[&str]) {
 
 #[test]
 fn all_of_it() {
-    let text = drawn(&screen(with_replicas(2)), 120, 24, Instant::now());
+    let text = drawn(&mut screen(with_replicas(2)), 120, 24, Instant::now());
     let words = ["lagwise 0.1.0  ready  up 1d 0h  sessions 12  pinned 2", "q: quit"];
     has(&text, &words);
     has(
@@ -83,17 +83,17 @@ fn all_of_it() {
 fn it_says_when_nobody_answers_and_goes_on() {
     let start = Instant::now();
     let mut screen = Screen::default();
-    has(&drawn(&screen, 80, 24, start), &["lagwise", "q: quit"]);
+    has(&drawn(&mut screen, 80, 24, start), &["lagwise", "q: quit"]);
     screen.take(Err("no lagwise answers at 127.0.0.1:9104".to_owned()), start);
     let later = start + Duration::from_secs(65);
     screen.take(Err("no lagwise answers at 127.0.0.1:9104".to_owned()), later);
-    has(&drawn(&screen, 80, 24, later), &["no answer for 1m 5s", "answers at 127.0.0.1:9104"]);
+    has(&drawn(&mut screen, 80, 24, later), &["no answer for 1m 5s", "answers at 127.0.0.1:9104"]);
     screen.take(Ok(answers()), later);
-    let text = drawn(&screen, 80, 24, later);
+    let text = drawn(&mut screen, 80, 24, later);
     assert!(!text.contains("no answer"), "{text}");
     // What was known stays in sight.
     screen.take(Err("gone".to_owned()), later);
-    has(&drawn(&screen, 80, 24, later), &["no answer", "gone", "10.0.0.1:3306", "orders"]);
+    has(&drawn(&mut screen, 80, 24, later), &["no answer", "gone", "10.0.0.1:3306", "orders"]);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn not_ready_says_why() {
     let mut answers = answers();
     let status = answers.status.as_mut().unwrap();
     (status.ready, status.reason) = (false, Some("no primary".to_owned()));
-    has(&drawn(&screen(answers), 80, 24, Instant::now()), &["NOT READY: no primary"]);
+    has(&drawn(&mut screen(answers), 80, 24, Instant::now()), &["NOT READY: no primary"]);
 }
 
 #[test]
@@ -119,17 +119,42 @@ fn samples_are_bounded_and_of_one_process() {
 
 #[test]
 fn any_size_and_many_servers() {
-    let screen = screen(with_replicas(60));
+    let mut screen = screen(with_replicas(60));
     for (width, height) in [(0, 0), (1, 1), (20, 5), (40, 12), (80, 24), (300, 100)] {
-        drawn(&screen, width, height, Instant::now());
+        drawn(&mut screen, width, height, Instant::now());
     }
-    let text = drawn(&screen, 80, 24, Instant::now());
+    let text = drawn(&mut screen, 80, 24, Instant::now());
     // Ten of the 61 fit into the half, and those that are down are among them.
-    has(&text, &["server (51 more)", "10.0.0.4:3306", "down", "orders"]);
+    has(&text, &["server 1-10 of 61", "10.0.0.4:3306", "down", "orders"]);
     assert!(!text.contains("10.0.0.2:3306"), "{text}");
     assert!(!text.contains("connections  running"), "{text}");
-    let text = drawn(&screen, 120, 200, Instant::now());
+    let text = drawn(&mut screen, 120, 200, Instant::now());
     has(&text, &["10.0.0.61:3306", "connections running"]);
+}
+
+#[test]
+fn what_does_not_fit_is_scrolled_to() {
+    let mut all = with_replicas(60);
+    let query = all.queries.queries.remove(0);
+    let named = |index| Query { text: format!("SELECT {index} FROM t"), ..query.clone() };
+    all.queries.queries = (1..=50).map(named).collect();
+    let mut screen = screen(all);
+    let text = drawn(&mut screen, 80, 24, Instant::now());
+    has(&text, &["statement 1-3 of 50", "SELECT 3 FROM", "server 1-10 of 61"]);
+    screen.go(Move::Down);
+    let text = drawn(&mut screen, 80, 24, Instant::now());
+    has(&text, &["statement 2-4 of 50", "SELECT 4 FROM", "server 1-10 of 61"]);
+    screen.go(Move::End);
+    has(&drawn(&mut screen, 80, 24, Instant::now()), &["48-50 of 50", "SELECT 50 FROM"]);
+    screen.choose_other();
+    screen.go(Move::End);
+    let text = drawn(&mut screen, 80, 24, Instant::now());
+    has(&text, &["server 52-61 of 61", "10.0.0.60:3306", "48-50 of 50"]);
+    // The place is kept when there is news, and given up when there is room for all.
+    screen.take(Ok(with_replicas(30)), Instant::now());
+    has(&drawn(&mut screen, 80, 24, Instant::now()), &["server 22-31 of 31", "orders"]);
+    let text = drawn(&mut screen, 80, 100, Instant::now());
+    has(&text, &["server ", "10.0.0.2:3306", "10.0.0.31:3306"]);
 }
 
 #[test]
@@ -137,7 +162,7 @@ fn escape_sequences_in_names_and_statements_are_not_drawn() {
     let mut answers = answers();
     answers.status.as_mut().unwrap().servers[0].name = "db\x1b[2J\x07-1".to_owned();
     answers.queries.queries[0].text = "SELECT\x1b]0;x\x07 1".to_owned();
-    let text = drawn(&screen(answers), 120, 24, Instant::now());
+    let text = drawn(&mut screen(answers), 120, 24, Instant::now());
     assert!(!text.contains('\x1b') && !text.contains('\x07'), "{text:?}");
     has(&text, &["db[2J-1", "SELECT]0;x 1"]);
 }
