@@ -95,7 +95,7 @@ pub(super) async fn login(
     let mut bytes = Vec::new();
     build_packet(&mut bytes, 0, |out| greeting.write(out));
     send(&mut client, &bytes).await.ok()?;
-    let (mut seq, mut payload) = client.packet(MAX_PACKET).await.ok()?;
+    let (mut seq, mut payload) = client.packet_alone(MAX_PACKET).await.ok()?;
     if HandshakeResponse::is_ssl_request(&payload) {
         let tls = tls?;
         client.upgrade(|transport: Transport| transport.accept_tls(tls)).await.ok()?;

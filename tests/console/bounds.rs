@@ -1,8 +1,10 @@
 //! Who comes in, by what, and how much.
 
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
-use super::raw::{Client, Login};
+use super::raw::{Client, Login, tcp};
 use super::support::{Lab, Make, eventually, free_port, target_dir, unique_name};
 use super::{ask, at_port, config, start};
 
@@ -11,12 +13,39 @@ fn code(port: u16, user: &str, password: &str) -> u16 {
     Client::connect(port, login).err().map_or(0, |fail| fail.code())
 }
 
+/// Clients send the beginning of TLS right behind their request for it; now and then both arrive at once.
+fn tls_begins_at_once(port: u16) {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(rustls::RootCertStore::empty())
+        .with_no_client_auth();
+    let name = "lagwise".try_into().unwrap();
+    let mut tls = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    // SSLRequest: PROTOCOL_41, SSL, SECURE_CONNECTION, PLUGIN_AUTH.
+    let mut hello = vec![32, 0, 0, 1];
+    hello.extend_from_slice(&(1_u32 << 9 | 1 << 11 | 1 << 15 | 1 << 19).to_le_bytes());
+    hello.extend_from_slice(&[0, 0, 0, 1, 45]);
+    hello.extend_from_slice(&[0; 23]);
+    tls.write_tls(&mut hello).unwrap();
+    let mut stream = tcp(port);
+    let mut head = [0; 4];
+    stream.read_exact(&mut head).unwrap();
+    stream.read_exact(&mut vec![0; head[0].into()]).unwrap();
+    stream.write_all(&hello).unwrap();
+    let mut answer = [0];
+    stream.read_exact(&mut answer).expect("lagwise goes on with TLS");
+    assert_eq!(answer, [22], "a handshake record");
+}
+
 #[test]
 fn accounts_and_bounds() {
     let lab = Lab::start(Make::MariaDb, 0);
     let port = free_port();
     let proxy = start(&lab, &format!("127.0.0.1:{port}"));
     assert_eq!(code(port, "watch", "watch_password"), 0);
+    tls_begins_at_once(port);
     for (user, password) in [
         ("watch", "admin_password"),
         ("watch", ""),
