@@ -105,6 +105,36 @@ fn links_lead_somewhere() {
     assert!(seen >= 4, "saw only {seen} links");
 }
 
+/// The name by which a heading is linked to.
+fn anchor(heading: &str) -> String {
+    let kept = |c: &char| c.is_alphanumeric() || "-_ ".contains(*c);
+    heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
+}
+
+#[test]
+fn links_to_headings_lead_somewhere() {
+    let documents = std::fs::read_dir(root().join("docs")).unwrap();
+    let documents = documents.map(|entry| entry.unwrap().path());
+    let mut seen = 0;
+    for path in documents.chain([root().join("README.md")]) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
+            let Some((file, wanted)) = link.split_once('#').filter(|_| !link.contains("://"))
+            else {
+                continue;
+            };
+            let target = if file.is_empty() { path.clone() } else { path.with_file_name(file) };
+            let target = std::fs::read_to_string(target).unwrap();
+            let headings = target.lines().filter(|line| line.starts_with('#'));
+            let mut anchors =
+                headings.map(|line| anchor(line.trim_start_matches('#').trim_start()));
+            assert!(anchors.any(|it| it == wanted), "{}: {link}", path.display());
+            seen += 1;
+        }
+    }
+    assert!(seen > 20, "saw only {seen} links");
+}
+
 /// Every command that a document shows says above it which test runs it, or why none does.
 #[test]
 fn commands_say_what_runs_them() {
@@ -188,6 +218,25 @@ fn every_error_is_explained_and_no_other() {
         .collect();
     let raised = raised();
     assert!(raised.len() > 10, "{raised:?}");
+    assert_eq!(raised, explained, "raised (left) and explained (right)");
+}
+
+/// The number of each error of the console's own, and the words that its text begins with.
+#[test]
+fn every_error_of_the_console_is_explained_and_no_other() {
+    let section = ERRORS.split("\n## Errors of the console\n").nth(1).unwrap();
+    let rows = section.split("\n## ").next().unwrap().lines().filter(|row| row.starts_with("| "));
+    let number =
+        |text: &str| text.get(..4).filter(|it| it.parse::<u16>().is_ok()).map(str::to_owned);
+    let explained: BTreeSet<String> = rows.filter_map(|row| number(&row[2..])).collect();
+    let mut raised = BTreeSet::new();
+    for entry in std::fs::read_dir(root().join("src/console")).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for make in ["ErrPacket::new(", "Answer::error("] {
+            raised.extend(text.split(make).skip(1).filter_map(|rest| number(rest.trim_start())));
+        }
+    }
+    assert!(raised.len() > 5, "{raised:?}");
     assert_eq!(raised, explained, "raised (left) and explained (right)");
 }
 

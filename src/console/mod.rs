@@ -228,6 +228,8 @@ impl Visitor {
             Statement::Nothing => Answer::done(""),
             Statement::Select(columns) => noise::select(&columns, &self.user, self.id),
             Statement::ShowEmpty(columns) => Answer::empty(columns),
+            Statement::ShowVariables(patterns) => noise::variables(&patterns),
+            Statement::SelectNone(columns) => Answer::Table(columns, Vec::new()),
             Statement::Help => shows::help(),
             Statement::Servers => {
                 let servers = Arc::clone(&state.servers);

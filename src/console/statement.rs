@@ -20,8 +20,14 @@ pub const HELP: &[(&str, &str, bool)] = &[
     ("RESET STATISTICS", "begin SHOW QUERIES and SHOW SLOW anew", true),
 ];
 
-/// Statements of a set; what is longer is no statement of ours.
+/// Words of a statement; what is longer is no statement of ours.
 const MAX_WORDS: usize = 64;
+
+/// Names that one SHOW VARIABLES may ask for.
+const MAX_PATTERNS: usize = 32;
+
+/// What holds the servers' own tables.
+const OWN_SCHEMAS: [&str; 4] = ["information_schema", "performance_schema", "mysql", "sys"];
 
 /// A statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +38,10 @@ pub enum Statement {
     Select(Vec<(String, String)>),
     /// A list with these columns that is always empty here.
     ShowEmpty(&'static [&'static str]),
+    /// SHOW VARIABLES: those like one of these patterns, all without any.
+    ShowVariables(Vec<String>),
+    /// A SELECT from the servers' own tables, all empty here: the names of its columns.
+    SelectNone(Vec<String>),
     /// HELP
     Help,
     /// SHOW SERVERS
@@ -114,19 +124,31 @@ pub fn parse(text: &str) -> Result<Statement, String> {
             let server = words.into_iter().nth(1).map(|word| word.text).unwrap_or_default();
             Statement::Drain { server, drained: *verb == "DRAIN" }
         }
+        ["SHOW", "VARIABLES", ..] | ["SHOW", "GLOBAL" | "SESSION" | "LOCAL", "VARIABLES", ..] => {
+            let patterns = words.into_iter().filter(|word| word.is_quoted);
+            Statement::ShowVariables(patterns.map(|word| word.text).take(MAX_PATTERNS).collect())
+        }
         ["SHOW", rest @ ..] => empty_list(rest).ok_or_else(|| unknown(text))?,
-        ["SELECT", ..] => select(text).ok_or_else(|| unknown(text))?,
+        ["SELECT", ..] => {
+            let found = select(text).or_else(|| select_none(text, &words));
+            found.ok_or_else(|| unknown(text))?
+        }
         _ => return Err(unknown(text)),
     })
 }
 
-/// EXPLAIN ROUTE, whose statement is taken as it is. `None`: it is another statement.
 /// The number behind LIMIT.
 fn limit(count: &str) -> Result<usize, String> {
     count.parse().map_err(|_| "LIMIT needs a number".to_owned())
 }
 
+/// EXPLAIN ROUTE, whose statement is taken as it is. `None`: it is another statement.
 fn explain_route(text: &str) -> Option<Result<Statement, String>> {
+    let mut text = text.trim_start();
+    // Some clients begin each statement with who they are.
+    while let Some(comment) = text.strip_prefix("/*") {
+        text = comment.split_once("*/")?.1.trim_start();
+    }
     let rest = after_word(after_word(text, "EXPLAIN")?, "ROUTE")?;
     let (user, rest) = clause(rest, "FOR");
     let (schema, rest) = clause(rest, "IN");
@@ -169,11 +191,14 @@ fn empty_list(words: &[&str]) -> Option<Statement> {
         "WARNINGS" | "ERRORS" => &["Level", "Code", "Message"],
         "DATABASES" | "SCHEMAS" => &["Database"],
         "TABLES" => &["Tables", "Table_type"],
-        "VARIABLES" | "STATUS" => &["Variable_name", "Value"],
+        "STATUS" => &["Variable_name", "Value"],
         "COLLATION" => &["Collation", "Charset", "Id", "Default", "Compiled", "Sortlen"],
         "CHARACTER" | "CHARSET" => &["Charset", "Description", "Default collation", "Maxlen"],
         "ENGINES" | "STORAGE" => &["Engine", "Support", "Comment"],
         "PLUGINS" => &["Name", "Status", "Type", "Library", "License"],
+        "GRANTS" => &["Grants"],
+        "PRIVILEGES" => &["Privilege", "Context", "Comment"],
+        "EVENTS" | "FUNCTION" | "PROCEDURE" => &["Db", "Name", "Type"],
         "PROCESSLIST" => &["Id", "User", "Host", "db", "Command", "Time", "State", "Info"],
         _ => return None,
     };
@@ -262,6 +287,9 @@ fn select(text: &str) -> Option<Statement> {
     let list = text.get("SELECT".len()..)?;
     let lower = list.to_ascii_lowercase();
     let list = lower.rfind(" limit ").map_or(list, |at| list.get(..at).unwrap_or(list));
+    let lower = list.trim_end().to_ascii_lowercase();
+    let end = lower.strip_suffix(" from dual").map_or(list.len(), str::len);
+    let list = list.get(..end).unwrap_or(list);
     let mut columns = Vec::new();
     for item in list.split(',') {
         let words: Vec<&str> = item.split_whitespace().collect();
@@ -277,6 +305,25 @@ fn select(text: &str) -> Option<Statement> {
         columns.push((expression.to_owned(), name.trim_matches(['`', '\'', '"']).to_owned()));
     }
     Some(Statement::Select(columns))
+}
+
+/// A SELECT from tables that each server has and the console has not: a tool that looks there finds
+/// nothing, and goes on. The columns are called as well as that can be told without reading SQL.
+fn select_none(text: &str, words: &[Word]) -> Option<Statement> {
+    let from = words.iter().position(|word| word.keyword() == "FROM")?;
+    let table = words.get(from + 1)?.text.to_ascii_lowercase();
+    let schema = table.split('.').next().unwrap_or_default();
+    if !OWN_SCHEMAS.contains(&schema) {
+        return None;
+    }
+    let text = bare(text).ok()?;
+    let list = text.get("SELECT".len()..text.to_ascii_uppercase().find("FROM")?)?;
+    let name = |item: &str| {
+        let last = item.split_whitespace().last().unwrap_or("?");
+        let last = last.rsplit('.').next().unwrap_or(last);
+        last.trim_matches(['`', '\'', '"']).to_owned()
+    };
+    Some(Statement::SelectNone(list.split(',').take(MAX_WORDS).map(name).collect()))
 }
 
 #[cfg(test)]
@@ -317,8 +364,31 @@ mod tests {
         ] {
             assert_eq!(parse(text), Ok(want), "{text}");
         }
+        let none = |columns: &[&str]| {
+            Statement::SelectNone(columns.iter().map(|&name| name.to_owned()).collect())
+        };
+        let variables = |names: &[&str]| {
+            Statement::ShowVariables(names.iter().map(|&name| name.to_owned()).collect())
+        };
+        for (text, want) in [
+            ("SELECT * FROM information_schema.TABLES t WHERE t.x = 'from'", none(&["*"])),
+            (
+                "select t.`TABLE_NAME`, COUNT(*) AS n from `information_schema`.`tables`",
+                none(&["TABLE_NAME", "n"]),
+            ),
+            ("SELECT User FROM mysql.user", none(&["User"])),
+            ("SHOW VARIABLES", variables(&[])),
+            ("SHOW SESSION VARIABLES LIKE 'sql_mode'", variables(&["sql_mode"])),
+            ("show global variables where Variable_name in ('a', 'b')", variables(&["a", "b"])),
+            ("SELECT 1 FROM DUAL", Statement::Select(vec![("1".into(), "1".into())])),
+            ("SELECT NOW()", Statement::Select(vec![("NOW()".into(), "NOW()".into())])),
+        ] {
+            assert_eq!(parse(text), Ok(want), "{text}");
+        }
         for bad in [
             "SELECT * FROM t",
+            "SELECT * FROM information_schema_of_mine.t",
+            "SELECT 'FROM' FROM mysqlx.t",
             "SELECT 1 FROM t",
             "DRAIN",
             "DRAIN a b",
@@ -350,6 +420,7 @@ mod tests {
             ("EXPLAIN ROUTE FOR bi SELECT ';'", "bi", "", "SELECT ';'"),
             ("EXPLAIN ROUTE FOR 'a b' IN `s` (SELECT 1)", "a b", "s", "(SELECT 1)"),
             ("EXPLAIN ROUTE IN s FORGET", "", "s", "FORGET"),
+            ("/* ApplicationName=x */ /**/ explain route SELECT 1", "", "", "SELECT 1"),
         ] {
             let [user, schema, statement] = [user, schema, statement].map(str::to_owned);
             let want = Statement::ExplainRoute { user, schema, statement };

@@ -287,6 +287,16 @@ fn noise(port: u16) {
     assert_eq!(client.value("SELECT USER()"), "watch@console");
     assert_eq!(client.run("SELECT DATABASE()"), [[None]]);
     assert_eq!(client.value("SELECT @@max_allowed_packet"), "65536");
+    assert_eq!(client.run("SHOW SESSION VARIABLES LIKE 'wait_timeout'").len(), 1);
+    assert!(client.run("SHOW VARIABLES").len() > 20);
+    assert_eq!(client.value("SELECT NOW()").len(), 19);
+    assert_eq!(client.value("SELECT 1 FROM DUAL"), "1");
+    for none in ["SELECT * FROM information_schema.tables", "SHOW GRANTS"] {
+        assert!(client.run(none).is_empty(), "{none}");
+    }
+    // As DBeaver sends it.
+    let route = client.run("/* ApplicationName=DBeaver */ EXPLAIN ROUTE SELECT 1");
+    assert_eq!(route.len(), 3, "{route:?}");
     assert_eq!(client.query("SELECT * FROM t").unwrap_err().code(), 1064);
     // A prepared statement, and a ping after the error.
     assert_eq!(client.simple(0x16, b"SHOW SERVERS").unwrap_err().code(), 1047);
