@@ -195,7 +195,9 @@ fn slow(lab: &Lab, proxy: &Proxy, client: &Path, port: u16) {
     assert_eq!(told, ["app", "shop", &lab.address(1), "1", "1", "no"]);
     assert_eq!(of("statement"), "SELECT `SLEEP` (?) , ?");
     let ms = |column: &str| of(column).parse::<f64>().unwrap();
-    assert!(ms("server_ms") >= 1100.0 && ms("server_ms") <= ms("first_byte_ms"), "{shown:?}");
+    // The clock is read after the statement is sent: on a busy machine some of it counts as sync_ms.
+    assert!(ms("sync_ms") + ms("server_ms") >= 1100.0, "{shown:?}");
+    assert!(ms("server_ms") <= ms("first_byte_ms"), "{shown:?}");
     assert!(ms("first_byte_ms") <= ms("total_ms") && ms("seconds_ago") >= 0.0, "{shown:?}");
     assert!(ms("wait_ms") + ms("queue_ms") + ms("sync_ms") < ms("total_ms"), "{shown:?}");
     let log = proxy.log();
