@@ -31,6 +31,8 @@ PACKAGES=(
   g++
   # For the Debian package, and the manifest for Kubernetes.
   dpkg-dev python3-yaml
+  # The example for it; without a configuration in /etc its service does not start.
+  keepalived
   # What the scripts and tests themselves call.
   shellcheck openssl curl iproute2 procps util-linux groff-base
 )

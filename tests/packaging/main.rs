@@ -1,5 +1,5 @@
 //! The Debian package: the same bytes whoever makes it, and installed it serves a query. The examples for
-//! Kubernetes: they fit together, and do what they say.
+//! Kubernetes and keepalived: they fit together, and do what they say.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod kubernetes;
@@ -191,5 +191,20 @@ fn scripts_that_packages_run_are_sound() {
     let folder = package_dir().join("packaging/debian");
     let scripts = ["postinst", "prerm", "postrm"].map(|name| folder.join(name));
     run(Command::new("shellcheck").args(&scripts));
-    run(Command::new("shellcheck").arg(package_dir().join("tests/packaging/installed.sh")));
+    for script in ["installed.sh", "keepalived.sh"] {
+        run(Command::new("shellcheck").arg(package_dir().join("tests/packaging").join(script)));
+    }
+}
+
+#[test]
+fn the_address_moves_from_a_host_that_is_not_ready() {
+    let folder = Folder::new("keepalived");
+    let mut command = Command::new("unshare");
+    command
+        .args(["--net", "--mount", "--pid", "--fork", "--kill-child"])
+        .args(["--propagation", "private", "bash"])
+        .arg(package_dir().join("tests/packaging/keepalived.sh"))
+        .arg(package_dir().join("packaging/keepalived/keepalived.conf"))
+        .arg(&folder.0);
+    assert_eq!(run(&mut command), "moved\n");
 }
