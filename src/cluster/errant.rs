@@ -18,7 +18,8 @@ use std::time::{Duration, Instant};
 use super::position::Position;
 
 /// How much later the primary must still lack the transactions. Longer than the 10 s that
-/// `rpl_semi_sync_source_timeout` lets a primary wait by default.
+/// `rpl_semi_sync_source_timeout` lets a primary wait by default, for primaries that do not tell what they
+/// still commit; what is known of that is no excess however long it takes.
 pub const CONFIRM_AFTER: Duration = Duration::from_secs(15);
 
 /// Watches one replica.

@@ -7,6 +7,7 @@
 //! Each monitor owns one [`Tracker`]. All of them share one [`Reference`]: what the primary's own
 //! probes have told, which the replicas are measured against.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ use crate::config::Role;
 #[derive(Debug)]
 pub struct Reference {
     clock: LagClock,
+    /// MySQL: what the primary still committed at its newest sample. Replicas may have it.
+    in_commit: Option<Position>,
     /// MariaDB: every server's transactions that the primary knows.
     known: Option<GtidState>,
     /// Who the servers are.
@@ -40,6 +43,7 @@ impl Reference {
     pub fn new(fresh_for: Duration) -> Reference {
         Reference {
             clock: LagClock::new(fresh_for),
+            in_commit: None,
             known: None,
             members: Members::default(),
             went_back: 0,
@@ -49,6 +53,7 @@ impl Reference {
     /// Another server is the primary now, and nothing is known of it.
     pub fn reset(&mut self) {
         self.clock.reset();
+        self.in_commit = None;
         self.known = None;
         self.members.clear();
         self.went_back += 1;
@@ -257,6 +262,8 @@ impl Tracker {
         self.status.no_position = missing;
         if self.role == Role::Primary {
             let position = position.as_deref();
+            let sent = answer.state.sent.as_ref().and_then(|sent| sent.as_ref().ok());
+            reference.in_commit = sent.filter(|it| it.shown.is_none()).map(|it| it.sent.clone());
             notes.extend(self.take_sent(answer.state.sent, could_tell, position, answer.sent_at));
         }
         match (self.role, &position) {
@@ -292,10 +299,15 @@ impl Tracker {
         notes: &mut Vec<Note>,
     ) {
         if let Some((primary, sampled_at)) = reference.clock.newest() {
+            let mut primary = Cow::Borrowed(&**primary);
+            if let Some(in_commit) = reference.in_commit.as_ref().filter(|it| !it.is_empty()) {
+                // Positions of two kinds cannot be one; of those nothing is said to be errant.
+                let _ = primary.to_mut().union(in_commit);
+            }
             let channels = self.channels.as_ref();
             let elsewhere = channels.map(|channels| channels.elsewhere(&reference.members));
             let elsewhere = elsewhere.unwrap_or_default();
-            self.errant.observe_sets(now, applied, (primary, sampled_at), &elsewhere);
+            self.errant.observe_sets(now, applied, (&primary, sampled_at), &elsewhere);
         }
         let confirmed = self.errant.confirmed();
         match (&self.status.errant, confirmed) {

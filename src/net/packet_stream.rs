@@ -63,7 +63,7 @@ impl PacketStream {
         let (input, compression) = (Buffer::default(), None);
         let transport = Some(transport);
         let (read_stall, write_stall) = (None, WRITE_STALL);
-        Self { transport, input, compression, answer_seq: 1, read_stall, write_stall }
+        Self { transport, input, compression, answer_seq: 0, read_stall, write_stall }
     }
 
     /// Bounds how long the peer may stop in the midst of what it sends, which is where
@@ -79,12 +79,12 @@ impl PacketStream {
     }
 
     /// In the connection phase: the sequence id of an answer to the last packet that was read by
-    /// [`PacketStream::packet`]; 1 before the first.
+    /// [`PacketStream::packet`]; 0 before the greeting, 1 behind it.
     pub fn answer_seq(&self) -> u8 {
         self.answer_seq
     }
 
-    /// The connection phase begins anew (COM_CHANGE_USER).
+    /// The greeting is sent, or the connection phase begins anew (COM_CHANGE_USER).
     pub fn restart_answers(&mut self) {
         self.answer_seq = 1;
     }

@@ -102,8 +102,7 @@ async fn establish(
         }
         Err(_) => {
             metrics.login(LoginResult::Timeout);
-            let seq = client.answer_seq();
-            let _ = reply::err(&mut client, seq, &error::read_timeout()).await;
+            let _ = reply::err_at_login(&mut client, &error::read_timeout()).await;
             tracing::debug!(%peer, "login timed out");
         }
     }
@@ -115,8 +114,7 @@ async fn give_way(client: &mut PacketStream, context: &Context, cause: RejectCau
     let metrics = context.metrics.local();
     metrics.client_rejected(cause as usize);
     metrics.login(LoginResult::Error);
-    let seq = client.answer_seq();
-    let _ = reply::err(client, seq, &error::too_many_connections()).await;
+    let _ = reply::err_at_login(client, &error::too_many_connections()).await;
 }
 
 /// Counts logins that clients have broken off.

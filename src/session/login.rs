@@ -107,7 +107,9 @@ pub async fn login(
 ) -> Result<Established, Failure> {
     let Some(facts) = server_facts(context, settings).await else {
         visitor.login_done();
-        return refuse(client, 0, error::no_server_yet()).await;
+        let err = error::no_server_yet();
+        reply::err_at_login(client, &err).await?;
+        return Err(End::Refused(err.to_string()).into());
     };
     let nonce = Nonce::generate().map_err(|error| End::Refused(error.to_string()))?;
     let offered = offered(&facts, settings, visitor.tls_mode);
@@ -123,6 +125,7 @@ pub async fn login(
     let mut bytes = Vec::new();
     build_packet(&mut bytes, 0, |out| greeting.write(out));
     reply::write(client, &bytes).await?;
+    client.restart_answers();
 
     visitor.look_for_header(client, handle).await?;
     let (mut seq, mut payload) = client.packet_alone(MAX_LOGIN_PACKET).await?;

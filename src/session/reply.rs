@@ -27,13 +27,18 @@ pub async fn err(client: &mut PacketStream, seq: u8, err: &ErrPacket) -> Result<
     write(client, &bytes).await
 }
 
-/// Sends an ERR packet in the place of the greeting.
+/// Sends an ERR packet to a client that has not logged in: in the place of the greeting without SQLSTATE,
+/// as servers do.
 ///
 /// # Errors
 /// The client is gone.
-pub async fn err_before_greeting(client: &mut PacketStream, err: &ErrPacket) -> Result<(), End> {
+pub async fn err_at_login(client: &mut PacketStream, err: &ErrPacket) -> Result<(), End> {
+    let seq = client.answer_seq();
     let mut bytes = Vec::new();
-    build_packet(&mut bytes, 0, |out| err.write_without_state(out));
+    build_packet(&mut bytes, seq, |out| match seq {
+        0 => err.write_without_state(out),
+        _ => err.write(out),
+    });
     write(client, &bytes).await
 }
 

@@ -66,12 +66,7 @@ impl RejectCause {
         address: Option<SocketAddr>,
     ) -> Result<(), End> {
         let err = self.err(context, address.map(ip));
-        match self {
-            Self::AllowedNetworks | Self::MaxConnectErrors => {
-                reply::err_before_greeting(client, &err).await
-            }
-            _ => reply::err(client, 0, &err).await,
-        }
+        reply::err_at_login(client, &err).await
     }
 
     /// The words for it.

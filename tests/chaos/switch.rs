@@ -5,16 +5,18 @@ use std::process::{Command, Stdio};
 
 use crate::support::{Lab, Make, eventually};
 
-/// What every server of [`Topology::new`] is started with: what survives a crash, acknowledgements of what
-/// it receives, and nobody writes before it is known to be the primary.
+/// What every server of [`Topology::new`] is started with: what survives a crash, and that nobody writes,
+/// or replicates on MariaDB, before the rest is set. MariaDB's `rpl_semi_sync_slave_enabled` must not be
+/// among it: a server that starts with that takes back what its clients were not told of, although replicas
+/// may have it.
 pub fn settings(make: Make) -> Vec<&'static str> {
-    let acknowledges = match make {
+    let replica = match make {
         // The plugin comes later.
         Make::MySql => "loose-rpl-semi-sync-replica-enabled=ON",
-        Make::MariaDb => "rpl-semi-sync-slave-enabled=ON",
+        Make::MariaDb => "skip-slave-start=ON",
     };
     let lasts = ["innodb-flush-log-at-trx-commit=1", "sync-binlog=1", "relay-log-recovery=ON"];
-    [&lasts[..], &[acknowledges, "read-only=ON"]].concat()
+    [&lasts[..], &[replica, "read-only=ON"]].concat()
 }
 
 /// A lab whose primary may be any of its servers.
@@ -30,11 +32,8 @@ impl<'a> Topology<'a> {
     /// lost with a primary. The lab was started with [`settings`].
     pub fn new(lab: &'a Lab) -> Self {
         let topology = Self { lab, primary: 0, is_acknowledged: true };
-        for server in 0..lab.count() {
-            topology.acknowledges(server);
-            topology.acknowledge_by_replicas(server);
-        }
-        topology.set_read_only(0, false);
+        // The primary first: a replica asks it whether it wants acknowledgements when it connects.
+        (0..lab.count()).for_each(|server| topology.started(server));
         topology
     }
 
@@ -53,20 +52,36 @@ impl<'a> Topology<'a> {
         (0..self.lab.count()).filter(|server| *server != self.primary).collect()
     }
 
-    /// Has a server acknowledge what it receives as a replica, now and whenever it is started; [`settings`]
-    /// are what it needs for that.
+    /// Has a server acknowledge what it receives as a replica from its next connection on.
     fn acknowledges(&self, server: usize) {
-        if self.lab.make == Make::MySql {
-            for side in ["source", "replica"] {
-                let install =
-                    format!("INSTALL PLUGIN rpl_semi_sync_{side} SONAME 'semisync_{side}.so'");
-                self.writable(server, &install);
+        match self.lab.make {
+            Make::MySql => {
+                let enabled = "SELECT @@GLOBAL.rpl_semi_sync_replica_enabled";
+                if self.lab.try_sql(server, enabled).is_err() {
+                    for side in ["source", "replica"] {
+                        let install = format!(
+                            "INSTALL PLUGIN rpl_semi_sync_{side} SONAME 'semisync_{side}.so'"
+                        );
+                        self.writable(server, &install);
+                    }
+                }
+                assert_eq!(self.lab.sql(server, enabled), "1");
             }
-            let enabled = self.lab.sql(server, "SELECT @@GLOBAL.rpl_semi_sync_replica_enabled");
-            assert_eq!(enabled, "1");
-            if server != self.primary {
-                self.lab.sql(server, "STOP REPLICA IO_THREAD; START REPLICA IO_THREAD");
+            Make::MariaDb => {
+                self.lab.sql(server, "SET GLOBAL rpl_semi_sync_slave_enabled = 1");
             }
+        }
+    }
+
+    /// A server of [`Topology::new`] has been started.
+    pub fn started(&self, server: usize) {
+        self.acknowledges(server);
+        self.acknowledge_by_replicas(server);
+        if server == self.primary {
+            self.set_read_only(server, false);
+        } else {
+            self.set_read_only(server, true);
+            self.lab.sql(server, "STOP REPLICA IO_THREAD; START REPLICA");
         }
     }
 
@@ -91,6 +106,25 @@ impl<'a> Topology<'a> {
         // A replica that did the same would wait for replicas of its own.
         let enabled = u8::from(server == self.primary);
         self.lab.sql(server, &format!("{settings} = {enabled}"));
+    }
+
+    /// When a replica comes back, MariaDB at times misses what it has got before, and commits wait for its
+    /// acknowledgement though all replicas have everything. Ends that wait, if there is one.
+    pub fn forget_missed_acknowledgements(&self) {
+        if self.lab.make == Make::MySql {
+            return;
+        }
+        let waiting = "SELECT COUNT(*) FROM information_schema.processlist \
+                       WHERE state = 'Waiting for semi-sync ACK from slave' AND time >= 2";
+        let position = |server| self.lab.sql(server, "SELECT @@GLOBAL.gtid_binlog_pos");
+        let written = position(self.primary);
+        if self.lab.sql(self.primary, waiting) != "0"
+            && self.replicas().into_iter().all(|replica| position(replica) == written)
+        {
+            println!("missed acknowledgements at {written}");
+            let set = "SET GLOBAL rpl_semi_sync_master_enabled";
+            self.lab.sql(self.primary, &format!("{set} = 0; {set} = 1"));
+        }
     }
 
     fn writable(&self, server: usize, sql: &str) {
@@ -126,6 +160,9 @@ impl<'a> Topology<'a> {
     /// Makes `server` replicate from the primary.
     pub fn follow(&self, server: usize) {
         let (host, port) = (self.lab.host(self.primary), self.lab.port(self.primary));
+        if self.is_acknowledged {
+            self.acknowledges(server);
+        }
         let sql = match self.lab.make {
             Make::MySql => format!(
                 "STOP REPLICA; CHANGE REPLICATION SOURCE TO SOURCE_HOST='{host}', \
@@ -245,7 +282,8 @@ impl<'a> Topology<'a> {
         let source = from.unwrap_or(self.primary);
         let dump = self.tool("mysqldump", source, &[options, &common].concat(), None);
         from.into_iter().for_each(|replica| self.lab.start_applier(replica));
-        self.tool("mysql", server, &[], Some(dump));
+        // What is copied is none of its own writes: those of MariaDB would be errant. MySQL's dump says so.
+        self.tool("mysql", server, &["--init-command=SET sql_log_bin = 0"], Some(dump));
         self.set_read_only(server, true);
     }
 

@@ -14,6 +14,7 @@ fn before_the_login() {
     give_way(&lab, "[limits]\nmax_logins = 3\n", "max_logins");
     give_way(&lab, "[limits]\nmax_logins_per_address = 3\n", "max_logins_per_address");
     give_way(&lab, "max_clients = 3\n", "max_clients");
+    not_greeted(&lab);
     connect_errors(&lab);
     slow_loris(&lab);
     announced(&lab);
@@ -48,6 +49,21 @@ fn give_way(lab: &Lab, config: &str, cause: &str) {
     let _again: Vec<TcpStream> = (0..2).map(|_| half_open(proxy.port())).collect();
     eventually("a good client is let in", || logs_in(proxy.port()));
     assert_eq!(inside.value("SELECT 7"), "7");
+}
+
+/// As servers say it in the place of the greeting: a first packet, without SQLSTATE.
+fn not_greeted(lab: &Lab) {
+    const FULL: &[u8] = b"\x17\0\0\0\xff\x10\x04Too many connections";
+    let proxy = Proxy::start(lab, "max_clients = 1\n");
+    let _inside = Client::app(proxy.port());
+    assert_eq!(said(raw::tcp(proxy.port())), FULL);
+    // Nobody is greeted before a server has told its version.
+    let away = "primary = \"127.0.0.1:1\"\nreplicas = []\n[limits]\nmax_logins = 1\n";
+    let proxy = Proxy::start_unready(lab, away);
+    eventually("it listens", || TcpStream::connect(("127.0.0.1", proxy.port())).is_ok());
+    let first = raw::tcp(proxy.port());
+    let _second = raw::tcp(proxy.port());
+    assert_eq!(said(first), FULL);
 }
 
 /// An address that breaks off its logins is blocked for a while.

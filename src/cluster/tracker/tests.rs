@@ -1,6 +1,8 @@
 //! Observations of a primary and a replica, and the status that follows.
 
 #![allow(clippy::unwrap_used)]
+mod errant;
+
 use super::super::channels::Channel;
 use super::super::coordinates::Coordinates;
 use super::super::gtid_mysql::parse_server_uuid;
@@ -59,11 +61,22 @@ impl Lab {
         columns: &[&str],
         extra: Option<Result<Extra, Arc<str>>>,
     ) -> Vec<Note> {
+        self.answer_owning(role, "", columns, extra)
+    }
+
+    /// The same of a MySQL server that commits something (`gtid_owned`).
+    fn answer_owning(
+        &mut self,
+        role: Role,
+        owned: &str,
+        columns: &[&str],
+        extra: Option<Result<Extra, Arc<str>>>,
+    ) -> Vec<Note> {
         let id = if role == Role::Primary { UUID } else { REPLICA_UUID };
         let id = Some(id).filter(|_| self.flavor == Flavor::MySql);
         // gtid_owned stands before everything else.
         let row = id
-            .map(|_| "")
+            .map(|_| owned)
             .into_iter()
             .chain(columns.iter().copied())
             .chain(id)
@@ -214,24 +227,6 @@ fn a_primary_that_went_back_is_said() {
     lab.mysql(Role::Primary, 5);
     lab.mysql(Role::Replica, 5);
     assert_eq!(lab.at(250).mysql(Role::Primary, 4), [Note::PrimaryWentBack]);
-}
-
-#[test]
-fn errant_transactions_of_mysql() {
-    let mut lab = Lab::new(Flavor::MySql);
-    let stray = gtid("1-5:99");
-    let errant = Arc::new(Position::parse(Flavor::MySql, &gtid("99")).unwrap());
-    let mut all = Vec::new();
-    for ms in (0..20_000).step_by(250) {
-        lab.at(ms).mysql(Role::Primary, 5);
-        all.extend(lab.answer(Role::Replica, &["0", "0", "ON", &stray]));
-    }
-    assert_eq!(all, [health(Health::Starting, Health::Up), Note::Errant(Arc::clone(&errant))]);
-    assert_eq!(lab.replica.status().errant, Some(errant));
-    assert_eq!(lab.answer(Role::Replica, &["0", "0", "ON", &stray]), []);
-    lab.answer(Role::Primary, &["0", "0", "ON", &stray]);
-    assert_eq!(lab.answer(Role::Replica, &["0", "0", "ON", &stray]), [Note::ErrantGone]);
-    assert_eq!(lab.replica.status().errant, None);
 }
 
 #[test]
