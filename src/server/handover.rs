@@ -6,7 +6,8 @@
 //!
 //! ```text
 //!   elder                                newcomer
-//!   Letter, sockets ───────────────────> reads its configuration, looks at the servers
+//!         <───────────────────── Begun   has begun, as this process
+//!   Letter, sockets ───────────────────> looks at the servers
 //!         <───────────────────── Ready   could serve now
 //!   has its reads ask the primary
 //!   Go    ─────────────────────────────> accepts clients
@@ -39,8 +40,37 @@ use crate::config::ListenAddress;
 use crate::net::inherited::Inherited;
 use crate::net::listen::Bound;
 
-/// In the environment of a newcomer.
+/// In the environment of what an elder starts: which [`Part`] it has.
 pub const VARIABLE: &str = "LAGWISE_TAKES_OVER";
+
+/// What a process is that an elder has started.
+///
+/// The newcomer must not be a child of the elder, or systemd takes it for a process that it need not wait
+/// for: at a stop it would kill it with all its sessions (`main_pid_alien` in systemd's `service.c`; seen by
+/// `tests/packaging/systemd.sh`). So the elder starts another process, which starts the newcomer and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Starts the newcomer.
+    Starter,
+    /// Takes over.
+    Newcomer,
+}
+
+impl Part {
+    /// That of this process, if an elder has started it.
+    pub fn of_this_process() -> Option<Self> {
+        let part = std::env::var_os(VARIABLE)?;
+        Some(if part == Part::Starter.as_str() { Part::Starter } else { Part::Newcomer })
+    }
+
+    /// As the environment has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Part::Starter => "start",
+            Part::Newcomer => "1",
+        }
+    }
+}
 
 /// Of [`Letter`], should it ever change so that an older program cannot read it.
 const FORMAT: u32 = 1;
@@ -60,6 +90,8 @@ const LETTER_TIMEOUT: Duration = Duration::from_secs(5);
 /// One byte of the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
+    /// The newcomer has begun; its process id follows in four bytes.
+    Begun = b'B' as isize,
     /// The newcomer could serve.
     Ready = b'R' as isize,
     /// It shall.
@@ -158,10 +190,12 @@ impl Letter {
 /// # Errors
 /// Standard input is not what an elder gives, or the letter is not understood.
 pub fn receive() -> io::Result<Option<Estate>> {
-    if std::env::var_os(VARIABLE).is_none() {
+    if Part::of_this_process().is_none() {
         return Ok(None);
     }
     let link = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    let pid = std::process::id().to_be_bytes();
+    (&link).write_all(&[&[Word::Begun as u8][..], &pid].concat())?;
     read_letter(link).map(Some)
 }
 
@@ -254,6 +288,19 @@ pub async fn expect(link: &tokio::net::UnixStream, word: Word, limit: Duration) 
         Ok(Ok(_)) => Err(io::Error::other("an unexpected answer")),
         Ok(Err(error)) => Err(error),
     }
+}
+
+/// The process id of a newcomer that has begun.
+///
+/// # Errors
+/// As of [`expect`].
+pub async fn begun(link: &tokio::net::UnixStream, limit: Duration) -> io::Result<u32> {
+    expect(link, Word::Begun, limit).await?;
+    let mut pid = [0; 4];
+    for byte in &mut pid {
+        *byte = timeout(limit, listen(link)).await??;
+    }
+    Ok(u32::from_be_bytes(pid))
 }
 
 /// The next byte that the other side says.

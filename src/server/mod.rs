@@ -55,7 +55,7 @@ use crate::notify::{self, Notifier};
 use crate::session::Context;
 use crate::session::context::Lifecycle;
 use elders::Elders;
-use handover::{Estate, Word};
+use handover::{Estate, Part, Word};
 use life::Signals;
 use sockets::Sockets;
 use upgrade::Program;
@@ -131,6 +131,9 @@ struct Server {
 /// # Errors
 /// See [`RunError`]; nothing has been served then.
 pub fn run(config: Config, path: &Path) -> Result<(), RunError> {
+    if Part::of_this_process() == Some(Part::Starter) {
+        return Ok(upgrade::start_newcomer()?);
+    }
     let log = start_log(&config)?;
     if !config.core_dumps
         && let Err(error) = memory::forbid_core_dumps()

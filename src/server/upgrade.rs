@@ -1,7 +1,8 @@
 //! SIGUSR2: a new process of the program, as it now lies on the disk, takes over.
 //!
 //! [`super::handover`] has what the two say to each other. Here is the elder's part, up to the moment when
-//! the newcomer is ready; until then nothing has changed, whatever becomes of the newcomer.
+//! the newcomer is ready; until then nothing has changed, whatever becomes of the newcomer. Also that of the
+//! process between them, which starts the newcomer and ends ([`Part`]).
 
 use std::env;
 use std::ffi::OsString;
@@ -12,7 +13,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use super::handover::{self, Heard, Letter, Wish, Word};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::handover::{self, Heard, Letter, Part, Wish, Word};
 
 /// A newcomer that is not ready after this long is ended. It gives up by itself before.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -20,7 +23,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(30);
 /// From the word that it shall serve until it does: it starts threads, and no more.
 const SERVING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the exit status of a newcomer is waited for that has closed its link.
+/// How long the end of the starter is waited for once it has nothing more to do.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why no other process took over.
@@ -35,8 +38,8 @@ pub enum UpgradeError {
         source: io::Error,
     },
     /// It has ended, and has said why in its log.
-    #[error("the new process has ended ({0}); it has logged why")]
-    Ended(ExitStatus),
+    #[error("the new process has ended{}; it has logged why", in_brackets(.0.as_ref()))]
+    Ended(Option<ExitStatus>),
     /// It was not ready in time.
     #[error("the new process was not ready within {READY_TIMEOUT:?}")]
     NotReady,
@@ -82,17 +85,39 @@ pub struct Newcomer {
 /// It is ended when this is dropped before it serves.
 #[derive(Debug)]
 struct Process {
-    child: Child,
+    starter: Child,
+    /// Its process id and a descriptor of it, once it has begun.
+    newcomer: Option<(u32, OwnedFd)>,
     serves: bool,
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
         if !self.serves {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
+            // Most likely each has ended by itself.
+            let _ = self.starter.kill();
+            if let Some((_, newcomer)) = &self.newcomer {
+                let _ = pidfd_send_signal(newcomer, Signal::KILL);
+            }
         }
+        let _ = self.starter.wait();
     }
+}
+
+fn in_brackets(status: Option<&ExitStatus>) -> String {
+    status.map(|status| format!(" ({status})")).unwrap_or_default()
+}
+
+/// Starts this same program as the newcomer, and is done.
+///
+/// # Errors
+/// It cannot be started.
+pub fn start_newcomer() -> io::Result<()> {
+    let program = Program::of_this_process();
+    let mut command = Command::new(&program.path);
+    command.args(&program.arguments).env(handover::VARIABLE, Part::Newcomer.as_str());
+    // It is nobody's child from now on, which is what this process is for.
+    command.spawn().map(drop)
 }
 
 /// Starts the program and waits until it is ready to serve.
@@ -105,9 +130,9 @@ pub async fn start(
     descriptors: Vec<OwnedFd>,
 ) -> Result<Newcomer, UpgradeError> {
     let (link, theirs) = UnixStream::pair()?;
-    let child = Command::new(&program.path)
+    let starter = Command::new(&program.path)
         .args(&program.arguments)
-        .env(handover::VARIABLE, "1")
+        .env(handover::VARIABLE, Part::Starter.as_str())
         // About the elder's own descriptors and process id.
         .env_remove("LISTEN_FDS")
         .env_remove("LISTEN_PID")
@@ -119,13 +144,14 @@ pub async fn start(
             program: program.path.display().to_string(),
             source,
         })?;
-    let mut process = Process { child, serves: false };
-    tracing::info!(pid = process.child.id(), "a new process has been started to take over");
+    tracing::info!(starter = starter.id(), "a new process is being started to take over");
+    let mut process = Process { starter, newcomer: None, serves: false };
     let descriptors: Vec<_> = descriptors.iter().map(AsFd::as_fd).collect();
     let ready = async {
         letter.send(&link, &descriptors)?;
         link.set_nonblocking(true)?;
         let link = tokio::net::UnixStream::from_std(link)?;
+        process.has_begun(handover::begun(&link, READY_TIMEOUT).await?)?;
         handover::expect(&link, Word::Ready, READY_TIMEOUT).await?;
         Ok(link)
     };
@@ -138,7 +164,7 @@ pub async fn start(
 impl Newcomer {
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.process.child.id()
+        self.process.newcomer.as_ref().map_or(0, |(pid, _)| *pid)
     }
 
     /// Has it serve, and waits until it does.
@@ -154,6 +180,9 @@ impl Newcomer {
         match answer {
             Ok(()) => {
                 self.process.serves = true;
+                // It has ended by now, or is about to: the newcomer must be nobody's child when systemd
+                // is told of it.
+                let _ = self.process.starter_ended().await;
                 Ok(self)
             }
             Err(error) => Err(self.process.failed(error).await),
@@ -179,21 +208,35 @@ impl Newcomer {
 }
 
 impl Process {
-    /// What to say when the conversation ended with this error.
-    async fn failed(&mut self, error: io::Error) -> UpgradeError {
-        if error.kind() == io::ErrorKind::TimedOut {
-            return UpgradeError::NotReady;
-        }
+    fn has_begun(&mut self, pid: u32) -> io::Result<()> {
+        let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
+        let id = id.ok_or_else(|| io::Error::other("no process id"))?;
+        self.newcomer = Some((pid, pidfd_open(id, PidfdFlags::empty())?));
+        tracing::info!(pid, "a new process has begun, to take over");
+        Ok(())
+    }
+
+    /// The exit status of the starter, which ends as soon as the newcomer has begun.
+    async fn starter_ended(&mut self) -> Result<ExitStatus, tokio::time::error::Elapsed> {
         let exit = async {
             loop {
-                if let Ok(Some(status)) = self.child.try_wait() {
+                if let Ok(Some(status)) = self.starter.try_wait() {
                     return status;
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        match tokio::time::timeout(EXIT_TIMEOUT, exit).await {
-            Ok(status) => UpgradeError::Ended(status),
+        tokio::time::timeout(EXIT_TIMEOUT, exit).await
+    }
+
+    /// What to say when the conversation ended with this error.
+    async fn failed(&mut self, error: io::Error) -> UpgradeError {
+        if error.kind() == io::ErrorKind::TimedOut {
+            return UpgradeError::NotReady;
+        }
+        match self.starter_ended().await {
+            // Of the newcomer itself nothing is known but that.
+            Ok(status) => UpgradeError::Ended(Some(status).filter(|it| !it.success())),
             Err(_) => UpgradeError::Link(error),
         }
     }

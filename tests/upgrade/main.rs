@@ -55,11 +55,12 @@ impl Newcomers {
 /// The process ids in the lines of a log that hold `needle`.
 fn pids(log: &str, needle: &str) -> Vec<u32> {
     let lines = log.lines().filter(|line| line.contains(needle));
-    let pid = |line: &str| {
-        let (_, rest) = line.split_once("pid=")?;
-        rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-    };
-    lines.filter_map(pid).collect()
+    lines.filter_map(|line| number_after(line, "pid=")).collect()
+}
+
+fn number_after(line: &str, field: &str) -> Option<u32> {
+    let (_, rest) = line.split_once(field)?;
+    rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 impl Drop for Newcomers {
@@ -205,7 +206,8 @@ fn a_bad_newcomer(lab: &Lab) {
         good.replace(&format!("listen = \"127.0.0.1:{}\"\n", proxy.port()), &format!("{listen}\n"));
     assert_ne!(crowded, good);
     std::fs::write(proxy.config_path(), crowded).unwrap();
-    check(&proxy, "exit status: 1");
+    check(&proxy, "the new process has ended; it has logged why");
+    assert!(proxy.log().contains("cannot listen on"), "{}", proxy.log());
     // And one that does.
     std::fs::write(proxy.config_path(), good).unwrap();
     let pid = newcomers.upgrade(&proxy, proxy.pid());
@@ -225,8 +227,8 @@ fn signals(lab: &Lab) {
     // It never becomes ready.
     program.put_script("exec sleep 1000");
     signal(proxy.pid(), "USR2");
-    proxy.wait_log("has been started to take over");
-    let hanging = pids(&proxy.log(), "has been started to take over")[0];
+    let line = proxy.wait_log("a new process is being started to take over");
+    let hanging = number_after(&line, "starter=").unwrap();
     signal(proxy.pid(), "USR2");
     proxy.wait_log("is being started already");
     assert_eq!(Client::app(port).value("SELECT 1"), "1");
