@@ -138,8 +138,12 @@ pub fn hints_by_lag(lab: &Lab, proxy: &mut Proxy) {
     assert_eq!(server_of_hinted(&mut app, ""), 1);
     assert_eq!(server_of_hinted(&mut app, "max_lag=1m"), 1);
     assert_eq!(server_of_hinted(&mut tolerant, "max_lag=500ms"), 0);
-    assert_ne!(server_of_hinted(&mut app, "tag=reporting max_lag=500ms"), 0);
-    assert_ne!(server_of_hinted(&mut app, "tag=reporting max_lag=500ms"), 1);
+    // On a loaded machine these, too, may be that late for a moment.
+    eventually("a tag's replicas are within it", || {
+        let on = server_of_hinted(&mut app, "tag=reporting max_lag=500ms");
+        assert_ne!(on, 1);
+        on != 0
+    });
     // A hint for more than is configured gives no more.
     assert!(proxy.reload(&with("500ms")));
     assert_eq!(server_of_hinted(&mut app, "max_lag=1m"), 0);
