@@ -12,6 +12,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib/common.sh"
 source "$ROOT/scripts/lib/fetch.sh"
 # shellcheck source=lib/packages.sh
 source "$ROOT/scripts/lib/packages.sh"
+# shellcheck source=lib/cargo_deb.sh
+source "$ROOT/scripts/lib/cargo_deb.sh"
 
 [ $# = 0 ] || die "test.sh takes no arguments"
 [ "$(id -u)" = 0 ] || die "some tests make network namespaces and mount disks: run as root"
@@ -31,6 +33,8 @@ PACKAGES=(
   g++
   # For the Debian package, and the manifest for Kubernetes.
   dpkg-dev python3-yaml
+  # Booted in namespaces of its own, to run the package.
+  systemd
   # The example for it; without a configuration in /etc its service does not start.
   keepalived
   # What the scripts and tests themselves call.
@@ -71,6 +75,7 @@ done
 run_step "shellcheck" shellcheck -x "${SHELL_SCRIPTS[@]}"
 run_step "cargo clippy" cargo clippy --all-targets -- -D warnings
 scripts/deny.sh
+need_cargo_deb
 run_step "Building the tests" cargo test --no-run
 run_tests
 scripts/fuzz.sh "$FUZZ_SECONDS"

@@ -53,6 +53,7 @@ inside chmod 0600 /etc/lagwise/proxy.toml
 inside chown lagwise /etc/lagwise/proxy.toml
 install_package
 expect "configuration after an upgrade" "600 lagwise:lagwise" "$(rights /etc/lagwise/proxy.toml)"
+expect "its folder after an upgrade" "750 root:lagwise" "$(rights /etc/lagwise)"
 expect "configuration after an upgrade" "$CONFIGURATION" "$(cat "$ROOT/etc/lagwise/proxy.toml")"
 
 unit() {
