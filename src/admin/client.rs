@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::history::HistoryAnswer;
 use super::queries::Queries;
-use super::servers::{CHANGE_HEADER, ServerState};
+use super::servers::{CHANGE_HEADER, ServerState, Word};
 use super::status::Status;
 
 /// How long one request may take.
@@ -36,6 +36,32 @@ pub enum CommandError {
     /// It is drained, and still in use.
     #[error("still in use after {0:?}: {1}; it stays drained")]
     InUse(Duration, String),
+    /// The same of the primary, which is in use again.
+    #[error("still in use after {0:?}: {1}; it is the primary, and takes statements again")]
+    InUseAgain(Duration, String),
+}
+
+/// What was drained, and is free.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Free {
+    /// A replica: nothing uses it.
+    Replica,
+    /// The primary: nothing is open there, and what would begin to write waits for another.
+    Primary {
+        /// What sessions hold there and will lose, for people; empty: nothing.
+        lost: String,
+    },
+}
+
+/// What of a drained primary must end before another takes over; what sessions hold besides is lost to them.
+const OPEN: [&str; 5] = ["transaction", "lock", "cursor", "statement", "process before"];
+
+/// What keeps a server from being free.
+struct Use {
+    free: Free,
+    is_drained: bool,
+    /// For people; empty: nothing.
+    by: String,
 }
 
 /// A running lagwise.
@@ -49,7 +75,8 @@ pub struct Running<'a> {
 
 impl Running<'_> {
     /// Takes a server out, and waits until nothing uses it; `progress` is told what still does, whenever
-    /// that changes.
+    /// that changes. Of the primary it waits until nothing is open there, while what would begin to write
+    /// waits; if that takes too long, the primary is put back.
     ///
     /// # Errors
     /// See [`CommandError`].
@@ -58,18 +85,31 @@ impl Running<'_> {
         server: &str,
         limit: Duration,
         mut progress: impl FnMut(&str),
-    ) -> Result<(), CommandError> {
+    ) -> Result<Free, CommandError> {
         self.ask("POST", &format!("/servers/{}/drain", escaped(server)))?;
         let start = Instant::now();
-        let mut said = String::new();
+        let (mut said, mut looks) = (String::new(), 0);
         loop {
-            let Some(use_of) = self.use_of(server)? else { return Ok(()) };
-            if use_of != said {
-                progress(&use_of);
-                said = use_of;
+            let Use { free, is_drained, by } = self.use_of(server)?;
+            let is_replica = free == Free::Replica;
+            // A statement that ends may leave a transaction open: it is seen at the second look.
+            looks = if by.is_empty() { looks + 1 } else { 0 };
+            if looks > 0 && (is_replica || is_drained && looks > 1) {
+                return Ok(free);
             }
-            if start.elapsed() >= limit {
-                return Err(CommandError::InUse(limit, said));
+            if !is_replica && !is_drained {
+                return Err(CommandError::InUseAgain(start.elapsed(), said));
+            }
+            if by != said && !by.is_empty() {
+                progress(&by);
+                said = by;
+            }
+            if looks == 0 && start.elapsed() >= limit {
+                if is_replica {
+                    return Err(CommandError::InUse(limit, said));
+                }
+                self.undrain(server)?;
+                return Err(CommandError::InUseAgain(limit, said));
             }
             std::thread::sleep(PAUSE);
         }
@@ -107,21 +147,24 @@ impl Running<'_> {
         self.read(&format!("/queries?limit={limit}"))
     }
 
-    /// What uses a server, for people; `None`: it is free.
-    fn use_of(&self, server: &str) -> Result<Option<String>, CommandError> {
+    fn use_of(&self, server: &str) -> Result<Use, CommandError> {
         let servers: Vec<ServerState> = self.read("/servers")?;
-        let found = servers.into_iter().find(|found| found.name == server);
-        let is_used = |found: &ServerState| {
-            found.connections > 0 || found.running > 0 || !found.used_by.is_empty()
+        let Some(found) = servers.into_iter().find(|found| found.name == server) else {
+            return Ok(Use { free: Free::Replica, is_drained: false, by: String::new() });
         };
-        let Some(found) = found.filter(is_used) else { return Ok(None) };
-        let mut text =
-            format!("{} connections, {} statements run", found.connections, found.running);
-        for (why, count) in found.used_by {
-            // Writing to a String cannot fail.
-            let _ = write!(text, ", {count} {why}");
+        let is_primary = found.role == "primary";
+        let counted = |(why, count): (&Word, &usize)| format!("{count} {why}");
+        let is_open = |why: &Word| !is_primary || OPEN.contains(&why.as_ref());
+        let (open, held): (Vec<_>, Vec<_>) = found.used_by.iter().partition(|it| is_open(it.0));
+        let mut by: Vec<_> = open.into_iter().map(counted).collect();
+        if !is_primary && (found.connections > 0 || found.running > 0 || !by.is_empty()) {
+            let text =
+                format!("{} connections, {} statements run", found.connections, found.running);
+            by.insert(0, text);
         }
-        Ok(Some(text))
+        let lost = held.into_iter().map(counted).collect::<Vec<_>>().join(", ");
+        let free = if is_primary { Free::Primary { lost } } else { Free::Replica };
+        Ok(Use { free, is_drained: found.drained, by: by.join(", ") })
     }
 
     /// What is told there in JSON.

@@ -49,15 +49,20 @@ pub(super) enum Command {
     /// Servers and their lag, statements per second, what waits, what holds connections, and the statements
     /// that take the most time; asked every two seconds at http.listen of the configuration.
     Top(ConfigArgs),
-    /// Take a replica out for maintenance, and wait until nothing uses it.
+    /// Take a server out for maintenance, and wait until nothing uses it.
     ///
-    /// It gets no new work; what runs there ends or moves on at its next statement, and nothing is ended by
-    /// force. The command asks the running lagwise, at http.listen of the configuration. It lasts until
-    /// `undrain`, also over a reload or an upgrade, and ends with a restart.
+    /// A replica gets no new work; what runs there ends or moves on at its next statement, and nothing is
+    /// ended by force. The command asks the running lagwise, at http.listen of the configuration. It lasts
+    /// until `undrain`, also over a reload or an upgrade, and ends with a restart.
+    ///
+    /// At the primary, before another server takes over: transactions that are open go on to their end, and
+    /// whatever would begin to write waits, unsent. Once another server is the primary, the drained one gets
+    /// no work as a replica. If it stays writable, it is put back after half of routing.primary_wait, or
+    /// when the time is up, so that no statement fails by it.
     Drain {
         #[command(flatten)]
         config: ConfigArgs,
-        /// Seconds until it gives up waiting, with exit code 3; the server stays drained.
+        /// Seconds until it gives up waiting, with exit code 3; a replica stays drained.
         #[arg(short, long, value_name = "SECONDS", default_value_t = 300)]
         timeout: u64,
         /// The server's name, or its address if it has none.

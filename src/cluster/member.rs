@@ -138,7 +138,11 @@ pub struct Member {
     epoch: Instant,
     /// See [`Member::has_all_before`]; nanoseconds since `epoch`, 0 for nothing.
     applied_through: AtomicU64,
-    outstanding: AtomicU32,
+    /// Queries that run there: those that began after the last drain as the primary, and those before, in
+    /// turns ([`Member::turn`]).
+    outstanding: [AtomicU32; 2],
+    /// Times that it was drained as the primary.
+    announced: AtomicU32,
     /// Beside what is written with every statement in any case.
     answers: AtomicU32,
     counters: MemberCounters,
@@ -172,7 +176,8 @@ impl Member {
             id,
             epoch: now,
             applied_through: AtomicU64::new(0),
-            outstanding: AtomicU32::new(0),
+            outstanding: [const { AtomicU32::new(0) }; 2],
+            announced: AtomicU32::new(0),
             answers: AtomicU32::new(0),
             counters: MemberCounters::default(),
             reports,
@@ -240,13 +245,25 @@ impl Member {
 
     /// Queries that are running there through lagwise.
     pub fn outstanding(&self) -> u32 {
-        self.outstanding.load(Ordering::Relaxed)
+        self.outstanding.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+    }
+
+    /// Those of them that began before it was drained as the primary.
+    pub fn outstanding_since_before(&self) -> u32 {
+        self.outstanding[self.turn() ^ 1].load(Ordering::Relaxed)
+    }
+
+    /// Where queries that begin now are counted.
+    #[inline]
+    fn turn(&self) -> usize {
+        usize::from(self.announced.load(Ordering::Relaxed) % 2 == 1)
     }
 
     /// Counts one running query until the guard is dropped.
     pub fn begin_query(&self) -> OutstandingQuery<'_> {
-        self.outstanding.fetch_add(1, Ordering::Relaxed);
-        OutstandingQuery { member: self }
+        let count = &self.outstanding[self.turn()];
+        count.fetch_add(1, Ordering::Relaxed);
+        OutstandingQuery { count }
     }
 
     /// Counts for metrics.
@@ -297,7 +314,8 @@ impl Member {
     }
 
     /// Whether it is taken out for maintenance: as a replica it gets no new work, and what is idle there
-    /// leaves. A reload does not change that.
+    /// leaves; as the primary it gets nothing that begins to write ([`super::Hold::Drained`]). A reload does
+    /// not change that.
     #[inline]
     pub fn is_drained(&self) -> bool {
         self.is_drained.load(Ordering::Relaxed)
@@ -306,6 +324,14 @@ impl Member {
     /// Whether idle sessions are to give up their connections to it.
     pub fn is_leaving(&self) -> bool {
         self.is_removed() || self.is_drained()
+    }
+
+    /// The same of a primary, whose connections are still needed.
+    pub(super) fn announce_drain(&self, drained: bool) {
+        self.is_drained.store(drained, Ordering::Relaxed);
+        if drained {
+            self.announced.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     pub(super) fn set_drained(&self, drained: bool) {
@@ -393,11 +419,11 @@ impl Member {
 /// Counts one running query; see [`Member::begin_query`].
 #[derive(Debug)]
 pub struct OutstandingQuery<'a> {
-    member: &'a Member,
+    count: &'a AtomicU32,
 }
 
 impl Drop for OutstandingQuery<'_> {
     fn drop(&mut self) {
-        self.member.outstanding.fetch_sub(1, Ordering::Relaxed);
+        self.count.fetch_sub(1, Ordering::Relaxed);
     }
 }

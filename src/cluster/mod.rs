@@ -81,6 +81,7 @@ use crate::backend::connection::ServerFacts;
 use crate::backend::{self, Connection};
 use crate::pool;
 use monitor::Monitor;
+use role_change::RoleChange;
 use topology::{NewMember, Topology};
 use waiters::Awaited;
 
@@ -237,12 +238,15 @@ impl ClusterHandle {
         self.snapshot().members().for_each(|member| member.pool().close());
     }
 
-    /// Takes a replica out for maintenance, or puts it back.
+    /// Takes a server out for maintenance, or puts it back. At the primary, what would begin to write waits,
+    /// half of `primary_wait` at most.
     ///
     /// # Errors
-    /// There is none of that name, or it is the primary.
+    /// There is none of that name, or it is the primary, and statements do not wait.
     pub fn set_drained(&self, name: &str, drained: bool) -> Result<(), NotDrained> {
-        self.topology.set_drained(name, drained, Instant::now().into_std())
+        let changes = self.topology.set_drained(name, drained, Instant::now().into_std())?;
+        changes.roles.iter().for_each(RoleChange::log);
+        Ok(())
     }
 
     /// Keeps connections no longer than for a moment: there will be no new sessions.

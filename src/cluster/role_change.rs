@@ -28,6 +28,12 @@ pub enum RoleChange {
         /// To this server.
         primary: String,
     },
+    /// The primary was drained for longer than statements may be made to wait for that, and no other server
+    /// has taken over: it is in use again.
+    DrainEnded {
+        /// The primary.
+        primary: String,
+    },
     /// Other servers can be written to, too; none: no longer.
     Rivals {
         /// The primary.
@@ -61,18 +67,30 @@ impl RoleChange {
                 "the primary has turned read-only: statements for it wait for a server that is \
                  writable and has all its transactions (routing.primary_wait)"
             ),
+            Self::Held { primary, hold: Hold::Drained } => warn!(
+                server = primary,
+                "the primary is drained: statements that would begin to write wait for another \
+                 (routing.primary_wait)"
+            ),
             Self::Held { hold: Hold::Undecided, .. } => warn!(
                 "no server can be told to be the primary (primary = \"auto\"): none is writable, or \
                  it replicates from one that is down, or several are"
             ),
             Self::Released { primary } => info!(server = primary, "the primary takes statements"),
+            Self::DrainEnded { primary } => warn!(
+                server = primary,
+                "the primary was drained, and is in use again: it is still writable after half of \
+                 routing.primary_wait, and no statement is to fail by a drain"
+            ),
             Self::Rivals { primary, rivals, .. } if rivals.is_empty() => {
                 info!(server = primary, "no other server is writable any more");
             }
             Self::Rivals { primary, rivals, lack: true } => error!(
                 server = primary,
                 rivals = rivals.join(", "),
-                "other servers were made writable before they had all transactions of the primary,                  which is read-only: statements for a primary go on waiting; turn read_only off on it                  again, or, to go on without those transactions, stop it or take it out of `servers`"
+                "other servers were made writable before they had all transactions of the primary, \
+                 which is read-only: statements for a primary go on waiting; turn read_only off on it \
+                 again, or, to go on without those transactions, stop it or take it out of `servers`"
             ),
             Self::Rivals { primary, rivals, lack: false } => error!(
                 server = primary,

@@ -35,11 +35,13 @@ pub enum Hold {
     ReadOnly,
     /// Which server it is, is not known yet, or not to be told.
     Undecided,
+    /// It is drained, so that another can take over: what would begin to write there waits.
+    Drained,
 }
 
 impl Hold {
     /// The values of the metric's label.
-    pub const NAMES: &'static [&'static str] = &["down", "read_only", "undecided"];
+    pub const NAMES: &'static [&'static str] = &["down", "read_only", "undecided", "drained"];
 
     /// The word for metrics and logs.
     pub fn as_str(self) -> &'static str {
@@ -47,6 +49,7 @@ impl Hold {
             Hold::Down => "down",
             Hold::ReadOnly => "read_only",
             Hold::Undecided => "undecided",
+            Hold::Drained => "drained",
         }
     }
 }

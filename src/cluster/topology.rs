@@ -42,12 +42,12 @@ pub enum NotDrained {
     /// The configuration names no such server.
     #[error("the configuration names no such server")]
     Unknown,
-    /// It is the primary.
+    /// It is the primary, and statements do not wait for another.
     #[error(
-        "it is the primary: without it nothing can be written. Make another server the primary \
-         first, and drain this one when it is a replica"
+        "it is the primary, and with routing.primary_wait = \"0s\" statements cannot wait until another \
+         has taken over"
     )]
-    Primary,
+    NobodyWaits,
 }
 
 /// What an observation changed.
@@ -103,6 +103,8 @@ struct Core {
     is_decided: bool,
     /// The last server that was the primary and is it no more, by observation.
     demoted: Option<MemberId>,
+    /// Until when statements wait for a primary that is drained.
+    drained_until: Option<Instant>,
 }
 
 impl Topology {
@@ -137,6 +139,7 @@ impl Topology {
                 roles: is_auto.then(Roles::default),
                 is_decided: !is_auto,
                 demoted: None,
+                drained_until: None,
             }),
             changed: watch::Sender::new(0),
             urgency: Urgency::new(now),
@@ -201,6 +204,7 @@ impl Topology {
             forget_position(&primary);
             forget_position(&old.primary);
             core.demoted = Some(old.primary.id());
+            core.make_way(&old.primary);
         }
         let mut next = Cluster {
             primary,
@@ -319,24 +323,30 @@ impl Topology {
         Changes { notes, reads, roles }
     }
 
-    /// Takes a replica out for maintenance, or puts it back.
+    /// Takes a server out for maintenance, or puts it back. A primary stays what it is: its statements are
+    /// held, half of `primary_wait` at most, so that what is open there can end and another can take over.
     pub(super) fn set_drained(
         &self,
         name: &str,
         drained: bool,
         now: Instant,
-    ) -> Result<(), NotDrained> {
-        let core = self.lock();
+    ) -> Result<Changes, NotDrained> {
+        let mut core = self.lock();
         let cluster = self.load();
         let member = cluster.members().find(|member| member.config().name == name);
         let member = member.ok_or(NotDrained::Unknown)?;
-        if drained && Arc::ptr_eq(member, &cluster.primary) {
-            return Err(NotDrained::Primary);
+        if !Arc::ptr_eq(member, &cluster.primary) {
+            member.set_drained(drained);
+        } else if drained && core.primary_wait.is_zero() {
+            return Err(NotDrained::NobodyWaits);
+        } else if drained != member.is_drained() {
+            core.drained_until = drained.then_some(now + core.primary_wait / 2);
+            member.announce_drain(drained);
         }
-        member.set_drained(drained);
-        self.publish(&core, &cluster, now);
+        let (next, roles) = self.follow(&mut core, &cluster, now);
+        let reads = self.publish(&core, &next, now);
         self.waiters.look(&self.load());
-        Ok(())
+        Ok(Changes { notes: Vec::new(), reads, roles })
     }
 
     /// Works out the candidates of `next` anew and publishes it.

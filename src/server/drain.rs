@@ -1,4 +1,4 @@
-//! Replicas that are taken out for maintenance, and what still runs there.
+//! Servers that are taken out for maintenance, and what still runs there.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +49,9 @@ impl ServerStates for Servers {
             let is_primary = Arc::ptr_eq(member, cluster.primary());
             let lag = self.cluster.lag(member, Instant::now()).filter(|_| !is_primary);
             let mut used_by = waits.remove(&config.name).unwrap_or_default();
+            if is_primary && member.is_drained() {
+                in_the_way(&mut used_by, member);
+            }
             if member.is_drained() && elders > 0 {
                 // They give it no more work, and nobody knows what they still have there.
                 used_by.insert("process before".into(), elders);
@@ -75,13 +78,24 @@ impl ServerStates for Servers {
     fn set_drained(&self, name: &str, drained: bool) -> Result<(), DrainRefusal> {
         self.cluster.set_drained(name, drained).map_err(|error| match error {
             NotDrained::Unknown => DrainRefusal::Unknown,
-            NotDrained::Primary => DrainRefusal::Refused(error.to_string()),
+            NotDrained::NobodyWaits => DrainRefusal::Refused(error.to_string()),
         })?;
         tracing::info!(server = name, drained, "by command");
         // Those that are idle give up their connections to it.
         self.registry.servers_removed();
         self.elders.drained(&drained_servers(&self.cluster));
         Ok(())
+    }
+}
+
+/// Leaves of what uses a drained primary what another cannot take over: what sessions have open or hold
+/// there, and statements that began before the drain. Reads go on, and end by themselves.
+fn in_the_way(used_by: &mut BTreeMap<Word, usize>, primary: &Member) {
+    const MOVES: [&str; 5] = ["session", "statement", "warnings", "row_count", "connection_id"];
+    used_by.retain(|why, _| !MOVES.contains(&why.as_ref()));
+    let running = primary.outstanding_since_before();
+    if running > 0 {
+        used_by.insert("statement".into(), usize::try_from(running).unwrap_or(usize::MAX));
     }
 }
 

@@ -390,6 +390,7 @@ pub fn no_primary(cluster: &Cluster, waited: Duration) -> ErrPacket {
     let cause = match cluster.hold() {
         Some(Hold::Down) => format!("'{server}' is down"),
         Some(Hold::ReadOnly) => format!("'{server}' is read-only, and no other has taken over"),
+        Some(Hold::Drained) => format!("'{server}' is drained, and no other has taken over"),
         Some(Hold::Undecided) => "which server it is cannot be told; see lagwise's log".to_owned(),
         None if is_read_only => format!("'{server}' is read-only"),
         None => format!("'{server}' does not take it"),

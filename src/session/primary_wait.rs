@@ -19,8 +19,9 @@ use crate::cluster::{Cluster, Hold, Member, SessionFailure};
 use crate::metrics::PrimaryWait;
 use crate::pool;
 use crate::protocol::ErrPacket;
+use crate::protocol::flags::StatusFlags;
 use crate::protocol::response::ResponseKind;
-use crate::route::{Reason, Route, Side, Target, Transaction};
+use crate::route::{HoldReason, Reason, Route, Side, Target, Transaction};
 use crate::sql::{Flags, Statement};
 
 impl Session {
@@ -37,7 +38,7 @@ impl Session {
         tried: &mut Tried,
     ) -> Result<Routed, End> {
         let mut has_waited = false;
-        if cluster.hold() == Some(Hold::ReadOnly) {
+        if matches!(cluster.hold(), Some(Hold::ReadOnly | Hold::Drained)) {
             self.take_leave().await;
         }
         while routed.side == Side::Primary
@@ -71,13 +72,44 @@ impl Session {
 
     /// Whether the statement is one that waits now.
     fn waits_for_primary(&self, job: &Job<'_>, cluster: &Cluster, tried: &Tried) -> bool {
+        let only_reads = job.statement.is_read() || job.kind == ResponseKind::Prepare;
         let is_held = match cluster.hold() {
             None => false,
             // Nobody has newer rows yet.
-            Some(Hold::ReadOnly) => !(job.statement.is_read() || job.kind == ResponseKind::Prepare),
+            Some(Hold::ReadOnly) => !only_reads,
+            // A read would begin a transaction, which is then in the way.
+            Some(Hold::Drained) => {
+                !only_reads || !self.state.status.contains(StatusFlags::AUTOCOMMIT)
+            }
             Some(Hold::Down | Hold::Undecided) => true,
         };
         (is_held || tried.no_primary.is_some()) && self.can_wait_for_primary(job)
+            || cluster.hold() == Some(Hold::Drained) && is_held && self.can_pause(job)
+    }
+
+    /// A statement that is tied to its connection can wait there, too, until it is clear whether another
+    /// server takes over, unless something is open that others may wait for.
+    fn can_pause(&self, job: &Job<'_>) -> bool {
+        let is_open = match self.state.hold() {
+            Some(
+                HoldReason::LockTables
+                | HoldReason::UserLock
+                | HoldReason::Xa
+                | HoldReason::OneShotTransaction
+                | HoldReason::Cursor,
+            ) => true,
+            Some(
+                HoldReason::TemporaryTable
+                | HoldReason::UserVariable
+                | HoldReason::Handler
+                | HoldReason::TextPrepare
+                | HoldReason::Unreplayable
+                | HoldReason::UnknownState,
+            )
+            | None => false,
+        };
+        let is_free = job.fixed.is_none() && !job.incoming.was_streamed() && !self.is_kept();
+        is_free && !is_open && self.state.transaction() == Transaction::None
     }
 
     /// Nothing ties the statement to a connection, and it is here whole.

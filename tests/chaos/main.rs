@@ -5,6 +5,7 @@
 //! `LAGWISE_CHAOS_SEED` which servers they are of, `LAGWISE_CHAOS_ONLY` the kinds to be tried, with commas.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod fault;
 #[path = "../raw/mod.rs"]
 mod raw;
 #[path = "../support/mod.rs"]
@@ -14,10 +15,12 @@ mod switch;
 mod work;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use fault::{FAULTS, Fault};
 use support::{Lab, Make, Proxy, eventually, is_running, signal};
 use switch::Topology;
 use work::{ACCOUNTS, BALANCE, COUNTERS, Gauge, Look, Seen, Work};
@@ -28,64 +31,6 @@ const READERS: usize = 4;
 /// How long a frozen server stays so, and one that nothing reaches: longer than it takes to find it out.
 const AWAY: Duration = Duration::from_secs(5);
 const TAKEN_OVER: &str = "another process has taken over";
-
-/// What is done to the servers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Fault {
-    ReplicaKilled,
-    ReplicaFrozen,
-    ReplicaRestarted,
-    ReplicaBroken,
-    ReplicaCrowded,
-    ReplicaCutOff,
-    ReplicaDiskFull,
-    PrimaryKilled,
-    PrimaryFrozen,
-    PrimaryCutOff,
-    Switchover,
-    Failover,
-    FailoverFromFrozen,
-    FailoverFromCutOff,
-    Reload,
-    Upgrade,
-}
-
-const FAULTS: [Fault; 16] = [
-    Fault::ReplicaKilled,
-    Fault::Switchover,
-    Fault::ReplicaFrozen,
-    Fault::PrimaryKilled,
-    Fault::ReplicaCutOff,
-    Fault::Failover,
-    Fault::ReplicaRestarted,
-    Fault::Reload,
-    Fault::PrimaryFrozen,
-    Fault::ReplicaBroken,
-    Fault::PrimaryCutOff,
-    Fault::FailoverFromFrozen,
-    Fault::ReplicaCrowded,
-    Fault::ReplicaDiskFull,
-    Fault::FailoverFromCutOff,
-    Fault::Upgrade,
-];
-
-impl Fault {
-    /// The primary goes on.
-    fn is_of_replica(self) -> bool {
-        matches!(
-            self,
-            Fault::ReplicaKilled
-                | Fault::ReplicaFrozen
-                | Fault::ReplicaRestarted
-                | Fault::ReplicaBroken
-                | Fault::ReplicaCrowded
-                | Fault::ReplicaCutOff
-                | Fault::ReplicaDiskFull
-                | Fault::Reload
-                | Fault::Upgrade
-        )
-    }
-}
 
 /// One battery.
 struct Chaos<'a> {
@@ -185,6 +130,11 @@ impl Chaos<'_> {
             Fault::PrimaryFrozen => self.freeze(primary),
             Fault::PrimaryCutOff => self.cut_off(primary),
             Fault::Switchover => self.topology.switch_over(replica),
+            Fault::AnnouncedSwitchover => {
+                self.command("drain", primary);
+                self.topology.switch_over(replica);
+                self.command("undrain", primary);
+            }
             Fault::Failover | Fault::FailoverFromFrozen | Fault::FailoverFromCutOff => {
                 self.fail_over(fault);
             }
@@ -225,6 +175,14 @@ impl Chaos<'_> {
         }
         self.lab.restart(primary);
         self.rebuild(primary);
+    }
+
+    /// Says it to the running lagwise.
+    fn command(&self, what: &str, server: usize) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lagwise"));
+        command.args([what, &self.lab.address(server), "--config"]);
+        let done = command.arg(self.proxy.config_path()).output().unwrap();
+        assert!(done.status.success(), "{what}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
     fn freeze(&self, server: usize) {
@@ -454,6 +412,11 @@ fn judge(worst: &BTreeMap<Fault, Worst>) {
             Fault::Switchover => {
                 errors(&|text| text.contains(": 1213 ") || text.starts_with("call: 1158 "))
             }
+            // What was open has ended before. What a procedure may have left is lost, and that is said.
+            Fault::AnnouncedSwitchover => errors(&|text| {
+                text.starts_with("call: 1158 ")
+                    && text.contains("of this session were lost with it")
+            }),
             fault if fault.is_of_replica() => errors(&|_| false),
             _ => errors(&|text| !text.contains("read-only option")),
         };

@@ -39,7 +39,12 @@ impl<'a> Topology<'a> {
 
     /// The same with replication as it is.
     pub fn of(lab: &'a Lab) -> Self {
-        Self { lab, primary: 0, is_acknowledged: false }
+        Self::at(lab, 0)
+    }
+
+    /// The same where `primary` is it.
+    pub fn at(lab: &'a Lab, primary: usize) -> Self {
+        Self { lab, primary, is_acknowledged: false }
     }
 
     /// The server that is the primary now.

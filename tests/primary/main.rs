@@ -10,6 +10,8 @@ mod support;
 #[allow(dead_code)]
 mod switch;
 
+use std::process::Command;
+
 use raw::{Client, Fail};
 use support::{Lab, Make, Proxy, eventually};
 use switch::Topology;
@@ -208,6 +210,70 @@ fn observed(lab: &Lab, proxy: &Proxy) {
     assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
 }
 
+/// Drained before another takes over: what is open ends, what would begin waits, and nobody hears of it.
+fn announced(lab: &Lab, proxy: &Proxy) {
+    let mut topology = Topology::at(lab, 1);
+    eventually("the old one follows", || {
+        proxy.metrics().value(&format!("lagwise_server_eligible{{server={:?}}}", lab.address(0)))
+            == 1.0
+    });
+    let config = proxy.config_path();
+    let drain = |seconds: &str| {
+        let arguments = ["drain", &lab.address(1), "--timeout", seconds, "--config"];
+        Command::new(env!("CARGO_BIN_EXE_lagwise")).args(arguments).arg(&config).output().unwrap()
+    };
+    let insert = |text: &str| format!("INSERT INTO note (text) VALUES ('{text}')");
+    let (mut open, mut without, mut reader) =
+        (Client::app(proxy.port()), Client::app(proxy.port()), Client::app(proxy.port()));
+    without.run("SET autocommit = 0");
+    let mut keeper = Client::app(proxy.port());
+    keeper.run("CREATE TEMPORARY TABLE basket (id INT)");
+    open.run("BEGIN");
+    note(&mut open, "open when drained").unwrap();
+    // The time is up: it is as before.
+    let refused = drain("1");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(3), "{said}");
+    assert!(
+        said.contains("1 transaction; it is the primary, and takes statements again"),
+        "{said}"
+    );
+    assert!(!held(proxy, "drained"));
+    std::thread::scope(|scope| {
+        let drained = scope.spawn(|| drain("60"));
+        eventually("it is drained", || held(proxy, "drained"));
+        let mut waiting_ones = Vec::new();
+        for text in [insert("waits"), "BEGIN".to_owned()] {
+            let mut client = Client::app(proxy.port());
+            waiting_ones.push(scope.spawn(move || client.query(&text).map(|_| client)));
+        }
+        // Its read would begin a transaction.
+        let keeps = scope.spawn(move || keeper.query("INSERT INTO basket VALUES (1)"));
+        let reads = scope.spawn(move || without.query("SELECT COUNT(*) FROM note").map(drop));
+        eventually("they wait", || waiting(proxy) == 4.0);
+        reader.run("/* lagwise: primary */ SELECT COUNT(*) FROM note");
+        note(&mut open, "open when drained").unwrap();
+        open.query("COMMIT").unwrap();
+        let drained = drained.join().unwrap();
+        let said = String::from_utf8_lossy(&drained.stdout).into_owned();
+        assert!(drained.status.success() && said.contains("nothing is open there"), "{drained:?}");
+        assert!(said.contains("will lose what they hold there: 1 temporary_table"), "{said}");
+        topology.switch_over(0);
+        let mut clients: Vec<_> =
+            waiting_ones.into_iter().map(|it| it.join().unwrap().unwrap()).collect();
+        reads.join().unwrap().unwrap();
+        let lost = keeps.join().unwrap().unwrap_err();
+        assert!(lost.to_string().contains("server has gone away"), "{lost}");
+        note(&mut clients[1], "after the drain").unwrap();
+        clients[1].query("COMMIT").unwrap();
+    });
+    for (text, count) in [("open when drained", "2"), ("waits", "1"), ("after the drain", "1")] {
+        assert_eq!(notes(lab, 0, text), count, "{text}");
+    }
+    let (_, servers) = proxy.http("/servers").unwrap();
+    assert!(servers.contains("\"excluded\":\"drained\""), "{servers}");
+}
+
 /// A server that could write but for its storage, as a reader of Aurora MySQL is, is no rival.
 fn storage_is_read_only(lab: &Lab, proxy: &Proxy) {
     let up = format!("lagwise_server_up{{server={:?}}}", lab.address(0));
@@ -239,7 +305,7 @@ fn run(make: Make) {
     lab.wait_caught_up();
     let proxy = Proxy::start(&lab, FIXED);
     proxy.wait_probed();
-    for step in [down, down_for_too_long, read_only, observed] {
+    for step in [down, down_for_too_long, read_only, observed, announced] {
         step(&lab, &proxy);
     }
     if make == Make::MySql {

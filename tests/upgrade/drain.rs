@@ -92,7 +92,8 @@ pub fn drain(lab: &Lab) {
             Client::app(proxy.port()).run("SELECT name FROM items WHERE id = 6");
             app_connections(lab, server) != "0"
         });
-        says(&proxy, &["drain", &lab.address(0)], 1, "it is the primary");
+        let before = "1 process before; it is the primary, and takes statements again";
+        says(&proxy, &["drain", &lab.address(0), "--timeout", "0"], 3, before);
         says(&proxy, &["drain", "elsewhere"], 1, "there is no server");
         stop.store(true, Ordering::Relaxed);
         drop(bound);

@@ -23,10 +23,16 @@ impl Topology {
         let name = |member: &Arc<Member>| member.config().name.clone();
         let mut next = Cluster { hold, rivals, ..old.clone() };
         let mut changes = Vec::new();
+        if hold.is_none() && old.primary.is_drained() && core.is_same_primary(primary, old) {
+            core.drained_until = None;
+            old.primary.announce_drain(false);
+            changes.push(RoleChange::DrainEnded { primary: name(&old.primary) });
+        }
         let chosen = primary.and_then(|id| old.member(id));
         if let Some(chosen) = chosen
             && !(core.is_decided && Arc::ptr_eq(chosen, &old.primary))
         {
+            core.make_way(&old.primary);
             let from = core.is_decided.then(|| name(&old.primary));
             changes.push(RoleChange::Followed { from, to: name(chosen), lacks });
             if core.is_decided {
@@ -88,8 +94,31 @@ impl Core {
         }
     }
 
+    /// Whether the primary is the one of before.
+    fn is_same_primary(&self, primary: Option<MemberId>, old: &Cluster) -> bool {
+        self.is_decided && primary == Some(old.primary.id())
+    }
+
+    /// The primary is it no longer: if it was drained, it is drained as a replica from now on.
+    pub(super) fn make_way(&mut self, primary: &Member) {
+        self.drained_until = None;
+        if primary.is_drained() {
+            primary.set_drained(true);
+        }
+    }
+
     /// Who is the primary, and whether it takes statements.
     pub(super) fn decide(&self, cluster: &Cluster, now: Instant) -> Decision {
+        let mut decision = self.observed(cluster, now);
+        let is_drained = self.drained_until.is_some_and(|until| now < until);
+        if is_drained && self.is_same_primary(decision.primary, cluster) {
+            decision.hold = decision.hold.or(Some(Hold::Drained));
+        }
+        decision
+    }
+
+    /// The same by what is seen of the servers alone.
+    fn observed(&self, cluster: &Cluster, now: Instant) -> Decision {
         let primary = cluster.primary.id();
         let Some(roles) = &self.roles else {
             let is_down = cluster.primary.is_down();

@@ -405,3 +405,64 @@ fn lag_is_unknown_as_soon_as_the_primary_has_gone_back() {
     lab.at(11).answers("server-2", 2);
     assert!(has_all(&lab) && lab.chosen().is_some());
 }
+
+#[test]
+fn a_drained_primary_makes_way() {
+    let mut lab = Lab::new(vec![candidate(1), candidate(2)]);
+    let state = |lab: &Lab| {
+        let cluster = lab.topology.load();
+        let drained: Vec<_> = cluster.members().map(|member| member.is_drained()).collect();
+        (cluster.primary().config().name.clone(), cluster.hold(), drained)
+    };
+    let drain = |lab: &Lab, name: &str, drained| {
+        lab.topology.set_drained(name, drained, lab.now).map(|changes| changes.roles)
+    };
+    let primary = || "server-1".to_owned();
+    lab.answers("server-1", 5);
+    lab.answers_read_only("server-2", 5);
+    let held = RoleChange::Held { primary: primary(), hold: Hold::Drained };
+    assert_eq!(drain(&lab, "server-1", true), Ok(vec![held.clone()]));
+    assert_eq!(state(&lab), (primary(), Some(Hold::Drained), vec![true, false]));
+    let released = RoleChange::Released { primary: primary() };
+    assert!(drain(&lab, "server-1", false).unwrap().contains(&released));
+    assert_eq!(state(&lab), (primary(), None, vec![false, false]));
+    // It stays writable: nothing may fail by the drain.
+    drain(&lab, "server-1", true).unwrap();
+    lab.at(4_900).answers("server-1", 5);
+    assert_eq!(state(&lab), (primary(), Some(Hold::Drained), vec![true, false]));
+    lab.at(5_000).answers("server-1", 5);
+    assert_eq!(state(&lab), (primary(), None, vec![false, false]));
+    // Another takes over.
+    drain(&lab, "server-1", true).unwrap();
+    lab.at(6_000).answers_read_only("server-1", 5);
+    assert_eq!(state(&lab), (primary(), Some(Hold::ReadOnly), vec![true, false]));
+    lab.at(11_000).answers_read_only("server-1", 5);
+    assert_eq!(state(&lab), (primary(), Some(Hold::ReadOnly), vec![true, false]));
+    lab.answers("server-2", 5);
+    assert_eq!(state(&lab), ("server-2".to_owned(), None, vec![false, true]));
+    let old = Arc::clone(&lab.topology.load().replicas()[0]);
+    lab.at(11_100).answers("server-2", 5);
+    lab.answers_read_only("server-1", 5);
+    assert_eq!(lab.topology.load().excluded(&old), Some(Excluded::Drained));
+    drain(&lab, "server-1", false).unwrap();
+    lab.answers_read_only("server-1", 5);
+    assert_eq!(lab.topology.load().excluded(&old), None);
+    // Nobody would wait.
+    let settings = Settings { primary_wait: Duration::ZERO, ..settings() };
+    lab.topology.apply(vec![candidate(1), candidate(2)], &settings, lab.now).unwrap();
+    assert_eq!(drain(&lab, "server-2", true), Err(NotDrained::NobodyWaits));
+}
+
+#[test]
+fn what_began_before_a_primary_was_drained_is_told_apart() {
+    let lab = Lab::new(vec![primary(1), replica(2)]);
+    let member = Arc::clone(lab.topology.load().primary());
+    let before = member.begin_query();
+    lab.topology.set_drained("server-1", true, lab.now).unwrap();
+    let after = member.begin_query();
+    assert_eq!((member.outstanding(), member.outstanding_since_before()), (2, 1));
+    drop(before);
+    assert_eq!((member.outstanding(), member.outstanding_since_before()), (1, 0));
+    drop(after);
+    assert_eq!(member.outstanding(), 0);
+}
