@@ -30,6 +30,7 @@ fn app_connections(lab: &Lab, server: usize) -> String {
 
 pub fn drain(lab: &Lab) {
     let proxy = Proxy::start(lab, "drain_timeout = \"1h\"\n");
+    proxy.wait_probed();
     let newcomers = Newcomers::default();
     let (stop, done, failed) = (AtomicBool::new(false), AtomicU64::new(0), Mutex::new(Vec::new()));
     let mut bound = Client::app(proxy.port());
@@ -111,6 +112,7 @@ pub fn with_a_process_before(lab: &Lab) {
     let name = lab.address(1);
     let extra = format!("drain_timeout = \"1h\"\nreplicas = [{name:?}]\n");
     let mut proxy = Proxy::start(lab, &extra);
+    eventually("the servers are up", || proxy.metrics().sum("lagwise_server_up", &[]) == 2.0);
     let newcomers = Newcomers::default();
     let mut old = Client::app(proxy.port());
     let mut reads_on = |server: usize, when: &str| {
