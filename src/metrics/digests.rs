@@ -28,8 +28,8 @@ pub const MAX_REASONS: usize = 96;
 pub struct Execution<'a> {
     /// The schema that it ran in; empty if none.
     pub schema: &'a str,
-    /// The number of its digest.
-    pub fingerprint: u64,
+    /// What is the same only for texts of one digest, if that is known: see [`crate::sql::shape`].
+    pub shape: Option<u64>,
     /// From the command to the last byte of the response, in nanoseconds.
     pub nanos: u64,
     /// Rows that the client got.
@@ -152,6 +152,7 @@ pub struct Digests {
 
 #[derive(Debug)]
 struct Table {
+    shapes: Shapes,
     places: HashMap<u64, u32, BuildHasherDefault<Same>>,
     rows: Vec<DigestRow>,
     /// Where the search for a row that makes room goes on.
@@ -162,7 +163,8 @@ struct Table {
 impl Table {
     fn new() -> Self {
         let others = DigestRow::new("", "", 0);
-        Self { places: HashMap::default(), rows: Vec::new(), hand: 0, others }
+        let (shapes, places) = (Shapes::default(), HashMap::default());
+        Self { shapes, places, rows: Vec::new(), hand: 0, others }
     }
 }
 
@@ -187,19 +189,30 @@ impl Digests {
         self.limit.load(Ordering::Relaxed) > 0
     }
 
-    /// Counts an execution on this worker; `text` is asked for the digest's text when it is new.
-    pub fn record(&self, worker: usize, execution: &Execution<'_>, text: impl FnOnce() -> String) {
+    /// Counts an execution on this worker. `fingerprint` is asked for the number of its digest when none is
+    /// known of its shape, and `text` for the digest's text when it is new.
+    pub fn record(
+        &self,
+        worker: usize,
+        execution: &Execution<'_>,
+        fingerprint: impl FnOnce() -> u64,
+        text: impl FnOnce() -> String,
+    ) {
         let limit = self.limit.load(Ordering::Relaxed);
         if limit == 0 {
             return;
         }
-        let key = key(execution);
         let mut table = self.lock(worker);
         let table = &mut *table;
+        let fingerprint = match execution.shape {
+            Some(shape) => table.shapes.fingerprint(shape, fingerprint),
+            None => fingerprint(),
+        };
+        let key = number(execution.schema, fingerprint);
         if let Some(row) = table.places.get(&key).and_then(|at| table.rows.get_mut(*at as usize)) {
             return row.record(execution);
         }
-        let mut row = DigestRow::new(execution.schema, &text(), execution.fingerprint);
+        let mut row = DigestRow::new(execution.schema, &text(), fingerprint);
         row.record(execution);
         if table.rows.len() < limit {
             table.places.insert(key, table.rows.len() as u32);
@@ -261,15 +274,38 @@ impl Table {
     }
 }
 
-/// Schema and digest in one number.
-fn key(execution: &Execution<'_>) -> u64 {
-    number(execution.schema, execution.fingerprint)
+/// The fingerprints of the shapes of late. What is not found is reckoned anew, so a place has room for one.
+#[derive(Debug, Default)]
+struct Shapes {
+    /// Shape and fingerprint; made when the first is put in.
+    places: Box<[(u64, u64)]>,
+}
+
+impl Shapes {
+    /// In 16 KiB a worker: more kinds of statements at a time are rare.
+    const PLACES: usize = 1024;
+
+    #[inline]
+    fn fingerprint(&mut self, shape: u64, reckon: impl FnOnce() -> u64) -> u64 {
+        if self.places.is_empty() {
+            self.places = vec![(0, 0); Self::PLACES].into();
+        }
+        let Some(place) = self.places.get_mut(shape as usize % Self::PLACES) else {
+            return reckon();
+        };
+        // A shape of 0 is never remembered: an empty place looks like it.
+        if place.0 != shape || shape == 0 {
+            *place = (shape, reckon());
+        }
+        place.1
+    }
 }
 
 fn key_of(row: &DigestRow) -> u64 {
     number(&row.schema, row.fingerprint)
 }
 
+/// Schema and digest in one number.
 fn number(schema: &str, fingerprint: u64) -> u64 {
     const FACTOR: u64 = 0x517c_c1b7_2722_0a95;
     let mix = |sum: u64, byte: &u8| (sum.rotate_left(5) ^ u64::from(*byte)).wrapping_mul(FACTOR);
@@ -300,11 +336,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn execution(fingerprint: u64, nanos: u64) -> Execution<'static> {
+    fn execution(nanos: u64) -> Execution<'static> {
         let (rows, bytes) = (2, 100);
         Execution {
             schema: "shop",
-            fingerprint,
+            shape: None,
             nanos,
             rows,
             bytes,
@@ -324,11 +360,12 @@ mod tests {
     fn workers_are_added_up() {
         let digests = digests(2, 10);
         for (worker, nanos) in [(0, 1000), (1, 9000), (2, 2000)] {
-            digests.record(worker, &execution(7, nanos), || "SELECT ?".to_owned());
+            digests.record(worker, &execution(nanos), || 7, || "SELECT ?".to_owned());
         }
         digests.record(
             0,
-            &Execution { schema: "other", is_error: true, ..execution(7, 1) },
+            &Execution { schema: "other", is_error: true, ..execution(1) },
+            || 7,
             String::new,
         );
         let rows = digests.rows();
@@ -348,12 +385,32 @@ mod tests {
     }
 
     #[test]
+    fn a_shape_is_reckoned_once() {
+        let digests = digests(1, 9);
+        let shaped = |shape| Execution { shape: Some(shape), ..execution(1) };
+        let (one, same_place) = (7, 7 + Shapes::PLACES as u64);
+        let mut reckoned = Vec::new();
+        for shape in [one, one, same_place, one, 0, 0] {
+            let fingerprint = || {
+                reckoned.push(shape);
+                shape + 1
+            };
+            digests.record(0, &shaped(shape), fingerprint, String::new);
+        }
+        assert_eq!(reckoned, [one, same_place, one, 0, 0]);
+        let counts = digests.rows().into_iter().map(|row| (row.fingerprint, row.count));
+        let mut counts: Vec<_> = counts.collect();
+        counts.sort_unstable();
+        assert_eq!(counts, [(1, 2), (one + 1, 3), (same_place + 1, 1)]);
+    }
+
+    #[test]
     fn long_texts_are_cut() {
         let one = digests(1, 1);
-        one.record(0, &execution(1, 1), || "é".repeat(MAX_TEXT));
+        one.record(0, &execution(1), || 1, || "é".repeat(MAX_TEXT));
         assert_eq!(one.rows()[0].text.len(), MAX_TEXT);
         let off = digests(1, 0);
-        off.record(0, &execution(1, 1), || unreachable!());
+        off.record(0, &execution(1), || 1, || unreachable!());
         assert!(off.rows().is_empty() && !off.is_on());
     }
 
@@ -365,8 +422,8 @@ mod tests {
         ) {
             let digests = digests(3, limit);
             for (at, (fingerprint, nanos)) in few.iter().enumerate() {
-                digests.record(at, &execution(*fingerprint + 1, *nanos), String::new);
-                digests.record(at, &execution(99, 1_000_000), String::new);
+                digests.record(at, &execution(*nanos), || fingerprint + 1, String::new);
+                digests.record(at, &execution(1_000_000), || 99, String::new);
             }
             let rows = digests.rows();
             prop_assert!(rows.len() <= limit + 1);

@@ -151,11 +151,15 @@ impl Metrics {
         self.worker(thread_number())
     }
 
-    /// Counts an execution of a statement by its digest; `text` is asked for the digest's text when it is
-    /// new.
+    /// Counts an execution of a statement by its digest: see [`Digests::record`].
     #[inline]
-    pub fn digest(&self, execution: &Execution<'_>, text: impl FnOnce() -> String) {
-        self.core.digests.record(thread_number(), execution, text);
+    pub fn digest(
+        &self,
+        execution: &Execution<'_>,
+        fingerprint: impl FnOnce() -> u64,
+        text: impl FnOnce() -> String,
+    ) {
+        self.core.digests.record(thread_number(), execution, fingerprint, text);
     }
 
     /// Statements by their digest.

@@ -13,7 +13,7 @@ use crate::config::LogSql;
 use crate::metrics::{Direction, Execution, MAX_REASONS, MAX_TEXT, Phases, Role, SlowStatement};
 use crate::protocol::command::code;
 use crate::route::{Reason, Side};
-use crate::sql::{digest_text, fingerprint};
+use crate::sql::{digest_text, fingerprint, shape};
 use crate::text::cut;
 
 // SHOW QUERIES tells every reason apart.
@@ -149,13 +149,9 @@ impl Session {
         let Some(text) = self.text_of(job) else { return };
         let mode = self.state.lex_mode();
         let known = job.statement_id.and_then(|id| self.prepared.get(id));
-        let fingerprint = match known {
-            Some(known) => known.shared.fingerprint(),
-            None => fingerprint(text, mode),
-        };
         let execution = Execution {
             schema: self.schema_name(),
-            fingerprint,
+            shape: if known.is_none() { shape(text) } else { None },
             nanos: u64::try_from(total.as_nanos()).unwrap_or(u64::MAX),
             rows: relayed.map_or(0, |relayed| relayed.rows),
             bytes: relayed.map_or(0, |relayed| relayed.bytes),
@@ -163,8 +159,12 @@ impl Session {
             on_replica: side == Some(Side::Replica) || side.is_some() && self.is_kept(),
             reason: self.running.reason.map_or(0, Reason::index),
         };
-        let mode = known.map_or(mode, |known| known.shared.lex_mode());
-        self.context.metrics.digest(&execution, || digest_text(text, mode));
+        let fingerprint = || match known {
+            Some(known) => known.shared.fingerprint(),
+            None => fingerprint(text, mode),
+        };
+        let text = || digest_text(text, known.map_or(mode, |known| known.shared.lex_mode()));
+        self.context.metrics.digest(&execution, fingerprint, text);
     }
 
     /// Off the common path: what is built here is for people.

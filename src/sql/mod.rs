@@ -42,7 +42,7 @@ mod tests;
 
 pub use classify::{classify, kill_target};
 pub use diagnostics::{DiagnosticsItem, diagnostics_targets};
-pub use digest::{digest_keywords, digest_text, fingerprint};
+pub use digest::{digest_keywords, digest_text, fingerprint, shape};
 pub use hint::{Hint, HintTarget, Span};
 pub use mode::{ClientCharset, LexMode, Make};
 pub use prefix::{BadPrefix, Prefix, PrefixTree};

@@ -9,16 +9,21 @@
 //! it takes the same steps ([`Pieces`]) and needs no table of keywords, no memory and a few nanoseconds a
 //! token. It tells no case of letters apart and no quoted name from another, which digests of MySQL do.
 //!
+//! Most texts that run are one that ran before with other values: [`shape`] tells that of plain ones, and
+//! what it tells apart costs no more than to look at each byte once.
+//!
 //! Two things are left out of the text that MySQL has: optimizer hints, which are comments to the lexer,
 //! and the digest of MySQL 9 is of one statement, while a text of several is one here.
 
 mod keywords;
 mod pieces;
+mod shape;
 mod text;
 
 #[cfg(test)]
 mod tests;
 
+pub use shape::shape;
 pub use text::{digest_keywords, digest_text};
 
 use super::lexer::Lexer;

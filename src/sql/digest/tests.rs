@@ -1,7 +1,7 @@
 //! What is one digest, and what is not. Texts against a server's are in tests/digest.rs.
 
 use super::super::mode::{LexMode, Make};
-use super::{digest_text, fingerprint};
+use super::{digest_text, fingerprint, shape};
 use proptest::prelude::*;
 
 fn text(sql: &str) -> String {
@@ -61,6 +61,70 @@ fn texts() -> impl Strategy<Value = String> {
         "GROUP BY", "_utf8", "LIMIT", "2", "@@x", "count", "COUNT(", "0x1f", "x'1f'", ";", "'",
     ]);
     prop::collection::vec(word, 0..24).prop_map(|words| words.join(" "))
+}
+
+/// Plain texts whose shapes may well be the same, with every way to say a value that looks like another.
+fn plain_texts() -> impl Strategy<Value = String> {
+    let word = prop::sample::select(vec![
+        "SELECT ", "a", "b ", "`a`", "`1`", "1", "2", " 3 ", "17", "1.5", "0x1", "1e", "+", "=",
+        "<", ">", "'x'", "'yz'", "''", "?", " NULL ", " IS ", " IN ", "(", ")", ",", ", ",
+        "ORDER ", "GROUP ", "by ", "BY ", " LIMIT ", ".", ";", "n", "x", "_utf8", "*", "b", "0b1",
+        " AS ", "VALUES ", " ",
+    ]);
+    prop::collection::vec(word, 0..12).prop_map(|words| words.concat())
+}
+
+/// The same text with other digits and letters in its numbers and strings.
+fn with_other_values(sql: &str, digit: char) -> String {
+    let mut is_string = false;
+    let change = |char: char| {
+        is_string ^= char == '\'';
+        let is_value = is_string && char.is_ascii_alphabetic() || char.is_ascii_digit();
+        if is_value { digit } else { char }
+    };
+    sql.chars().map(change).collect()
+}
+
+#[test]
+fn what_has_a_shape() {
+    let of = |sql: &str| shape(sql.as_bytes());
+    let point = of("SELECT c FROM t WHERE id = 1").unwrap();
+    for same in ["SELECT c FROM t WHERE id = 23456789", "SELECT c FROM t WHERE id = 'it'"] {
+        assert_eq!(of(same), Some(point), "{same}");
+    }
+    for other in [
+        "SELECT c FROM t WHERE id = a",
+        "SELECT d FROM t WHERE id = 1",
+        "SELECT c FROM t WHERE id = 1.5",
+        "SELECT c FROM t WHERE id = 1 LIMIT 1",
+        "SELECT c FROM t WHERE `id` = 1",
+    ] {
+        assert!(of(other).is_some_and(|shape| shape != point), "{other}");
+    }
+    assert_ne!(of("SELECT a FROM t ORDER BY 1"), of("SELECT a FROM t ORDER BY 2"));
+    assert_eq!(of("INSERT INTO t VALUES (1, 'b')"), of("INSERT INTO t VALUES (2, '')"));
+    for none in [
+        "SELECT 1 -- c",
+        "/* c */ SELECT 1",
+        "SELECT \"a\"",
+        "SELECT 'a\\'b'",
+        "SELECT @a",
+        "SELECT 'é'",
+    ] {
+        assert_eq!(of(none), None, "{none}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_shape_is_one_fingerprint(sql in plain_texts(), digit in prop::sample::select(vec!['0', '1', '9'])) {
+        let other = with_other_values(&sql, digit);
+        if shape(sql.as_bytes()).is_some() && shape(sql.as_bytes()) == shape(other.as_bytes()) {
+            prop_assert_eq!(print(&sql), print(&other), "{} | {}", sql, other);
+        }
+    }
 }
 
 proptest! {
