@@ -28,6 +28,18 @@ fn app_connections(lab: &Lab, server: usize) -> String {
     lab.sql(server, "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app'")
 }
 
+/// Each server is in /servers, and the primary has no lag.
+fn every_server_is_told(lab: &Lab, proxy: &Proxy) {
+    let (_, servers) = proxy.http("/servers").unwrap();
+    for server in 0..lab.count() {
+        let found = servers.split("},{").find(|it| it.contains(&lab.address(server)));
+        let found = found.unwrap_or_else(|| panic!("server {server}: {servers}"));
+        assert!(found.contains(&format!("\"address\":\"{}\"", lab.address(server))), "{servers}");
+        let is_primary = found.contains("\"lag_ms\":null,\"lag_form\":null");
+        assert_eq!(is_primary, server == 0, "{servers}");
+    }
+}
+
 pub fn drain(lab: &Lab) {
     let proxy = Proxy::start(lab, "drain_timeout = \"1h\"\n");
     proxy.wait_probed();
@@ -41,14 +53,7 @@ pub fn drain(lab: &Lab) {
     let server = at.expect("the transaction is on a replica");
     let name = lab.address(server);
     let value = |metric: &str| proxy.metrics().value(&format!("{metric}{{server={name:?}}}"));
-    let (_, servers) = proxy.http("/servers").unwrap();
-    for server in 0..lab.count() {
-        let found = servers.split("},{").find(|it| it.contains(&lab.address(server)));
-        let found = found.unwrap_or_else(|| panic!("server {server}: {servers}"));
-        assert!(found.contains(&format!("\"address\":\"{}\"", lab.address(server))), "{servers}");
-        let is_primary = found.contains("\"lag_ms\":null,\"lag_form\":null");
-        assert_eq!(is_primary, server == 0, "{servers}");
-    }
+    every_server_is_told(lab, &proxy);
     // By configuration; the command has the last word until that changes.
     let key = format!("drain_timeout = \"1h\"\n[[server]]\naddress = {name:?}\ndrained = true");
     assert!(proxy.reload(&key));

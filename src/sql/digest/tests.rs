@@ -71,7 +71,10 @@ fn plain_texts() -> impl Strategy<Value = String> {
         "ORDER ", "GROUP ", "by ", "BY ", " LIMIT ", ".", ";", "n", "x", "_utf8", "*", "b", "0b1",
         " AS ", "VALUES ", " ",
     ]);
-    prop::collection::vec(word, 0..12).prop_map(|words| words.concat())
+    let begin =
+        prop::sample::select(vec!["", "SELECT a FROM b ORDER BY ", "SELECT a FROM b ORDER BY a, "]);
+    let rest = prop::collection::vec(word, 0..12);
+    (begin, rest).prop_map(|(begin, rest)| format!("{begin}{}", rest.concat()))
 }
 
 /// The same text with other digits and letters in its numbers and strings.
